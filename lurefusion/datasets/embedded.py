@@ -1,0 +1,123 @@
+"""EmbeddedScenes: rendered street scenes as data sets, the default that needs no download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lurefusion.datasets.paired import PairedDataset
+from lurefusion.datasets.scenes import Scene, render_scene
+from lurefusion.registry import DATASETS
+
+
+class _Scenes(PairedDataset):
+    """Scenes number `first` to `first + num - 1`; rendered once per process and kept."""
+
+    def __init__(
+        self,
+        num: int = 48,
+        first: int = 0,
+        size: tuple[int, int] = (192, 256),
+        time: str | None = None,
+        visible: str = 'vi',
+        infrared: str = 'ir',
+        **kwargs: Any,
+    ) -> None:
+        if num < 1:
+            raise ValueError(f'EmbeddedScenes needs num >= 1, got {num}')
+        self.num, self.first, self.size, self.time = num, first, tuple(size), time
+        self.names = dict(visible=visible, infrared=infrared)
+        self._rendered: dict[int, Scene] = {}
+        super().__init__(data_prefix={}, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """`name` and `scene`, the seed of the picture."""
+        return [dict(name=f'scene_{seed:05d}', scene=seed) for seed in range(self.first, self.first + self.num)]
+
+    def scene(self, seed: int) -> Scene:
+        """The scene of that seed."""
+        if seed not in self._rendered:
+            self._rendered[seed] = render_scene(seed, self.size, self.time)
+        return self._rendered[seed]
+
+    def pictures(self, scene: Scene) -> dict[str, np.ndarray]:
+        """Modality -> (H,W,3) uint8."""
+        infrared = np.repeat(scene.infrared[..., None], 3, axis=2)
+        return {self.names['visible']: scene.visible, self.names['infrared']: infrared}
+
+
+@DATASETS.register_module()
+class EmbeddedScenes(_Scenes):
+    """Fusion pairs with labels from rendered scenes, optionally degraded by fixed, seeded draws.
+
+    Args:
+        num: Number of scenes.
+        first: Seed of the first one: keep training and test ranges apart.
+        size: (H, W).
+        time: ``day``, ``night``, or None for both.
+        visible: Name of the visible modality.
+        infrared: Name of the infrared modality.
+        tasks: Modality -> task key that the prompts name.
+        degradations: Modality -> member of DEGRADATIONS that spoils it; the clean picture becomes the reference.
+        **kwargs: Of :class:`PairedDataset` (pipeline, test_mode, ...).
+    """
+
+    def __init__(
+        self,
+        num: int = 48,
+        first: int = 0,
+        size: tuple[int, int] = (192, 256),
+        time: str | None = None,
+        visible: str = 'vi',
+        infrared: str = 'ir',
+        tasks: dict[str, str] | None = None,
+        degradations: dict[str, dict] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.tasks = dict(tasks or {})
+        self.degradations = dict(degradations or {})
+        super().__init__(num, first, size, time, visible, infrared, **kwargs)
+
+    def get_data_info(self, idx: int) -> dict:
+        """`images`, `tasks`, and what the transforms need."""
+        from lurefusion.registry import DEGRADATIONS
+
+        info = super().get_data_info(idx)
+        scene = self.scene(info['scene'])
+        images = self.pictures(scene)
+        for name, cfg in self.degradations.items():
+            rng = np.random.default_rng([info['scene'], 7])
+            spoilt, _ = DEGRADATIONS.build(cfg)(images[name].astype(np.float32) / 255, rng, depth=scene.depth)
+            images[f'reference_{name}'] = images[name]
+            images[name] = np.round(spoilt * 255).astype(np.uint8)
+        images['label'] = scene.label
+        return dict(info, images=images, tasks=dict(self.tasks), paths={}, grey=(self.names['infrared'],))
+
+
+@DATASETS.register_module()
+class EmbeddedRestoration(_Scenes):
+    """Restoration pairs from rendered scenes; haze is made with the scene's real depth.
+
+    Args:
+        task: Key of the task.
+        degradation: Member of DEGRADATIONS.
+        modality: Name of the modality.
+        **kwargs: Of :class:`EmbeddedScenes` and :class:`PairedDataset`.
+    """
+
+    def __init__(self, task: str, modality: str, degradation: dict[str, Any], **kwargs: Any) -> None:
+        self.task, self.modality, self.degradation = task, modality, degradation
+        super().__init__(**kwargs)
+        if modality not in self.names.values():
+            raise ValueError(f'modality must be one of {tuple(self.names.values())}, got {modality!r}')
+
+    def get_data_info(self, idx: int) -> dict:
+        """`images` with y, `depth`, `task`, `modality`, `degradation`."""
+        info = super().get_data_info(idx)
+        scene = self.scene(info['scene'])
+        return dict(
+            info, images=dict(y=self.pictures(scene)[self.modality]), depth=scene.depth, task=self.task,
+            modality=self.modality, degradation=self.degradation, paths={},
+            grey=('x', 'y') if self.modality == self.names['infrared'] else (),
+        )  # fmt: skip

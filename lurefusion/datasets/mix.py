@@ -1,0 +1,62 @@
+"""Several data sets as one."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from lurefusion.datasets.paired import MissingDataError, Ticket
+from lurefusion.registry import DATASETS
+
+
+@DATASETS.register_module()
+class MixDataset(Dataset):
+    """Several data sets as one; `groups` lists the sample numbers of each task for `TaskUniformSampler`.
+
+    Args:
+        datasets: Configs of data sets; an extra key `times` counts each of its samples so many times.
+        pipeline: Transforms for those of them that have none.
+        missing: ``error``, or ``skip`` to go on with what is on disk (what is left out is logged).
+
+    Raises:
+        MissingDataError: If data sets are missing; the message lists every one.
+    """
+
+    def __init__(self, datasets: Sequence[dict], pipeline: Sequence[dict] = (), missing: str = 'error') -> None:
+        if missing not in ('error', 'skip'):
+            raise ValueError(f"missing must be 'error' or 'skip', got {missing!r}")
+        self.datasets: list[Any] = []
+        gone = []
+        for cfg in datasets:
+            cfg = dict(dict(pipeline=pipeline), **cfg)
+            times = int(cfg.pop('times', 1))
+            try:
+                self.datasets += [DATASETS.build(cfg)] * times
+            except MissingDataError as error:
+                gone.append(str(error))
+        if gone and (missing == 'error' or not self.datasets):
+            raise MissingDataError('these data sets are not on disk:\n  ' + '\n  '.join(gone))
+        for row in gone:
+            print_log(f'left out: {row}', logger='current')
+        self.ends = np.cumsum([len(d) for d in self.datasets]).tolist()
+        self.metainfo = dict(self.datasets[0].metainfo)
+        groups: dict[str, list[np.ndarray]] = {}
+        for dataset, end in zip(self.datasets, self.ends, strict=True):
+            groups.setdefault(getattr(dataset, 'task', 'fusion'), []).append(np.arange(end - len(dataset), end))
+        self.groups = {task: np.concatenate(parts) for task, parts in sorted(groups.items())}
+        counts = ', '.join(f'{task} {len(indices)}' for task, indices in self.groups.items())
+        print_log(f'training samples: {counts}', logger='current')
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int | Ticket) -> Any:
+        ticket = index if isinstance(index, Ticket) else Ticket(int(index), int(index), 0, 0)
+        which = bisect.bisect_right(self.ends, ticket.index)
+        start = self.ends[which - 1] if which else 0
+        return self.datasets[which][ticket._replace(index=ticket.index - start)]

@@ -1,0 +1,134 @@
+"""What every data set here shares: files grouped by stem, and randomness that belongs to the sample, not to the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from lurefusion.config import resolve_data_root
+from lurefusion.images import list_images
+
+
+class Ticket(NamedTuple):
+    """What a sampler hands to a data set: which sample, and everything that its random draws depend on.
+
+    The generator of a sample is made from (seed, position), so that the draws neither depend on the number of workers nor
+    on what was drawn before: an interrupted training goes on bit for bit.
+    """
+
+    index: int
+    position: int
+    iteration: int
+    seed: int
+
+
+class MissingDataError(FileNotFoundError):
+    """Data sets that a config names and that are not on disk."""
+
+
+class PairedDataset(BaseDataset):
+    """Base of all data sets: one sample is one file per role, paired by stem.
+
+    Args:
+        data_prefix: Role (modality, ``x``, ``y``, ``label``, ``reference_<modality>``) -> folder below the data root.
+        data_root: Root of relative folders; None: ``$LUREFUSION_DATA``, else ``data/`` in the current folder.
+        pipeline: Transforms; see `lurefusion.datasets.transforms`.
+        stems: ``all``: every stem must be in every folder. A role: the stems of its folder; the others may hold more.
+        indices: First n, or these, of the sorted samples (MMEngine).
+        every: Keep every n-th of the sorted samples, after `indices`.
+        test_mode: Samples carry their sources, for metrics.
+        lazy_init: Do not look at the disk yet.
+
+    Raises:
+        MissingDataError: If a folder does not exist.
+        FileNotFoundError: If a file has no partner; the message lists the stems.
+        ValueError: If a folder is empty.
+    """
+
+    #: how to get the data, shown when it is missing
+    how_to_get = 'see docs/datasets.md'
+
+    def __init__(
+        self,
+        data_prefix: dict[str, str],
+        data_root: str | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        stems: str = 'all',
+        indices: int | Sequence[int] | None = None,
+        every: int = 1,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        metainfo: dict | None = None,
+    ) -> None:
+        if stems != 'all' and stems not in data_prefix:
+            raise ValueError(f"stems must be 'all' or one of the roles {tuple(data_prefix)}, got {stems!r}")
+        self.stems = stems
+        self.every = every
+        super().__init__(
+            data_root=str(resolve_data_root(data_root or '.')), data_prefix=dict(data_prefix), pipeline=list(pipeline), indices=indices,
+            test_mode=test_mode, lazy_init=lazy_init, metainfo=metainfo,
+        )  # fmt: skip
+
+    def missing(self) -> list[str]:
+        """Folders of this data set that are not on disk."""
+        return [folder for folder in self.data_prefix.values() if not Path(folder).is_dir()]
+
+    def full_init(self) -> None:
+        """List the files.
+
+        Raises:
+            MissingDataError: See the class.
+        """
+        if not self._fully_initialized and (gone := self.missing()):
+            raise MissingDataError(
+                f'{type(self).__name__}: no such folder: {", ".join(gone)} ({self.how_to_get}; the root is set by '
+                f'--data-root or $LUREFUSION_DATA)'
+            )
+        super().full_init()
+
+    def load_data_list(self) -> list[dict]:
+        """One entry per stem: `name`, `paths` (role -> file)."""
+        listings = {role: list_images(folder) for role, folder in self.data_prefix.items()}
+        anchors = list(listings) if self.stems == 'all' else [self.stems]
+        stems = sorted({self.pair_key(role, stem) for role in anchors for stem in listings[role]} - {None})
+        found: list[dict] = []
+        lacking: dict[str, list[str]] = {}
+        for stem in stems:
+            paths = {role: self.find(role, stem, files) for role, files in listings.items()}
+            for role, path in paths.items():
+                if path is None:
+                    lacking.setdefault(role, []).append(stem)
+            found.append(dict(name=stem, paths={role: str(path) for role, path in paths.items()}))
+        if lacking:
+            rows = [
+                f'  {role} ({self.data_prefix[role]}) has no file for {len(gone)} of {len(stems)} stems: '
+                + ', '.join(gone[:10]) + (' ...' if len(gone) > 10 else '')
+                for role, gone in lacking.items()
+            ]  # fmt: skip
+            raise FileNotFoundError(
+                f'{type(self).__name__} pairs files by stem, and some have no partner:\n' + '\n'.join(rows)
+            )
+        return found[:: self.every]
+
+    def pair_key(self, role: str, stem: str) -> str | None:
+        """Name of the sample that a file belongs to; None leaves the file out."""
+        return stem
+
+    def find(self, role: str, key: str, files: dict[str, Path]) -> Path | None:
+        """File of a role for the sample `key`, or None."""
+        return files.get(key)
+
+    def __getitem__(self, index: int | Ticket) -> Any:
+        if not self._fully_initialized:
+            self.full_init()
+        ticket = index if isinstance(index, Ticket) else Ticket(int(index), int(index), 0, 0)
+        results = self.get_data_info(ticket.index)
+        results['rng'] = np.random.default_rng([ticket.seed, ticket.position])
+        results['seed'] = int(results['rng'].integers(2**31))
+        results['iteration'] = ticket.iteration
+        results['test_mode'] = self.test_mode
+        return self.pipeline(results)

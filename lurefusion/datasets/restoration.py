@@ -1,0 +1,44 @@
+"""Restoration pairs (x, y, modality, task)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lurefusion.datasets.paired import PairedDataset
+from lurefusion.registry import DATASETS
+
+
+@DATASETS.register_module()
+class RestorationDataset(PairedDataset):
+    """Pairs of one degradation: x as it came, y as it should be.
+
+    Args:
+        data_prefix: ``dict(x=..., y=...)`` for real pairs; ``dict(y=...)`` with a `degradation` that makes x from y.
+        task: Key of the task, ``pd`` for none.
+        modality: Name of the modality.
+        degradation: Member of DEGRADATIONS, applied by the transform `Degrade`.
+        **kwargs: Of :class:`PairedDataset`.
+    """
+
+    def __init__(
+        self,
+        data_prefix: dict[str, str],
+        task: str,
+        modality: str,
+        degradation: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if 'y' not in data_prefix or (('x' in data_prefix) == (degradation is not None)):
+            raise ValueError(
+                f"data_prefix needs 'y' and either 'x' or a degradation that makes it; got roles {tuple(data_prefix)} and "
+                f'degradation={degradation!r}'
+            )
+        self.task = task
+        self.modality = modality
+        self.degradation = degradation
+        super().__init__(data_prefix, **kwargs)
+
+    def get_data_info(self, idx: int) -> dict:
+        """`name`, `paths`, `task`, `modality`, `degradation`."""
+        info = super().get_data_info(idx)
+        return dict(info, task=self.task, modality=self.modality, degradation=self.degradation)

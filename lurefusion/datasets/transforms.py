@@ -1,0 +1,235 @@
+"""Transforms, in the order of their use: load, crop, flip, degrade, pack.
+
+Each is a callable on a dict with `images` (role -> (H,W,3) uint8, or float32 in [0,1]), `rng` (the sample's own generator),
+`iteration`, and whatever the data set put in. `depth` (H,W) float32 in [0,1] is cut along where a data set knows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from lurefusion.datasets.degradations import ramp_depth
+from lurefusion.images import read_image
+from lurefusion.registry import DEGRADATIONS, TRANSFORMS
+from lurefusion.structures import FusionDataSample
+
+LABEL = 'label'
+REFERENCE = 'reference_'
+
+
+@TRANSFORMS.register_module()
+class LoadImages:
+    """Read the files of `paths` into `images`; the role ``label`` is read as (H,W) uint8 class ids.
+
+    Args:
+        range_mode: How 16-bit and float files are brought to [0, 1]; see `lurefusion.images.to_unit_range`.
+        cache_mb: Decoded pictures to keep in memory, per process; training crops then cost no decoding.
+
+    Raises:
+        ValueError: If the files of one sample differ in size (all sizes are named), or are smaller than 8 pixels.
+    """
+
+    def __init__(self, range_mode: str = 'percentile', cache_mb: float = 0) -> None:
+        self.range_mode = range_mode
+        self.room = int(cache_mb * 2**20)
+        self._cache: dict[str, tuple[np.ndarray, bool]] = {}
+
+    def __call__(self, results: dict) -> dict:
+        images = results.setdefault('images', {})
+        grey = []
+        for role, path in results.get('paths', {}).items():
+            image, is_grey = self._read(path)
+            images[role] = image[..., 0] if role == LABEL else image
+            if is_grey:
+                grey.append(role)
+        results.setdefault('grey', tuple(grey))
+        sizes = {role: image.shape[:2] for role, image in images.items()}
+        if len(set(sizes.values())) > 1:
+            shown = ', '.join(f'{role} {w}x{h} ({results["paths"].get(role, "")})' for role, (h, w) in sizes.items())
+            raise ValueError(f'the images of one sample must have one size (width x height): {shown}')
+        height, width = next(iter(sizes.values()))
+        if min(height, width) < 8:
+            raise ValueError(
+                f'{next(iter(results["paths"].values()))}: {width}x{height} pixels; at least 8x8 are needed'
+            )
+        return results
+
+    def _read(self, path: str) -> tuple[np.ndarray, bool]:
+        if path in self._cache:
+            return self._cache[path]
+        loaded = read_image(path, self.range_mode)
+        if loaded[0].nbytes <= self.room:
+            self.room -= loaded[0].nbytes
+            self._cache[path] = loaded
+        return loaded
+
+
+@TRANSFORMS.register_module()
+class FrameDepth:
+    """A made-up distance map of the whole frame for samples that need one and have none; put it before the crop.
+
+    Haze made on a crop would put the whole ramp from near to far into every crop.
+
+    Args:
+        types: Degradations that look at the distance.
+        ramp: Range of the exponent of the vertical ramp; see `lurefusion.datasets.degradations.ramp_depth`.
+        relief: Range of the amplitude of the smooth noise on it.
+    """
+
+    def __init__(
+        self,
+        types: tuple[str, ...] = ('Haze',),
+        ramp: tuple[float, float] = (0.7, 1.5),
+        relief: tuple[float, float] = (0.0, 0.15),
+    ) -> None:
+        self.types = tuple(types)
+        self.ramp = tuple(ramp)
+        self.relief = tuple(relief)
+
+    def __call__(self, results: dict) -> dict:
+        if results.get('depth') is None and (results.get('degradation') or {}).get('type') in self.types:
+            rng = results['rng']
+            height, width = results['images']['y'].shape[:2]
+            results['depth'] = ramp_depth(
+                height, width, rng.uniform(*self.ramp), rng.uniform(*self.relief), int(rng.integers(2**31))
+            )
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomCrop:
+    """Cut one random window out of all images of the sample.
+
+    Args:
+        size: Side of the window, or a schedule of (first iteration, side) pairs: progressive crops.
+        scale: Range of a random factor by which the picture is scaled before (area filter when it shrinks); a network that
+            takes statistics over its whole input sees more of the scene in the same window. Never below the window.
+
+    Pictures smaller than the window are extended by reflection.
+    """
+
+    def __init__(
+        self, size: int | list[tuple[int, int]] = 192, scale: tuple[float, float] = (1.0, 1.0)
+    ) -> None:
+        schedule = [(0, size)] if isinstance(size, int) else sorted((int(a), int(b)) for a, b in size)
+        if any(side < 8 or side % 8 for _, side in schedule):
+            raise ValueError(f'crop sizes must be positive multiples of 8, got {[side for _, side in schedule]}')
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f'scale must be a range of positive factors, got {scale}')
+        self.schedule = schedule
+        self.scale = tuple(scale)
+
+    def __call__(self, results: dict) -> dict:
+        rng, images = results['rng'], results['images']
+        size = [side for first, side in self.schedule if first <= results['iteration'] or first == 0][-1]
+        height, width = next(iter(images.values())).shape[:2]
+        # the source window that becomes size x size: scaling only what is kept costs less than scaling the picture
+        factor = rng.uniform(*self.scale)
+        window = min(max(round(size / factor), 8), max(min(height, width), size))
+        top = int(rng.integers(max(height - window, 0) + 1))
+        left = int(rng.integers(max(width - window, 0) + 1))
+
+        def cut(image: np.ndarray, nearest: bool = False) -> np.ndarray:
+            part = image[top : top + window, left : left + window]
+            bottom, right = window - part.shape[0], window - part.shape[1]
+            if bottom or right:
+                part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REFLECT)
+            if window != size:
+                shrink = cv2.INTER_AREA if window > size else cv2.INTER_LINEAR
+                part = cv2.resize(part, (size, size), interpolation=cv2.INTER_NEAREST if nearest else shrink)
+            return part
+
+        results['images'] = {role: cut(image, role == LABEL) for role, image in images.items()}
+        if results.get('depth') is not None:
+            results['depth'] = cut(results['depth'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlip:
+    """Flip all images of the sample left-right with probability `prob` (and up-down with `vertical`)."""
+
+    def __init__(self, prob: float = 0.5, vertical: float = 0.0) -> None:
+        self.prob = prob
+        self.vertical = vertical
+
+    def __call__(self, results: dict) -> dict:
+        horizontal, vertical = results['rng'].random(2) < (self.prob, self.vertical)
+
+        def flip(image: np.ndarray) -> np.ndarray:
+            image = image[:, ::-1] if horizontal else image
+            return image[::-1] if vertical else image
+
+        results['images'] = {role: flip(image) for role, image in results['images'].items()}
+        if results.get('depth') is not None:
+            results['depth'] = flip(results['depth'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class Degrade:
+    """Make x from y by the sample's `degradation`, where it has one; its parameters are kept in the sample."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __call__(self, results: dict) -> dict:
+        cfg = results.get('degradation')
+        if cfg is None:
+            return results
+        # one object per config: data sets hand out copies
+        key = repr(cfg)
+        if key not in self._built:
+            self._built[key] = DEGRADATIONS.build(cfg)
+        clean = results['images']['y']
+        unit = clean.astype(np.float32) / 255 if clean.dtype == np.uint8 else clean
+        x, parameters = self._built[key](np.ascontiguousarray(unit), results['rng'], depth=results.get('depth'))
+        results['images']['x'] = np.round(x * 255).astype(np.uint8) if clean.dtype == np.uint8 else x
+        results['degradation_parameters'] = dict(type=type(self._built[key]).__name__, **parameters)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackInputs:
+    """Images to `inputs` (role -> (3,H,W) tensor), the rest to a FusionDataSample.
+
+    In test mode the sample also carries `sources` (what the network sees), `references` (roles ``reference_<modality>``, or
+    ``y`` of restoration pairs) and `label`.
+    """
+
+    META = ('name', 'paths', 'grey', 'task', 'modality', 'tasks', 'sentences', 'seed')
+
+    def __call__(self, results: dict) -> dict:
+        images = results['images']
+        inputs = {
+            role: _to_tensor(image)
+            for role, image in images.items()
+            if role != LABEL and not role.startswith(REFERENCE)
+        }
+        sample = FusionDataSample(metainfo={key: results[key] for key in self.META if key in results})
+        if results.get('degradation_parameters'):
+            sample.set_metainfo(dict(degradation=results['degradation_parameters']))
+        if results.get('test_mode'):
+            references = {r.removeprefix(REFERENCE): _unit(i) for r, i in images.items() if r.startswith(REFERENCE)}
+            if 'y' in inputs:
+                references['y'] = _unit(images['y'])
+                inputs.pop('y')
+            sample.set_data(
+                dict(sources={role: _unit(images[role]) for role in inputs}, references=references)
+            )
+            if LABEL in images:
+                sample.set_data(dict(label=torch.from_numpy(np.ascontiguousarray(images[LABEL]))))
+        return dict(inputs=inputs, data_samples=sample)
+
+
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+
+
+def _unit(image: np.ndarray) -> torch.Tensor:
+    tensor = _to_tensor(image)
+    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor

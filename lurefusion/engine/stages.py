@@ -1,0 +1,282 @@
+"""Running configs: one stage or a pipeline of stages, resumable at every point, and the test of what came out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger, print_log
+from mmengine.runner import Runner
+
+from lurefusion.config import apply_options, check_options, find_config, known_options, load_config, parse_options
+from lurefusion.datasets.paired import MissingDataError, PairedDataset
+from lurefusion.engine.checkpoint import allow_resume, find_weights, latest_checkpoint, load_into, read_weights
+from lurefusion.images import write_bytes
+from lurefusion.models.text_encoders import allow_unmatched_torchvision
+from lurefusion.registry import DATASETS
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def train(
+    config: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool = False,
+    options: Mapping[str, Any] | Sequence[str] | None = None,
+    data_root: str | Path | None = None,
+    launcher: str = 'none',
+    amp: bool = False,
+    seed: int | None = None,
+) -> Path:
+    """Train a stage, or every stage of a pipeline (`stages = [...]`) in order.
+
+    Args:
+        config: File or ``lurefusion::`` name.
+        work_dir: Where everything goes; default ``work_dirs/<name of the config>``. A pipeline gives each stage a folder in it.
+        resume: Go on where the run stopped, in the stage where it stopped.
+        options: Overrides; in a pipeline each stage takes those that it has.
+        data_root: Root of relative data folders.
+        launcher: Of MMEngine: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        amp: Mixed precision (bfloat16 on the CPU).
+        seed: Overrides the config's.
+
+    Returns:
+        The last stage's newest checkpoint.
+
+    Raises:
+        MissingDataError: One error for everything that is not on disk, before any stage starts.
+    """
+    names, cfgs = load_stages(config, options, data_root)
+    check_data(cfgs)
+    base = Path(work_dir or Path('work_dirs') / find_config(config).stem)
+    pipeline = len(cfgs) > 1 or names[0] != find_config(config).stem
+    checkpoint = None
+    for number, (name, cfg) in enumerate(zip(names, cfgs, strict=True), start=1):
+        folder = base / name if pipeline else base
+        newest = latest_checkpoint(folder) if resume else None
+        if pipeline:
+            print_log(f'stage {number} of {len(cfgs)}: {name} in {folder}')
+        if newest and newest.name == f'iter_{cfg.train_cfg.max_iters}.pth':
+            print_log(f'{name} is finished: {newest}')
+            checkpoint = newest
+            continue
+        _take_over(cfg, folder.parent)
+        if seed is not None:
+            cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
+        if newest:
+            cfg.resume, cfg.load_from = True, str(newest)
+        runner = build_runner(cfg, folder, launcher, amp)
+        runner.train()
+        _close(runner)
+        checkpoint = latest_checkpoint(folder)
+    return checkpoint
+
+
+def test(
+    config: str | Path,
+    weights: str | Path | None = None,
+    *,
+    work_dir: str | Path | None = None,
+    options: Mapping[str, Any] | Sequence[str] | None = None,
+    data_root: str | Path | None = None,
+    launcher: str = 'none',
+) -> dict[str, Any]:
+    """Evaluate weights on every test set of the config; of a pipeline, its last stage.
+
+    Sets that are not on disk are named and left out. Writes ``metrics.json``, ``report.md``, ``fused/`` and ``strips/``.
+
+    Args:
+        config: File or ``lurefusion::`` name.
+        weights: Checkpoint, safetensors file, folder of a run, or name of shipped weights; default: what `train` of this
+            config left in its folder.
+        work_dir: Default ``work_dirs/<name of the config>/test``.
+        options: Overrides.
+        data_root: Root of relative data folders.
+        launcher: Of MMEngine.
+
+    Returns:
+        ``<set>/<metric>`` -> value.
+
+    Raises:
+        FileNotFoundError: If there are no weights, or not one test set is on disk.
+    """
+    names, cfgs = load_stages(config, options, data_root)
+    cfg = cfgs[-1]
+    stem = find_config(config).stem
+    trained = Path('work_dirs') / stem
+    if len(cfgs) > 1 or names[0] != stem:
+        trained = trained / names[-1]
+    folder = Path(work_dir or Path('work_dirs') / stem / 'test')
+    needs_weights = cfg.get('needs_weights', True)
+    path = find_weights(weights or trained) if weights or needs_weights else None
+    cfg.test_dataloader, cfg.test_evaluator = _present_sets(cfg)
+    for key in ('train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper'):
+        cfg.pop(key, None)
+    cfg.pop('param_scheduler', None)
+    cfg.pop('init_from', None)
+    cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if h['type'] == 'StripHook']
+    runner = build_runner(cfg, folder, launcher, amp=False)
+    if path is not None:
+        load_into(runner.model, read_weights(path)[0], origin=str(path))
+    results = runner.test()
+    _close(runner)
+    _write_report(results, folder, find_config(config), path)
+    return results
+
+
+def load_stages(
+    config: str | Path, options: Mapping[str, Any] | Sequence[str] | None = None, data_root: str | Path | None = None
+) -> tuple[list[str], list[Config]]:
+    """Names and configs of the stages: those of a pipeline, or the config itself.
+
+    Raises:
+        KeyError: If an override has a place in none of the stages.
+    """
+    overrides = parse_options(options)
+    cfg = load_config(config, data_root=data_root)
+    if 'stages' not in cfg:
+        apply_options(cfg, overrides)
+        return [find_config(config).stem], [cfg]
+    here = find_config(config).parent
+    files = [find_config(stage if '::' in stage else here / stage) for stage in cfg.stages]
+    cfgs = [load_config(file, data_root=data_root) for file in files]
+    check_options(overrides, *cfgs)
+    for stage in cfgs:
+        apply_options(stage, known_options(stage, overrides))
+    return [file.stem for file in files], cfgs
+
+
+def check_data(cfgs: Sequence[Config]) -> None:
+    """Look for every folder that training and validation need, before anything starts.
+
+    Raises:
+        MissingDataError: Lists every missing set, the folders looked in, how to get it, and the config that needs none.
+    """
+    rows: dict[str, None] = {}
+    for cfg in cfgs:
+        for key in ('train_dataloader', 'val_dataloader'):
+            rows.update(dict.fromkeys(_missing_rows(cfg.get(key) or {})))
+    if rows:
+        raise MissingDataError(
+            'these data sets are not on disk:\n'
+            + '\n'.join(f'  - {row}' for row in rows)
+            + f'\nThe root is {os.environ.get("LUREFUSION_DATA") or "data/ in this folder"}; --data-root or $LUREFUSION_DATA '
+            'sets another. To train on what is there, set train_dataloader.dataset.missing=skip. '
+            'configs/lure/lure_demo.py needs no data at all.'
+        )
+
+
+def _missing_rows(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get('type'), str):
+            kind = DATASETS.get(node['type'])
+            if isinstance(kind, type) and issubclass(kind, PairedDataset):
+                own = {key: value for key, value in node.items() if key != 'times'}
+                dataset = DATASETS.build(dict(own, lazy_init=True, pipeline=[]))
+                if gone := dataset.missing():
+                    yield f'{node["type"]}: no folder {" or ".join(gone)}; get it from: {dataset.how_to_get}'
+                return
+        if node.get('missing') == 'skip':
+            rows = [list(_missing_rows(child)) for child in node['datasets']]
+            # something has to be left to train on
+            if all(rows):
+                yield from (row for found in rows for row in found)
+            return
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _missing_rows(child)
+
+
+def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
+    """The test sets that are on disk, with their evaluators."""
+    loaders, evaluators = [], []
+    for loader, evaluator in zip(cfg.test_dataloader, cfg.test_evaluator, strict=True):
+        rows = list(_missing_rows(loader))
+        for row in rows:
+            print_log(f'left out test set {loader.get("name")}: {row}')
+        if not rows:
+            loaders.append(loader)
+            evaluators.append(evaluator)
+    if not loaders:
+        raise MissingDataError('not one test set of the config is on disk; set --data-root or $LUREFUSION_DATA')
+    return loaders, evaluators
+
+
+def _take_over(cfg: Config, parent: Path) -> None:
+    """Turn `init_from = dict(stage=... | checkpoint=..., prefixes=...)` into the hook that does it."""
+    init_from = cfg.pop('init_from', None)
+    if init_from is None:
+        return
+    checkpoint = init_from.get('checkpoint') or parent / init_from['stage']
+    if not Path(checkpoint).exists() and init_from.get('checkpoint') is None:
+        raise FileNotFoundError(
+            f'this stage starts from stage {init_from["stage"]!r}, looked for in {checkpoint}; train that first, or give '
+            f'its checkpoint by --cfg-options init_from.checkpoint=PATH'
+        )
+    hook = dict(type='InitFromHook', checkpoint=str(checkpoint), prefixes=init_from['prefixes'])
+    cfg.custom_hooks = [hook, *cfg.get('custom_hooks', [])]
+
+
+def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp: bool = False) -> Runner:
+    """MMEngine's Runner, with what it lacks on this software: CPU launchers, CPU bfloat16, safe resuming."""
+    if launcher not in LAUNCHERS:
+        raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}; got {launcher!r}')
+    allow_unmatched_torchvision()
+    allow_resume()
+    cfg.work_dir = str(work_dir)
+    cfg.launcher = launcher
+    cuda = torch.cuda.is_available()
+    if amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper'
+    if launcher == 'pytorch' and not cuda:
+        # MMEngine's own start would select a CUDA device
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group('gloo')
+        unused = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused
+        )
+    if importlib.util.find_spec('tensorboard') is None and 'visualizer' in cfg:
+        cfg.visualizer.vis_backends = [b for b in cfg.visualizer.vis_backends if b['type'] != 'TensorboardVisBackend']
+        print_log('tensorboard is not installed: scalars go to the log and vis_data/ alone')
+    # several runs in one process: MMEngine keeps its loggers, message hubs and visualizers by name
+    cfg.experiment_name = f'{Path(work_dir).name}_{os.getpid()}_{len(MMLogger._instance_dict)}'
+    return Runner.from_cfg(cfg)
+
+
+def _close(runner: Runner) -> None:
+    runner.visualizer.close()
+    for handler in list(runner.logger.handlers):
+        if hasattr(handler, 'baseFilename'):
+            handler.close()
+
+
+def _write_report(results: Mapping[str, Any], folder: Path, config: Path, weights: Path | None) -> None:
+    """metrics.json and report.md, one row per set."""
+    if int(os.environ.get('RANK', 0)):
+        return
+    rows: dict[str, dict[str, Any]] = {}
+    for key, value in results.items():
+        name, _, metric = key.partition('/')
+        rows.setdefault(name, {})[metric] = value
+    lines = [f'# {config.stem}', '', f'weights: {weights or "none"}', '']
+    for metrics in dict.fromkeys(tuple(row) for row in rows.values()):
+        lines += ['| set | ' + ' | '.join(metrics) + ' |', '|---' * (len(metrics) + 1) + '|']
+        for name, row in rows.items():
+            if tuple(row) == metrics:
+                cells = [f'{v:.3f}' if isinstance(v, float) else str(v) for v in row.values()]
+                lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+        lines.append('')
+    text = '\n'.join(lines)
+    write_bytes(folder / 'report.md', text.encode())
+    write_bytes(folder / 'metrics.json', json.dumps(results, indent=1, default=str).encode())
+    print(text)
+    print(f'report: {folder / "report.md"}\nfused pictures: {folder / "fused"}\nstrips: {folder / "strips"}')

@@ -1,0 +1,338 @@
+"""Measure folders of fused pictures made by any program: the engine of `lurefusion eval`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lurefusion.evaluation import report
+from lurefusion.evaluation.cards import (
+    NETWORK_METRICS,
+    RANKED_METRICS,
+    VARIANT_CHOICES,
+    card_of,
+    columns_of,
+    compute,
+    select_metrics,
+)
+from lurefusion.evaluation.iqa import NetworkScore
+from lurefusion.evaluation.metrics import Row, write_rows
+from lurefusion.images import RANGE_MODES, list_images, read_image, write_bytes, write_image
+
+StrPath = str | os.PathLike
+
+
+@dataclass
+class Evaluation:
+    """Result of :func:`evaluate_folders`.
+
+    Attributes:
+        columns: Column titles in table order.
+        rows: Method -> one row per image (`name` and the columns).
+        warnings: What was left out and why.
+        unavailable: Column -> reason, for network scores without weights.
+        files: Stem -> role (source or method) -> file.
+        level: Coverage of the confidence intervals.
+    """
+
+    columns: list[str]
+    rows: dict[str, list[Row]]
+    warnings: list[str] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    files: dict[str, dict[str, Path]] = field(default_factory=dict)
+    level: float = 0.95
+
+    def statistics(self) -> dict[str, dict[str, report.Statistic]]:
+        """Method -> column -> mean, deviation, interval, count."""
+        return {m: report.summarise(rows, self.columns, self.level) for m, rows in self.rows.items()}
+
+    def means(self) -> dict[str, dict[str, Any]]:
+        """Method -> column -> mean, or the reason why there is none."""
+        return {
+            method: {c: self.unavailable.get(c, s.mean) for c, s in stats.items()}
+            for method, stats in self.statistics().items()
+        }
+
+    def ranks(self) -> dict[str, float] | None:
+        """Mean rank per method over the seven ranked metrics that were computed; None for a single method."""
+        names = {c.removesuffix('_paper'): c for c in reversed(self.columns)}
+        ranked = [names[m] for m in RANKED_METRICS if m in names]
+        return report.mean_ranks(self.means(), ranked) if len(self.rows) > 1 and ranked else None
+
+
+def _to_tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+
+
+def _pair(folders: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    listings = {role: list_images(folder) for role, folder in folders.items()}
+    everything = sorted(set().union(*listings.values()))
+    common = [stem for stem in everything if all(stem in files for files in listings.values())]
+    if not common:
+        shown = '\n'.join(f'  {role} ({folders[role]}): {", ".join(list(f)[:3])}, ...' for role, f in listings.items())
+        raise ValueError(f'no file stem is in all folders, so nothing can be paired:\n{shown}')
+    warnings = []
+    for role, files in listings.items():
+        missing = [stem for stem in everything if stem not in files]
+        if missing:
+            listed = ', '.join(missing[:10]) + (f' and {len(missing) - 10} more' if len(missing) > 10 else '')
+            warnings.append(f'{role} ({folders[role]}) lacks {len(missing)} of {len(everything)} stems: {listed}')
+    if warnings:
+        warnings.append(f'only the {len(common)} stems that every folder has are measured')
+    return {stem: {role: files[stem] for role, files in listings.items()} for stem in common}, warnings
+
+
+def evaluate_folders(
+    fused: Mapping[str, StrPath],
+    sources: Mapping[str, StrPath],
+    reference: StrPath | None = None,
+    metrics: str | Sequence[str] = 'all',
+    variant: str = 'standard',
+    networks: Sequence[str] = (),
+    weights_dir: StrPath = 'weights/iqa',
+    options: dict[str, dict] | None = None,
+    range_mode: str = 'percentile',
+    device: str | torch.device = 'cpu',
+    level: float = 0.95,
+) -> Evaluation:
+    """Measure one or more folders of fused pictures; all methods on the same images, paired by file stem.
+
+    Args:
+        fused: Method -> folder with its pictures (png, jpg, bmp, tif; colour or grey).
+        sources: Modality -> folder with the pictures that were fused.
+        reference: Folder with clean pictures, for `PSNR_ref` and `SSIM_ref`.
+        metrics: Names, ``all`` or ``ranked``.
+        variant: ``standard``, ``paper`` or ``both``.
+        networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NETWORK_CARDS`.
+        weights_dir: Folder with their weights.
+        options: Metric -> keywords of its function.
+        range_mode: How sources deeper than 8 bit come to [0, 1], see `lurefusion.images.to_unit_range`; fused and
+            reference pictures deeper than 8 bit are divided by their full range.
+        device: Where to compute.
+        level: Coverage of the bootstrap intervals.
+
+    Raises:
+        FileNotFoundError: If a folder does not exist.
+        ValueError: If nothing pairs, fewer than one source is named, names collide, or sizes differ (the files are
+            named).
+    """
+    if not fused or not sources:
+        raise ValueError('name at least one folder of fused pictures and one of sources')
+    clash = set(fused) & set(sources)
+    if clash:
+        raise ValueError(f'{", ".join(sorted(clash))} names both a source and a method')
+    names = list(select_metrics(metrics))
+    if reference is not None:
+        names += [m for m in ('PSNR_ref', 'SSIM_ref') if m not in names]
+    elif 'PSNR_ref' in names or 'SSIM_ref' in names:
+        raise ValueError('PSNR_ref and SSIM_ref need the folder of clean references')
+    folders = {role: Path(folder) for role, folder in (*sources.items(), *fused.items())}
+    if reference is not None:
+        folders['reference'] = Path(reference)
+    pairs, warnings = _pair(folders)
+    scores = {name: NetworkScore(name, weights_dir, device) for name in networks}
+    columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
+    result = Evaluation(columns, {method: [] for method in fused}, warnings, files=pairs, level=level)
+    for stem, files in pairs.items():
+        images = {
+            role: _to_tensor(read_image(path, range_mode if role in sources else 'full')[0]).to(device)
+            for role, path in files.items()
+        }
+        sizes = {role: tuple(image.shape[-2:]) for role, image in images.items()}
+        if len(set(sizes.values())) > 1:
+            listed = ', '.join(f'{files[role]} is {w}x{h}' for role, (h, w) in sizes.items())
+            raise ValueError(f'the pictures of {stem!r} differ in size (width x height): {listed}')
+        for method in fused:
+            values = compute(
+                images[method],
+                {modality: images[modality] for modality in sources},
+                names,
+                variant,
+                reference=images.get('reference'),
+                options=options,
+                too_small='nan',
+            )
+            row: Row = {'name': stem} | {column: float(value[0]) for column, value in values.items()}
+            for name, score in scores.items():
+                picture = images[method]
+                picture = picture / 255 if picture.dtype == torch.uint8 else picture
+                row[name] = float(score(picture)[0]) if score.reason is None else math.nan
+            result.rows[method].append(row)
+    result.unavailable = {name: score.reason for name, score in scores.items() if score.reason}
+    for column in columns:
+        left = sum(math.isnan(row[column]) for rows in result.rows.values() for row in rows)
+        if left and column not in result.unavailable:
+            result.warnings.append(f'{column}: {left} picture(s) are too small for it and left out of its mean')
+    return result
+
+
+def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, float]]:
+    """Method -> column -> number from a CSV with a `method` column, such as docs/targets.csv.
+
+    Args:
+        path: The file; columns that are no metrics are left out.
+        group: Keep the rows whose `set` is this.
+
+    Raises:
+        ValueError: If there is no such column, or no row of that group.
+    """
+    with open(path, newline='', encoding='utf-8') as file:
+        lines = list(csv.DictReader(file))
+    if not lines or 'method' not in lines[0]:
+        raise ValueError(f'{path} has no column "method"')
+    groups = list(dict.fromkeys(line.get('set') for line in lines))
+    if group is not None and group not in groups:
+        raise ValueError(f'{path} has no set {group!r}; known: {", ".join(map(str, groups))}')
+    means = {}
+    for line in lines:
+        if group is None or line.get('set') == group:
+            numbers = {c: float(v) for c, v in line.items() if v and c not in ('set', 'method', 'mean_rank')}
+            means[line['method']] = {c: v for c, v in numbers.items() if card_of(c)}
+    return means
+
+
+def format_report(result: Evaluation, beside: Mapping[str, Mapping[str, float]] | None = None) -> str:
+    """Markdown report: table of means, rank, intervals, warnings, the meaning of the columns."""
+    statistics, means = result.statistics(), result.means()
+    count = len(next(iter(result.rows.values())))
+    text = [f'# Evaluation of {len(result.rows)} method(s) on {count} image(s)', '']
+    text += [f'> {warning}' for warning in result.warnings] + ([''] if result.warnings else [])
+    text += ['Mean over the images; best in bold, second underlined.', '']
+    text += [report.format_table(means, result.columns, 'markdown', ranks=result.ranks())]
+    if beside:
+        joined = {**means, **beside}
+        columns = [c for c in result.columns if any(c in row for row in beside.values())]
+        ranks = report.mean_ranks(joined, [c for c in RANKED_METRICS if c in columns], rounded=True)
+        text += ['## Beside other methods', '', report.format_table(joined, columns, 'markdown', ranks=ranks)]
+    text += ['## Spread over the images', '', report.format_intervals(statistics, result.columns, result.level)]
+    text += ['## Columns', '', report.describe_metrics(result.columns)]
+    return '\n'.join(text)
+
+
+def write_report(
+    result: Evaluation,
+    out: StrPath,
+    beside: Mapping[str, Mapping[str, float]] | None = None,
+    grids: int = 4,
+    zoom: float = 2.0,
+    box: tuple[int, int, int, int] | None = None,
+) -> list[Path]:
+    """Write report.md, report.tex, report.csv, per_image.csv and grid.png (evenly chosen scenes) into the folder `out`.
+
+    Returns:
+        The files.
+    """
+    out = Path(out)
+    means, ranks = result.means(), result.ranks()
+    spread = {m: {c: s.std for c, s in stats.items()} for m, stats in result.statistics().items()}
+    latex = report.format_table(means, result.columns, 'latex', spread, ranks)
+    contents = {
+        'report.md': format_report(result, beside),
+        'report.tex': latex,
+        'report.csv': _means_csv(result),
+    }
+    for name, content in contents.items():
+        write_bytes(out / name, content.encode())
+    write_rows(out / 'per_image.csv', [{'method': m} | row for m, rows in result.rows.items() for row in rows])
+    written = [out / name for name in (*contents, 'per_image.csv')]
+    if grids > 0:
+        stems = list(result.files)
+        chosen = [stems[i] for i in sorted({round(i) for i in np.linspace(0, len(stems) - 1, grids)})]
+        scenes = [{role: read_image(path)[0] for role, path in result.files[stem].items()} for stem in chosen]
+        grid = report.comparison_grid(scenes, [box] * len(scenes), zoom)
+        write_image(out / 'grid.png', grid)
+        written.append(out / 'grid.png')
+    return written
+
+
+def _means_csv(result: Evaluation) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['method', 'metric', 'n', 'mean', 'std', 'low', 'high'])
+    for method, stats in result.statistics().items():
+        for column, s in stats.items():
+            numbers = [f'{v:.9g}' for v in (s.mean, s.std, s.low, s.high)]
+            writer.writerow([method, column, s.n, *(numbers if column not in result.unavailable else [''] * 4)])
+    return text.getvalue()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `lurefusion eval`."""
+    parser.add_argument('fused', nargs='+', metavar='[NAME=]DIR', help='folder of fused pictures, one or more')
+    parser.add_argument('--vi', metavar='DIR', help='visible sources')
+    parser.add_argument('--ir', metavar='DIR', help='infrared sources')
+    parser.add_argument('--source', action='append', default=[], metavar='NAME=DIR', help='sources of another modality')
+    parser.add_argument('--ref', metavar='DIR', help='clean reference pictures, for PSNR_ref and SSIM_ref')
+    parser.add_argument('--metrics', nargs='+', default=['all'], metavar='M', help='names, "all" or "ranked"')
+    parser.add_argument('--variant', choices=VARIANT_CHOICES, default='standard', help='constants of PSNR and SSIM')
+    parser.add_argument('--networks', nargs='+', default=[], metavar='N', help='scores of pyiqa, or "all" (five)')
+    parser.add_argument('--weights-dir', default='weights/iqa', metavar='DIR', help='weights of those networks')
+    parser.add_argument('--niqe-parameters', metavar='FILE', help='pristine model of NIQE, .mat or .npz')
+    parser.add_argument('--range-mode', choices=RANGE_MODES, default='percentile', help='for sources past 8 bit')
+    parser.add_argument('--out', metavar='DIR', help='folder for the report, the CSV files and the grid')
+    parser.add_argument('--grids', type=int, default=4, metavar='N', help='scenes in the comparison picture')
+    parser.add_argument('--zoom', type=float, default=2.0, help='enlargement of its inset')
+    parser.add_argument('--box', type=int, nargs=4, metavar=('X', 'Y', 'W', 'H'), help='region of the inset')
+    parser.add_argument('--beside', metavar='FILE', help='CSV with the means of other methods, ranked along')
+    parser.add_argument('--beside-set', metavar='SET', help='rows of that file to take, by their column "set"')
+    parser.add_argument('--device', default='cpu')
+    parser.set_defaults(run=run)
+
+
+def _named(entries: Sequence[str], what: str) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for entry in entries:
+        name, equals, folder = entry.partition('=')
+        if not equals or os.path.isdir(entry):
+            if what == 'source':
+                raise ValueError(f'--source takes NAME=DIR, got {entry!r}')
+            name, folder = Path(entry).name or entry, entry
+        if name in named:
+            raise ValueError(f'two folders are called {name!r}; name them apart: NAME=DIR')
+        named[name] = folder
+    return named
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out `lurefusion eval`: print the table, and write the report when `--out` is given."""
+    sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
+    for name, folder in _named(args.source, 'source').items():
+        if name in sources:
+            raise ValueError(f'the source {name!r} is named twice')
+        sources[name] = folder
+    if len(sources) < 2:
+        raise ValueError(f'name two or more sources (--vi, --ir, --source NAME=DIR), got {list(sources) or "none"}')
+    metrics = args.metrics[0] if len(args.metrics) == 1 else args.metrics
+    networks = NETWORK_METRICS if args.networks == ['all'] else args.networks
+    result = evaluate_folders(
+        _named(args.fused, 'fused'),
+        sources,
+        args.ref,
+        metrics,
+        args.variant,
+        networks,
+        args.weights_dir,
+        {'NIQE': {'parameters': args.niqe_parameters}} if args.niqe_parameters else None,
+        args.range_mode,
+        args.device,
+    )
+    for warning in result.warnings:
+        print(f'warning: {warning}')
+    beside = read_means(args.beside, args.beside_set) if args.beside else None
+    print(report.format_table(result.means(), result.columns, 'markdown', ranks=result.ranks(), mark=False))
+    if args.out:
+        box = tuple(args.box) if args.box else None
+        for path in write_report(result, args.out, beside, args.grids, args.zoom, box):
+            print(path)
+    return 0

@@ -1,0 +1,242 @@
+"""The metrics as MMEngine evaluators: per-image rows, means over the data set, the same on any number of processes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from lurefusion.evaluation.cards import NETWORK_METRICS, columns_of, compute, select_metrics
+from lurefusion.evaluation.functional import reference_psnr, reference_ssim
+from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
+from lurefusion.images import write_bytes
+from lurefusion.registry import METRICS
+
+Row = dict[str, Any]
+
+
+def _field(sample: Any, key: str, wanted_by: str) -> Any:
+    value = sample.get(key)
+    if value is None:
+        raise KeyError(
+            f'{wanted_by} needs the field {key!r} in every data sample; it holds: {", ".join(sample.keys())}'
+        )
+    return value
+
+
+def _batch(image: Tensor) -> Tensor:
+    """(C,H,W) to (1,C,H,W), floats clamped to what an 8-bit file can hold."""
+    image = image[None].detach()
+    return image.double().clamp(0, 1) if image.is_floating_point() else image
+
+
+def mean_columns(rows: Sequence[Row], columns: Iterable[str]) -> dict[str, float]:
+    """Mean of each column over the rows that have a number there; NaN when none has."""
+    means = {}
+    for column in columns:
+        values = [row[column] for row in rows if not math.isnan(row.get(column, math.nan))]
+        means[column] = math.fsum(values) / len(values) if values else math.nan
+    return means
+
+
+def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
+    """Write per-image rows as CSV; the columns are those of the first row, numbers with nine digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    if rows:
+        writer.writerow(rows[0])
+        for row in rows:
+            cells = (row.get(column, '') for column in rows[0])
+            writer.writerow(f'{cell:.9g}' if isinstance(cell, float) else cell for cell in cells)
+    write_bytes(path, text.getvalue().encode())
+
+
+class _RowMetric(BaseMetric):
+    """Keeps one row per image in `rows` (main process), and writes them to `out_csv` if that is set."""
+
+    def __init__(self, out_csv: str | None = None, collect_device: str = 'cpu', prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.out_csv = out_csv
+        self.rows: list[Row] = []
+
+    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
+        """Add one row per data sample (dict or FusionDataSample)."""
+        for sample in data_samples:
+            row = {'name': sample.get('name', str(len(self.results)))}
+            self.results.append(row | self.row(sample))
+
+    def row(self, sample: Any) -> Row:
+        raise NotImplementedError
+
+    def compute_metrics(self, results: list[Row]) -> dict[str, float | str]:
+        self.rows = list(results)
+        if self.out_csv:
+            write_rows(self.out_csv, self.rows)
+        return self.summary(self.rows)
+
+    def summary(self, rows: list[Row]) -> dict[str, float | str]:
+        raise NotImplementedError
+
+
+@METRICS.register_module()
+class FusionMetrics(_RowMetric):
+    """Metrics of fused pictures against their sources.
+
+    Needs per sample `pred` (3,H,W) and `sources`, a dict of modality -> (3,H,W); and `references` where asked for.
+
+    Args:
+        metrics: Names, ``all``, or ``ranked`` (the seven of the mean rank).
+        variant: ``standard``, ``paper`` or ``both`` (the paper's as further columns `<name>_paper`).
+        against: ``sources``, or ``references``: each source is replaced by its clean reference if there is one.
+        options: Metric -> keywords of its function, as ``dict(MI=dict(base='nats'))``.
+        out_csv: File for the per-image rows.
+        prefix: Put before the names of the results.
+        collect_device: As in MMEngine.
+
+    Pictures too small for a metric count NaN there and are left out of its mean.
+    """
+
+    def __init__(
+        self,
+        metrics: str | Sequence[str] = 'all',
+        variant: str = 'standard',
+        against: str = 'sources',
+        options: dict[str, dict] | None = None,
+        out_csv: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(out_csv, collect_device, prefix)
+        if against not in ('sources', 'references'):
+            raise ValueError(f'against must be "sources" or "references", got {against!r}')
+        self.metrics, self.variant, self.against = select_metrics(metrics), variant, against
+        self.columns = [column for column, _, _ in columns_of(self.metrics, variant)]
+        self.options = options
+
+    def row(self, sample: Any) -> Row:
+        sources = _field(sample, 'sources', 'FusionMetrics')
+        if self.against == 'references':
+            references = _field(sample, 'references', 'FusionMetrics(against="references")')
+            unpaired = set(references) - set(sources)
+            if unpaired:
+                raise KeyError(
+                    f'references {", ".join(sorted(unpaired))} belong to none of the sources {list(sources)}'
+                )
+            sources = {modality: references.get(modality, image) for modality, image in sources.items()}
+        fused = _batch(_field(sample, 'pred', 'FusionMetrics'))
+        values = compute(
+            fused,
+            {modality: _batch(image).to(fused.device) for modality, image in sources.items()},
+            self.metrics,
+            self.variant,
+            options=self.options,
+            too_small='nan',
+        )
+        return {column: float(value[0]) for column, value in values.items()}
+
+    def summary(self, rows: list[Row]) -> dict[str, float]:
+        return mean_columns(rows, self.columns)
+
+
+@METRICS.register_module()
+class RestorationMetrics(_RowMetric):
+    """PSNR and SSIM of restored pictures, and of the degraded input, against the clean one, by task.
+
+    Needs per sample `pred` (3,H,W), `sources['x']`, `references['y']` and `task`. Results: `<task>/PSNR_in`,
+    `<task>/PSNR_out`, `<task>/SSIM_in`, `<task>/SSIM_out`, and without a task the mean over the tasks.
+
+    Args:
+        out_csv, prefix, collect_device: As in :class:`FusionMetrics`.
+    """
+
+    COLUMNS = ('PSNR_in', 'PSNR_out', 'SSIM_in', 'SSIM_out')
+
+    def __init__(self, out_csv: str | None = None, prefix: str | None = None, collect_device: str = 'cpu') -> None:
+        super().__init__(out_csv, collect_device, prefix)
+
+    def row(self, sample: Any) -> Row:
+        pred = _batch(_field(sample, 'pred', 'RestorationMetrics'))
+        degraded, clean = (
+            _batch(_field(_field(sample, group, 'RestorationMetrics'), role, 'RestorationMetrics')).to(pred.device)
+            for group, role in (('sources', 'x'), ('references', 'y'))
+        )
+        row: Row = {'task': str(_field(sample, 'task', 'RestorationMetrics'))}
+        for name, function in (('PSNR', reference_psnr), ('SSIM', reference_ssim)):
+            row[f'{name}_in'] = float(function(degraded, clean)[0])
+            row[f'{name}_out'] = float(function(pred, clean)[0])
+        return row
+
+    def summary(self, rows: list[Row]) -> dict[str, float]:
+        tasks = sorted({row['task'] for row in rows})
+        means = {task: mean_columns([r for r in rows if r['task'] == task], self.COLUMNS) for task in tasks}
+        values = {f'{task}/{column}': value for task in tasks for column, value in means[task].items()}
+        return values | mean_columns(list(means.values()), self.COLUMNS)
+
+
+@METRICS.register_module()
+class NoReferenceIQA(_RowMetric):
+    """Scores of pyiqa's networks (CLIP-IQA, LIQE, MANIQA, MUSIQ, ARNIQA) on `pred`.
+
+    A network whose weight files are missing gets the text ``not available: put FILE into DIR`` in place of a number,
+    and the run goes on; nothing is ever downloaded.
+
+    Args:
+        names: Keys of `lurefusion.evaluation.cards.NETWORK_CARDS`.
+        weights_dir: Folder with the weight files; None takes `$LUREFUSION_IQA_WEIGHTS`, else `weights/iqa`.
+        device: Where the networks run; None takes that of the pictures.
+        out_csv, prefix, collect_device: As in :class:`FusionMetrics`.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = NETWORK_METRICS,
+        weights_dir: str | os.PathLike | None = None,
+        device: str | None = None,
+        out_csv: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(out_csv, collect_device, prefix)
+        self.names = (names,) if isinstance(names, str) else tuple(names)
+        for name in self.names:
+            network_card(name)
+        self.weights_dir = str(weights_dir or os.environ.get('LUREFUSION_IQA_WEIGHTS') or 'weights/iqa')
+        self.device = device
+        self._networks: dict[str, NetworkScore] = {}
+
+    def network(self, name: str, device: str | torch.device = 'cpu') -> NetworkScore:
+        """The network `name`, built on first use."""
+        if name not in self._networks:
+            self._networks[name] = NetworkScore(name, self.weights_dir, self.device or device)
+        return self._networks[name]
+
+    def row(self, sample: Any) -> Row:
+        pred = _batch(_field(sample, 'pred', 'NoReferenceIQA')).float()
+        pred = torch.round(pred * 255) / 255 if sample.get('pred').is_floating_point() else pred / 255
+        pred = pred.expand(-1, 3, -1, -1)
+        row: Row = {}
+        for name in self.names:
+            network = self.network(name, pred.device)
+            row[name] = math.nan
+            if network.reason is None:
+                try:
+                    row[name] = float(network(pred)[0])
+                except (AssertionError, RuntimeError, ValueError) as error:
+                    network.reason = f'not available: {str(error).splitlines()[0]}'
+        return row
+
+    def summary(self, rows: list[Row]) -> dict[str, float | str]:
+        means = mean_columns(rows, self.names)
+        values: dict[str, float | str] = {}
+        for name, mean in means.items():
+            built = self._networks.get(name)
+            reason = built.reason if built else unavailable(name, self.weights_dir)
+            values[name] = reason if math.isnan(mean) and reason else mean
+        return values

@@ -1,0 +1,314 @@
+"""Tables, rankings, confidence intervals and comparison pictures from per-image rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lurefusion.evaluation.cards import RANKED_METRICS, MetricCard, card_of
+from lurefusion.images import to_uint8
+
+Means = Mapping[str, Mapping[str, Any]]
+
+STYLES = ('markdown', 'latex', 'csv')
+INSET_COLOUR = (255, 64, 64)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean of one column over n images, their sample standard deviation, and the bootstrap interval of the mean."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_interval(
+    values: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap of the mean over images.
+
+    Args:
+        values: One finite value per image.
+        level: Coverage in (0, 1).
+        draws: Resamples.
+        seed: Of the resampling; equal numbers of images are resampled alike, so methods stay paired.
+
+    Returns:
+        Lower and upper bound; NaN without values.
+    """
+    if not 0 < level < 1 or draws < 1:
+        raise ValueError(f'level must lie in (0, 1) and draws be at least 1, got {level!r} and {draws!r}')
+    data = np.asarray(values, np.float64)
+    if data.size == 0:
+        return math.nan, math.nan
+    chosen = np.random.default_rng(seed).integers(0, data.size, (draws, data.size))
+    low, high = np.percentile(data[chosen].mean(1), (50 * (1 - level), 50 * (1 + level)))
+    return float(low), float(high)
+
+
+def summarise(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> dict[str, Statistic]:
+    """Statistics per column; images without a finite number there are left out and not counted in `n`."""
+    statistics = {}
+    for column in columns:
+        values = [float(row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
+        mean = math.fsum(values) / len(values) if values else math.nan
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        low, high = bootstrap_interval(values, level, draws, seed)
+        if values == [] and any(row.get(column) == math.inf for row in rows):
+            mean = math.inf
+        statistics[column] = Statistic(mean, std, low, high, len(values))
+    return statistics
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def _ranks(values: Sequence[float], higher_is_better: bool) -> list[float]:
+    """Ranks from 1 (best), ties shared; NaN for NaN."""
+    ranks = []
+    for value in values:
+        if math.isnan(value):
+            ranks.append(math.nan)
+            continue
+        better = sum(other > value if higher_is_better else other < value for other in values)
+        equal = sum(other == value for other in values)
+        ranks.append(better + (equal + 1) / 2)
+    return ranks
+
+
+def mean_ranks(means: Means, columns: Sequence[str] = RANKED_METRICS, rounded: bool = False) -> dict[str, float]:
+    """Mean over the columns of each method's rank, 1 for the best; equal values share the mean of their ranks.
+
+    Args:
+        means: Method -> column -> mean.
+        columns: Which columns count; those that no method has are left out.
+        rounded: Rank the numbers as tables print them; for putting printed numbers beside own ones.
+
+    Returns:
+        Method -> mean rank; NaN for a method that lacks one of the columns.
+    """
+    used = [c for c in columns if any(not math.isnan(_number(row.get(c))) for row in means.values())]
+    totals = dict.fromkeys(means, 0.0)
+    for column in used:
+        card = card_of(column)
+        values = [_number(row.get(column)) for row in means.values()]
+        if rounded:
+            values = [round(v, card.decimals) if math.isfinite(v) else v for v in values]
+        for method, rank in zip(means, _ranks(values, card.higher_is_better), strict=True):
+            totals[method] += rank
+    return {method: total / len(used) if used else math.nan for method, total in totals.items()}
+
+
+def _card(column: str) -> MetricCard | None:
+    try:
+        return card_of(column)
+    except KeyError:
+        return None
+
+
+def _print(column: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    card = _card(column)
+    number = _number(value)
+    return '-' if math.isnan(number) else f'{number:.{card.decimals if card else 2}f}'
+
+
+def _title(column: str) -> str:
+    card = _card(column)
+    name = column.replace('_paper', ' paper').replace('_ref', ' ref').replace('_', ' ')
+    return name if card is None or card.higher_is_better else f'{name} ↓'
+
+
+def _placing(texts: list[str], values: list[float], higher_is_better: bool) -> list[int]:
+    """1 for the best, 2 for the second, 0 for others; numbers that print alike are placed alike."""
+    shown = [float(t) if not math.isnan(v) and not math.isinf(v) else v for t, v in zip(texts, values, strict=True)]
+    order = sorted({v for v in shown if not math.isnan(v)}, reverse=higher_is_better)
+    return [order.index(v) + 1 if not math.isnan(v) and v in order[:2] else 0 for v in shown]
+
+
+def format_table(
+    means: Means,
+    columns: Sequence[str],
+    style: str = 'markdown',
+    spread: Mapping[str, Mapping[str, float]] | None = None,
+    ranks: Mapping[str, float] | None = None,
+    mark: bool = True,
+) -> str:
+    """One table, a method per row.
+
+    Args:
+        means: Method -> column -> number, or a text where there is none.
+        columns: Column titles; metrics are printed with the decimals of their card.
+        style: ``markdown`` (best bold, second underlined), ``latex`` (the same, booktabs), ``csv`` (plain numbers).
+        spread: Method -> column -> standard deviation, printed after a ±.
+        ranks: Method -> mean rank, as a last column.
+        mark: Whether best and second are marked; a single row never is.
+
+    Raises:
+        ValueError: On an unknown style.
+    """
+    if style not in STYLES:
+        raise ValueError(f'style must be one of {", ".join(STYLES)}; got {style!r}')
+    methods = list(means)
+    cells = {method: [] for method in methods}
+    everything = [(c, {m: means[m].get(c, math.nan) for m in methods}) for c in columns]
+    if ranks is not None:
+        everything.append(('mean rank', {m: ranks.get(m, math.nan) for m in methods}))
+    for column, values in everything:
+        card = _card(column)
+        texts = [_print(column, values[m]) for m in methods]
+        places = [0] * len(methods)
+        if mark and style != 'csv' and len(methods) > 1:
+            numbers = [_number(values[m]) for m in methods]
+            places = _placing(texts, numbers, card.higher_is_better if card else False)
+        for method, text, place in zip(methods, texts, places, strict=True):
+            deviation = spread.get(method, {}).get(column, math.nan) if spread else math.nan
+            if not math.isnan(deviation):
+                text = f'{text} ± {_print(column, deviation)}'
+            cells[method].append(_emphasise(text, place, style))
+    titles = ['method', *(_title(c) for c, _ in everything)]
+    if style == 'csv':
+        text = io.StringIO()
+        csv.writer(text, lineterminator='\n').writerows([['method', *(c for c, _ in everything)]])
+        csv.writer(text, lineterminator='\n').writerows([m, *cells[m]] for m in methods)
+        return text.getvalue()
+    if style == 'latex':
+        return _latex(titles, [[m, *cells[m]] for m in methods])
+    lines = [titles, ['---', *(['---:'] * len(everything))], *([m, *cells[m]] for m in methods)]
+    return '\n'.join('| ' + ' | '.join(c.replace('|', '\\|') for c in line) + ' |' for line in lines) + '\n'
+
+
+def _emphasise(text: str, place: int, style: str) -> str:
+    if style == 'latex':
+        text = _escape(text)
+        return {1: rf'\textbf{{{text}}}', 2: rf'\underline{{{text}}}'}.get(place, text)
+    return {1: f'**{text}**', 2: f'<u>{text}</u>'}.get(place, text)
+
+
+def _escape(text: str) -> str:
+    for symbol in '\\&%$#_{}':
+        text = text.replace(symbol, '\\' + symbol if symbol != '\\' else '/')
+    return text.replace('±', r'$\pm$').replace('↓', r'$\downarrow$').replace('↑', r'$\uparrow$')
+
+
+def _latex(titles: list[str], lines: list[list[str]]) -> str:
+    body = [' & '.join([_escape(line[0]), *line[1:]]) + r' \\' for line in lines]
+    head = ' & '.join(_escape(t) for t in titles) + r' \\'
+    begin = rf'\begin{{tabular}}{{l{"r" * (len(titles) - 1)}}}'
+    return '\n'.join([begin, r'\toprule', head, r'\midrule', *body, r'\bottomrule', r'\end{tabular}', ''])
+
+
+def format_intervals(statistics: Mapping[str, Mapping[str, Statistic]], columns: Sequence[str], level: float) -> str:
+    """Markdown table of mean, standard deviation and bootstrap interval, one line per method and metric."""
+    lines = [f'| method | metric | n | mean | std | {level:.0%} interval of the mean |', '|---|---|---:|---:|---:|---|']
+    for method, stats in statistics.items():
+        for column in columns:
+            s = stats[column]
+            mean, std, low, high = (_print(column, v) for v in (s.mean, s.std, s.low, s.high))
+            lines.append(f'| {method} | {_title(column)} | {s.n} | {mean} | {std} | {low} .. {high} |')
+    return '\n'.join(lines) + '\n'
+
+
+def describe_metrics(columns: Sequence[str]) -> str:
+    """Markdown list of what each column means."""
+    lines = []
+    for column in columns:
+        card = _card(column)
+        if card is None:
+            continue
+        low, high = (f'{v:g}' for v in card.range)
+        parts = [card.title, f'{low}..{high}{f" {card.unit}" if card.unit else ""}', f'{card.arrow} better']
+        if card.aggregation:
+            parts.append(f'over the sources: {card.aggregation}')
+        parts += [part for part in (card.source, card.note) if part]
+        lines.append(f'- **{_title(column)}**: {"; ".join(parts)}')
+    return '\n'.join(lines) + '\n'
+
+
+def busiest_box(images: Sequence[np.ndarray], fraction: float = 0.25) -> tuple[int, int, int, int]:
+    """Box (x, y, width, height) of `fraction` of each side in which the pictures (H,W,3) differ most."""
+    stack = np.stack([cv2.cvtColor(_as_uint8(i), cv2.COLOR_RGB2GRAY) for i in images]).astype(np.float32)
+    spread = stack.var(0) if len(images) > 1 else cv2.Laplacian(stack[0], cv2.CV_32F) ** 2
+    height, width = spread.shape
+    h, w = max(1, round(height * fraction)), max(1, round(width * fraction))
+    total = cv2.integral(np.minimum(spread, np.percentile(spread, 99)))
+    sums = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
+    y, x = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(x), int(y), w, h
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    image = image if image.dtype == np.uint8 else to_uint8(image)
+    return np.ascontiguousarray(np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image)
+
+
+def comparison_grid(
+    rows: Sequence[Mapping[str, np.ndarray]],
+    boxes: Sequence[tuple[int, int, int, int] | None] | None = None,
+    zoom: float = 2.0,
+    cell_width: int = 320,
+) -> np.ndarray:
+    """Pictures side by side, a title above each column, with an enlarged inset at the lower right.
+
+    Args:
+        rows: Per scene: title (source or method) -> picture (H,W,3) or (H,W), uint8 or float in [0,1]; the titles and
+            their order must be equal in all rows.
+        boxes: Per scene the region (x, y, width, height) to enlarge; None chooses it by :func:`busiest_box`.
+        zoom: Enlargement of the inset.
+        cell_width: Width of a column in pixels.
+
+    Returns:
+        (H,W,3) uint8.
+
+    Raises:
+        ValueError: If there is no row, titles differ, or a box leaves its picture.
+    """
+    if not rows or any(list(row) != list(rows[0]) for row in rows):
+        raise ValueError('a grid needs one or more rows with the same titles in the same order')
+    bands = [_title_band(list(rows[0]), cell_width)]
+    for row, box in zip(rows, boxes or [None] * len(rows), strict=True):
+        images = [_as_uint8(image) for image in row.values()]
+        height, width = images[0].shape[:2]
+        x, y, w, h = box or busiest_box(images)
+        if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
+            raise ValueError(f'the box {(x, y, w, h)} leaves the picture of {width}x{height}')
+        scale = cell_width / width
+        cells = [_cell(image, (x, y, w, h), scale, zoom) for image in images]
+        bands.append(np.concatenate(cells, 1))
+    return np.concatenate(bands, 0)
+
+
+def _title_band(titles: list[str], cell_width: int) -> np.ndarray:
+    band = np.full((28, cell_width * len(titles), 3), 255, np.uint8)
+    for index, title in enumerate(titles):
+        place = (index * cell_width + 6, 20)
+        cv2.putText(band, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA)
+    return band
+
+
+def _cell(image: np.ndarray, box: tuple[int, int, int, int], scale: float, zoom: float) -> np.ndarray:
+    height, width = round(image.shape[0] * scale), round(image.shape[1] * scale)
+    cell = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    x, y, w, h = box
+    zoom = min(zoom, 0.6 / max(w / image.shape[1], h / image.shape[0]))
+    size = (max(2, round(w * scale * zoom)), max(2, round(h * scale * zoom)))
+    inset = cv2.resize(image[y : y + h, x : x + w], size, interpolation=cv2.INTER_CUBIC)
+    corners = [(round(x * scale), round(y * scale)), (round((x + w) * scale) - 1, round((y + h) * scale) - 1)]
+    cv2.rectangle(cell, *corners, INSET_COLOUR, 1)
+    cv2.rectangle(inset, (0, 0), (size[0] - 1, size[1] - 1), INSET_COLOUR, 2)
+    cell[height - size[1] :, width - size[0] :] = inset
+    return cell

@@ -1,0 +1,25 @@
+"""Networks, losses and the models made of them; importing this package registers all built-in members."""
+
+from lurefusion.models import (
+    baselines,
+    data_preprocessor,
+    decoders,
+    fusion,
+    image_encoders,
+    interactions,
+    losses,
+    lure,
+    text_encoders,
+)
+
+__all__ = [
+    'baselines',
+    'data_preprocessor',
+    'decoders',
+    'fusion',
+    'image_encoders',
+    'interactions',
+    'losses',
+    'lure',
+    'text_encoders',
+]

@@ -1,0 +1,229 @@
+"""Weight-free fusers: the floor that every table of fused pictures should show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from lurefusion.images import rgb_to_ycbcr, ycbcr_to_rgb
+from lurefusion.registry import MODELS, did_you_mean
+from lurefusion.structures import FusionDataSample
+
+BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+
+def fuse_average(images: Sequence[Tensor], levels: int = 4) -> Tensor:
+    """Mean of K images (N,C,H,W)."""
+    return torch.stack(list(images)).mean(0)
+
+
+def fuse_max(images: Sequence[Tensor], levels: int = 4) -> Tensor:
+    """Pixel-wise maximum of K images (N,C,H,W)."""
+    return reduce(torch.maximum, images)
+
+
+def pyramid_down(x: Tensor) -> Tensor:
+    """(N,C,H,W) -> (N,C,ceil(H/2),ceil(W/2)): binomial 5x5 filter with mirrored borders, every second pixel."""
+    channels = x.shape[1]
+    taps = x.new_tensor(BINOMIAL)
+    x = F.pad(x, (2, 2, 2, 2), mode='reflect')
+    x = F.conv2d(x, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), stride=(1, 2), groups=channels)
+    return F.conv2d(x, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), stride=(2, 1), groups=channels)
+
+
+def pyramid_up(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N,C,h,w) -> (N,C,*size), size 2h or 2h-1: zeros between the pixels, then the binomial filter times 4."""
+    for dim in (-1, -2):
+        length = x.shape[dim]
+        # mirrored before the first pixel, repeated after the last, as image libraries do
+        before = x.narrow(dim, min(1, length - 1), 1)
+        padded = torch.cat([before, x, x.narrow(dim, length - 1, 1)], dim)
+        left, centre, right = (padded.narrow(dim, i, length) for i in range(3))
+        even, odd = (left + 6 * centre + right) / 8, (centre + right) / 2
+        x = torch.stack([even, odd], dim if dim == -1 else -2).flatten(dim - 1, dim)
+        x = x.narrow(dim, 0, size[dim])
+    return x
+
+
+def fuse_laplacian_pyramid(images: Sequence[Tensor], levels: int = 4) -> Tensor:
+    """Laplacian pyramids of K images (N,C,H,W): the coefficient of largest magnitude, the mean of the coarsest level.
+
+    Where magnitudes are equal the earlier image wins. Source: Burt and Adelson, IEEE Trans. Communications 1983.
+
+    Raises:
+        ValueError: If a side is shorter than 2^levels + 1.
+    """
+    height, width = images[0].shape[-2:]
+    if min(height, width) < 2**levels + 1:
+        raise ValueError(
+            f'a pyramid of {levels} levels needs sides of at least {2**levels + 1} pixels, got {height}x{width}'
+        )
+    details, current = [], list(images)
+    for _ in range(levels):
+        coarse = [pyramid_down(x) for x in current]
+        bands = [x - pyramid_up(c, tuple(x.shape[-2:])) for x, c in zip(current, coarse, strict=True)]
+        details.append(reduce(lambda a, b: torch.where(a.abs() >= b.abs(), a, b), bands))
+        current = coarse
+    fused = fuse_average(current)
+    for detail in reversed(details):
+        fused = detail + pyramid_up(fused, tuple(detail.shape[-2:]))
+    return fused
+
+
+def box_mean(x: Tensor, radius: int) -> Tensor:
+    """Mean over (2 radius + 1)^2 pixels, (N,C,H,W) -> same; only pixels inside the image count."""
+    size = 2 * radius + 1
+    for kernel, padding in (((1, size), (0, radius)), ((size, 1), (radius, 0))):
+        x = F.avg_pool2d(x, kernel, stride=1, padding=padding, count_include_pad=False)
+    return x
+
+
+def guided_filter(guide: Tensor, x: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Edge-preserving smoothing of x (N,C,H,W) along the edges of guide (N,C,H,W). Source: He et al., TPAMI 2013."""
+    mean_g, mean_x = box_mean(guide, radius), box_mean(x, radius)
+    variance = box_mean(guide * guide, radius) - mean_g * mean_g
+    slope = (box_mean(guide * x, radius) - mean_g * mean_x) / (variance + epsilon)
+    return box_mean(slope, radius) * guide + box_mean(mean_x - slope * mean_g, radius)
+
+
+def fuse_guided_filter(images: Sequence[Tensor], levels: int = 2) -> Tensor:
+    """Two scales weighted by guided-filtered saliency maps, K images (N,C,H,W) in [0,1].
+
+    Base = 31x31 mean, detail = rest; the weight of an image is 1 where its saliency (smoothed magnitude of the
+    Laplacian) is largest, filtered along the image's edges with radius 45, 0.3 for the base and 7, 1e-6 for the detail.
+    Source: Li, Kang and Hu, IEEE TIP 2013.
+    """
+    channels = images[0].shape[1]
+    kernel = images[0].new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).expand(channels, 1, 3, 3)
+    gauss = torch.exp(-(torch.arange(-5, 6, dtype=kernel.dtype, device=kernel.device) ** 2) / 50)
+    gauss = (gauss / gauss.sum()).view(1, 1, 1, 11).expand(channels, 1, 1, 11)
+    saliency = []
+    for x in images:
+        edges = F.conv2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), kernel, groups=channels).abs()
+        edges = F.conv2d(F.pad(edges, (5, 5, 5, 5), mode='replicate'), gauss, groups=channels)
+        saliency.append(F.conv2d(edges, gauss.transpose(2, 3), groups=channels))
+    winner = torch.stack(saliency).argmax(0)
+    fused = 0
+    bases = [box_mean(x, 15) for x in images]
+    for parts, radius, epsilon in ((bases, 45, 0.3), ([x - b for x, b in zip(images, bases, strict=True)], 7, 1e-6)):
+        masks = [(winner == k).to(x.dtype) for k, x in enumerate(images)]
+        weights = torch.stack([guided_filter(x, m, radius, epsilon) for x, m in zip(images, masks, strict=True)])
+        weights = weights.clamp(0, 1)
+        weights = weights / weights.sum(0).clamp_min(1e-6)
+        fused = fused + (weights * torch.stack(parts)).sum(0)
+    return fused
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    'average': fuse_average,
+    'max': fuse_max,
+    'lap_pyramid': fuse_laplacian_pyramid,
+    'guided_filter': fuse_guided_filter,
+}
+
+
+@MODELS.register_module()
+class BaselineFuser(BaseModel):
+    """A classical fusion method as a model: no weights, no training.
+
+    Args:
+        method: ``average``, ``max``, ``lap_pyramid`` or ``guided_filter``.
+        modalities: Keys of `inputs` to fuse, two or more.
+        chroma: Modality whose chroma the result keeps, while the luminances are fused; None fuses each channel.
+        levels: Levels of the Laplacian pyramid above the coarsest.
+        eight_bit: Quantise luminance and chroma to 8 bit, as published pipelines do; False keeps full precision.
+        data_preprocessor: Config or module, see MMEngine's `BaseModel`.
+
+    Raises:
+        ValueError: On an unknown method, fewer than two modalities, or a chroma that is none of them.
+    """
+
+    def __init__(
+        self,
+        method: str = 'average',
+        modalities: Sequence[str] = ('vi', 'ir'),
+        chroma: str | None = 'vi',
+        levels: int = 4,
+        eight_bit: bool = True,
+        data_preprocessor: dict | torch.nn.Module | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        if method not in METHODS:
+            raise ValueError(
+                f'method must be one of {", ".join(METHODS)}; got {method!r}.{did_you_mean(str(method), list(METHODS))}'
+            )
+        if isinstance(modalities, str) or len(set(modalities)) < 2:
+            raise ValueError(f'modalities must name two or more different inputs, got {modalities!r}')
+        if chroma is not None and chroma not in modalities:
+            raise ValueError(f'chroma must be one of the modalities {tuple(modalities)} or None, got {chroma!r}')
+        if levels < 1:
+            raise ValueError(f'levels must be 1 or more, got {levels}')
+        self.method, self.modalities, self.chroma = method, tuple(modalities), chroma
+        self.levels, self.eight_bit = levels, eight_bit
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: list[FusionDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | list[FusionDataSample]:
+        """Fuse.
+
+        Args:
+            inputs: Modality -> (N,3,H,W) in [0,1].
+            data_samples: One per picture; with `ori_shape` the padding is cut off before fusing.
+            mode: ``tensor``: (N,3,H,W) in [0,1]; ``predict``: the samples, with `pred` (3,H,W) and `sources`.
+
+        Raises:
+            KeyError: If a modality is missing.
+            ValueError: On another mode; ``loss`` among them, since there is nothing to train.
+        """
+        if mode == 'loss':
+            raise ValueError(f'the baseline {self.method!r} has no weights to train: test it, with mode="predict"')
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f'mode must be "tensor" or "predict", got {mode!r}')
+        missing = [m for m in self.modalities if m not in inputs]
+        if missing:
+            raise KeyError(f'inputs lack the modality {", ".join(missing)}; they hold {", ".join(inputs)}')
+        images = {m: inputs[m] for m in self.modalities}
+        if mode == 'tensor':
+            return self.fuse(images)
+        if data_samples is None:
+            data_samples = [FusionDataSample() for _ in range(len(images[self.modalities[0]]))]
+        unpad = getattr(self.data_preprocessor, 'unpad', None)
+        for index, sample in enumerate(data_samples):
+            own = {m: x[index] for m, x in images.items()}
+            if unpad is not None and 'ori_shape' in sample:
+                own = {m: unpad(x, sample) for m, x in own.items()}
+            if 'sources' not in sample:
+                sample.set_field(own, 'sources')
+            sample.set_field(self.fuse({m: x[None] for m, x in own.items()})[0], 'pred')
+        return data_samples
+
+    def fuse(self, images: dict[str, Tensor]) -> Tensor:
+        """Modality -> (N,3,H,W) in [0,1], all of one shape, to the fused (N,3,H,W) in [0,1] of the same type."""
+        shapes = {m: tuple(x.shape) for m, x in images.items()}
+        if len(set(shapes.values())) != 1:
+            raise ValueError(f'the images to fuse must have one shape, got {shapes}')
+        dtype = images[self.modalities[0]].dtype
+        fuse = METHODS[self.method]
+        stack = {m: images[m].double() for m in self.modalities}
+        if self.chroma is None:
+            fused = fuse(list(stack.values()), self.levels)
+            return self._quantise(fused).clamp(0, 1).to(dtype)
+        ycbcr = {m: rgb_to_ycbcr(*x.unbind(1)) for m, x in stack.items()}
+        luma = fuse([self._quantise(y)[:, None] for y, _, _ in ycbcr.values()], self.levels)[:, 0]
+        _, blue, red = (self._quantise(c) for c in ycbcr[self.chroma])
+        # half a level up, not to the even one: two thirds of all means of two pictures would lose their odd levels
+        luma = torch.floor(luma * 255 + 0.5 + 1e-9) / 255 if self.eight_bit else luma
+        rgb = torch.stack(ycbcr_to_rgb(luma.clamp(0, 1), blue, red), 1)
+        return self._quantise(rgb.clamp(0, 1)).to(dtype)
+
+    def _quantise(self, x: Tensor) -> Tensor:
+        # through thousandths of a level, so that halves are exact halves
+        return torch.round(torch.round(x * 255_000) / 1000) / 255 if self.eight_bit else x

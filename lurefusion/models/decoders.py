@@ -1,0 +1,82 @@
+"""Decoders: latents of the unified space to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lurefusion.models.layers import NAFBlock, Upsample, conv1x1
+from lurefusion.registry import DECODERS
+
+SKIPS = ('add', 'concat')
+
+
+class Decoder(nn.Module):
+    """Base of all decoders.
+
+    Args:
+        channels: L_i of the latents, fine to coarse.
+        strides: Their strides, fine to coarse.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.strides = tuple(strides)
+
+
+@DECODERS.register_module()
+class LUREDecoder(Decoder):
+    """NAFNet-like decoder of the latents alone: no input residual, no output activation (LURE, Sec. 4.1).
+
+    Args:
+        channels: L_i of the latents, fine to coarse; also the decoder's widths.
+        strides: Their strides; each twice the one before.
+        K_dec: NAFBlocks of each level.
+        skip: ``add`` (NAFNet) or ``concat`` followed by a 1x1 convolution.
+
+    Raises:
+        ValueError: If the strides do not double, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (16, 32, 64, 128),
+        strides: Sequence[int] = (1, 2, 4, 8),
+        K_dec: Sequence[int] = (1, 1, 1, 1),  # noqa: N803 - the paper's name
+        skip: str = 'add',
+    ) -> None:
+        super().__init__(channels, strides)
+        if any(b != 2 * a for a, b in zip(strides[:-1], strides[1:], strict=True)) or strides[0] != 1:
+            raise ValueError(f'LUREDecoder needs strides 1, 2, 4, ...; the image encoder has {tuple(strides)}')
+        if len(K_dec) != len(channels):
+            raise ValueError(f'decoder.K_dec has {len(K_dec)} entries for {len(channels)} latents')
+        if skip not in SKIPS:
+            raise ValueError(f'skip must be one of {", ".join(SKIPS)}; got {skip!r}')
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(NAFBlock(width) for _ in range(k))) for width, k in zip(channels, K_dec, strict=True)
+        )
+        self.up = nn.ModuleList(Upsample(b, a) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.merge = nn.ModuleList(conv1x1(2 * a, a) for a in channels[:-1]) if skip == 'concat' else None
+        self.end = nn.Conv2d(channels[0], 3, 3, padding=1)
+
+    def forward(self, latents: list[Tensor]) -> Tensor:
+        """List of (B,L_i,H/s_i,W/s_i), fine to coarse, to (B,3,H,W), not clamped.
+
+        Raises:
+            ValueError: If a latent is not exactly half the size of the one before.
+        """
+        for fine, coarse in zip(latents[:-1], latents[1:], strict=True):
+            if fine.shape[-2] != 2 * coarse.shape[-2] or fine.shape[-1] != 2 * coarse.shape[-1]:
+                raise ValueError(
+                    f'latent sizes must halve exactly, got {[tuple(z.shape[-2:]) for z in latents]}; '
+                    f'pad the image to a multiple of {self.strides[-1]}'
+                )
+        y = self.blocks[-1](latents[-1])
+        for i in range(len(latents) - 2, -1, -1):
+            y = self.up[i](y)
+            y = y + latents[i] if self.merge is None else self.merge[i](torch.cat([y, latents[i]], dim=1))
+            y = self.blocks[i](y)
+        return self.end(y)

@@ -1,0 +1,254 @@
+"""Fusion in the unified latent space: parameter-free rules and the learned cross-attention fuser (LURE, Eq. 6 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3
+from lurefusion.registry import FUSERS, FUSION_RULES
+
+ATTENTIONS = ('transposed', 'window')
+
+
+class FusionRule(nn.Module):
+    """Base of all rules: `forward(z: list over modalities of (B,L,h,w)) -> (B,L,h,w)`, without parameters."""
+
+
+@FUSION_RULES.register_module(name='l1')
+class L1Rule(FusionRule):
+    """Weights by local activity (DenseFuse, TIP 2019): w_s ~ mean of sum_ch |z_s| over a (2r+1)^2 window; convex.
+
+    Args:
+        radius: r of the window; DenseFuse's paper has 1, its code 0.
+    """
+
+    def __init__(self, radius: int = 1) -> None:
+        super().__init__()
+        if radius < 0:
+            raise ValueError(f'radius of the l1 rule must not be negative, got {radius}')
+        self.radius = radius
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        activity = torch.stack([s.abs().sum(1, keepdim=True) for s in z])
+        r = self.radius
+        if r:
+            flat = F.pad(activity.flatten(0, 1), (r, r, r, r), mode='replicate')
+            activity = F.avg_pool2d(flat, 2 * r + 1, stride=1).unflatten(0, activity.shape[:2])
+        weights = activity / (activity.sum(0, keepdim=True) + 1e-8)
+        return sum(w * s for w, s in zip(weights, z, strict=True))
+
+
+@FUSION_RULES.register_module(name='mean')
+class MeanRule(FusionRule):
+    """(z_1 + ... + z_M) / M."""
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        return sum(z) / len(z)
+
+
+@FUSION_RULES.register_module(name='sum')
+class SumRule(FusionRule):
+    """z_1 + ... + z_M, "addition" of DenseFuse; leaves the range that the decoder was trained on."""
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        return sum(z)
+
+
+@FUSION_RULES.register_module(name='exp')
+class ExpRule(FusionRule):
+    """Per-pixel softmax of the channel sums (the attention of DenseFuse's PyTorch code), safe from overflow."""
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        weights = torch.stack([s.sum(1, keepdim=True) for s in z]).softmax(0)
+        return sum(w * s for w, s in zip(weights, z, strict=True))
+
+
+@FUSION_RULES.register_module(name='max')
+class MaxRule(FusionRule):
+    """Choose-max: of every coefficient the one of largest magnitude."""
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        stacked = torch.stack(z)
+        return stacked.gather(0, stacked.abs().argmax(0, keepdim=True))[0]
+
+
+@FUSION_RULES.register_module(name='none')
+class NoRule(FusionRule):
+    """Zero: the fuser has to learn everything (row "w/o Rule" of Table 6)."""
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        return torch.zeros_like(z[0])
+
+
+class Fuser(nn.Module):
+    """Base of all fusers.
+
+    Args:
+        channels: L_i of the latents, fine to coarse.
+        num_modalities: Number M of latent sets that come in.
+    """
+
+    def __init__(self, channels: Sequence[int], num_modalities: int = 2) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.num_modalities = num_modalities
+
+    def forward(self, latents: list[list[Tensor]]) -> list[Tensor]:
+        """List over modalities of lists over scales -> list over scales of (B,L_i,h_i,w_i)."""
+        raise NotImplementedError
+
+
+@FUSERS.register_module()
+class RuleFuser(Fuser):
+    """The rule alone, no parameters: what the unified space gives before stage 2."""
+
+    def __init__(self, channels: Sequence[int], num_modalities: int = 2, rule: dict[str, Any] | str = 'l1') -> None:
+        super().__init__(channels, num_modalities)
+        self.rule = FUSION_RULES.build(rule)
+
+    def forward(self, latents: list[list[Tensor]]) -> list[Tensor]:
+        return [_checked_rule(self.rule, list(z)) for z in zip(*latents, strict=True)]
+
+
+class WindowAttention(nn.Module):
+    """Spatial attention within 8x8 windows, with output projection: the alternative to `TransposedAttention`."""
+
+    def __init__(self, channels: int, num_heads: int = 4, reverse: bool = False, window: int = 8) -> None:
+        super().__init__()
+        if channels % num_heads:
+            raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+        self.num_heads = num_heads
+        self.window = window
+        self.sign = -1.0 if reverse else 1.0
+        self.project_out = conv1x1(channels, channels)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        height, width = q.shape[-2:]
+        q, k, v = (self._windows(t) for t in (self.sign * q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v)
+        return self.project_out(self._merge(out, height, width))
+
+    def _windows(self, x: Tensor) -> Tensor:
+        s = self.window
+        x = F.pad(x, (0, -x.shape[-1] % s, 0, -x.shape[-2] % s), mode='replicate')
+        b, c, h, w = x.shape
+        x = x.reshape(b, self.num_heads, c // self.num_heads, h // s, s, w // s, s)
+        return x.permute(0, 3, 5, 1, 4, 6, 2).reshape(-1, self.num_heads, s * s, c // self.num_heads)
+
+    def _merge(self, x: Tensor, height: int, width: int) -> Tensor:
+        s = self.window
+        rows, columns = -(-height // s), -(-width // s)
+        x = x.reshape(-1, rows, columns, self.num_heads, s, s, x.shape[-1]).permute(0, 3, 6, 1, 4, 2, 5)
+        return x.reshape(x.shape[0], -1, rows * s, columns * s)[..., :height, :width]
+
+
+class CrossBlock(nn.Module):
+    """Every modality asks the others: s + attention(q_s, k_o, v_o), then GDFN; separate weights per modality.
+
+    With more than two modalities, keys and values are the mean of the others'.
+    """
+
+    def __init__(
+        self, channels: int, num_modalities: int, num_heads: int, ffn_ratio: float, attention: str, reverse: bool
+    ) -> None:
+        super().__init__()
+        kind = TransposedAttention if attention == 'transposed' else WindowAttention
+
+        def each(build: Any) -> nn.ModuleList:
+            return nn.ModuleList(build() for _ in range(num_modalities))
+
+        self.norm1 = each(lambda: LayerNorm2d(channels))
+        self.q = each(lambda: nn.Sequential(conv1x1(channels, channels), depthwise3x3(channels)))
+        self.kv = each(lambda: nn.Sequential(conv1x1(channels, 2 * channels), depthwise3x3(2 * channels)))
+        self.attention = each(lambda: kind(channels, num_heads, reverse=reverse))
+        self.norm2 = each(lambda: LayerNorm2d(channels))
+        self.ffn = each(lambda: GDFN(channels, ffn_ratio))
+
+    def forward(self, z: list[Tensor]) -> list[Tensor]:
+        h = [norm(s) for norm, s in zip(self.norm1, z, strict=True)]
+        kv = [project(s) for project, s in zip(self.kv, h, strict=True)]
+        out = []
+        for i, s in enumerate(z):
+            others = [kv[j] for j in range(len(z)) if j != i]
+            k, v = (sum(others) / len(others) if len(others) > 1 else others[0]).chunk(2, dim=1)
+            s = s + self.attention[i](self.q[i](h[i]), k, v)
+            out.append(s + self.ffn[i](self.norm2[i](s)))
+        return out
+
+
+@FUSERS.register_module()
+class CrossAttentionFuser(Fuser):
+    """zero(F(Z_1, ..., Z_M)) + rule(Z_1, ..., Z_M) per scale (LURE, Eq. 6).
+
+    The last 1x1 convolution starts at zero, so that training starts from the rule. No second factor in its path may start
+    at zero: the product of two would never receive a gradient.
+
+    Args:
+        channels: L_i of the latents, fine to coarse.
+        num_modalities: M >= 2.
+        K_f: Cross-attention blocks of each scale (paper: 1, 1, 2, 2).
+        num_heads: Attention heads (paper: 4).
+        ffn_ratio: Hidden width of the GDFN over L_i.
+        rule: Member of FUSION_RULES.
+        attention: ``transposed`` (between channels, linear in pixels) or ``window`` (8x8 windows of pixels).
+        reverse: Attend to what is uncorrelated (CrossFuse).
+        zero_init: Start the last convolution at zero; None: only when there is a rule (without one, a zero output would leave
+            the decoder a constant picture).
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (16, 32, 64, 128),
+        num_modalities: int = 2,
+        K_f: Sequence[int] = (1, 1, 2, 2),  # noqa: N803 - the paper's name
+        num_heads: int = 4,
+        ffn_ratio: float = 2.66,
+        rule: dict[str, Any] | str = 'l1',
+        attention: str = 'transposed',
+        reverse: bool = False,
+        zero_init: bool | None = None,
+    ) -> None:
+        super().__init__(channels, num_modalities)
+        if len(K_f) != len(channels):
+            raise ValueError(f'fuser.K_f has {len(K_f)} entries for {len(channels)} latents of the image encoder')
+        if num_modalities < 2:
+            raise ValueError(f'cross attention needs at least two modalities, got {num_modalities}')
+        if attention not in ATTENTIONS:
+            raise ValueError(f'attention must be one of {", ".join(ATTENTIONS)}; got {attention!r}')
+        self.rule = FUSION_RULES.build(rule)
+        self.cross = nn.ModuleList(
+            nn.ModuleList(CrossBlock(width, num_modalities, num_heads, ffn_ratio, attention, reverse) for _ in range(k))
+            for width, k in zip(channels, K_f, strict=True)
+        )
+        self.merge = nn.ModuleList(conv1x1(num_modalities * width, width, bias=True) for width in channels)
+        self.zero = nn.ModuleList(conv1x1(width, width, bias=True) for width in channels)
+        if zero_init is None:
+            zero_init = not isinstance(self.rule, NoRule)
+        if zero_init:
+            for conv in self.zero:
+                nn.init.zeros_(conv.weight)
+                nn.init.zeros_(conv.bias)
+
+    def forward(self, latents: list[list[Tensor]]) -> list[Tensor]:
+        out = []
+        for i, z in enumerate(zip(*latents, strict=True)):
+            mixed = list(z)
+            for block in self.cross[i]:
+                mixed = block(mixed)
+            out.append(self.zero[i](self.merge[i](torch.cat(mixed, dim=1))) + _checked_rule(self.rule, list(z)))
+        return out
+
+
+def _checked_rule(rule: FusionRule, z: list[Tensor]) -> Tensor:
+    fused = rule(z)
+    if fused.shape != z[0].shape:
+        raise ValueError(
+            f'fusion rule {type(rule).__name__} returned {tuple(fused.shape)} for latents of {tuple(z[0].shape)}; '
+            f'a rule keeps the shape'
+        )
+    return fused

@@ -1,0 +1,179 @@
+"""Where text meets image: TGA (LURE, Sec. 3) and the ways of others that it is compared with.
+
+Every block takes x (B,C,H,W) and the text vector c (B,text_dim) and returns (B,C,H,W).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lurefusion.models.layers import GDFN, LayerNorm2d, NAFBlock, TransposedAttention, conv1x1, depthwise3x3
+from lurefusion.registry import INTERACTIONS
+
+
+class Interaction(nn.Module):
+    """Base of all interactions: knows its widths.
+
+    Args:
+        channels: C of the image features.
+        text_dim: Width of the text vector.
+    """
+
+    def __init__(self, channels: int, text_dim: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.text_dim = text_dim
+
+
+class _TransformerBlock(Interaction):
+    """Pre-norm residual pair: y = x + mix(LN(x), c); out = y + GDFN(LN(y)). Members define `mix`."""
+
+    def __init__(self, channels: int, text_dim: int, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim)
+        self.norm1 = LayerNorm2d(channels)
+        self.norm2 = LayerNorm2d(channels)
+        self.ffn = GDFN(channels, ffn_ratio)
+
+    def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        """The half in which text and image meet; h is the normed feature."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        x = x + self.mix(self.norm1(x), c)
+        return x + self.ffn(self.norm2(x))
+
+
+@INTERACTIONS.register_module(name=['TGA', 'tga'])
+class TGA(_TransformerBlock):
+    """Text-guided attention block: channel weights from text make the query (LURE, Sec. 3).
+
+    w = sigmoid(Linear(c)); Q = DW(P_q(h * w)); K, V = DW(P_kv(h)); transposed attention with `num_heads` heads. The gate stands
+    *before* the query projection: after it, the L2 norm of the query's rows would cancel it exactly.
+
+    Args:
+        channels: C, a multiple of `num_heads`.
+        text_dim: Width of c.
+        num_heads: Attention heads (paper: 4).
+        ffn_ratio: Hidden width of the GDFN over C.
+    """
+
+    def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim, ffn_ratio)
+        self.gate = nn.Linear(text_dim, channels)
+        self.q = nn.Sequential(conv1x1(channels, channels), depthwise3x3(channels))
+        self.kv = nn.Sequential(conv1x1(channels, 2 * channels), depthwise3x3(2 * channels))
+        self.attention = TransposedAttention(channels, num_heads)
+
+    def query(self, h: Tensor, w: Tensor, c: Tensor) -> Tensor:
+        """(B,C,H,W) query from the normed feature h and the channel weights w (B,C)."""
+        return self.q(h * w[:, :, None, None])
+
+    def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        w = self.gate(c).sigmoid().to(h.dtype)
+        k, v = self.kv(h).chunk(2, dim=1)
+        return self.attention(self.query(h, w, c), k, v)
+
+
+@INTERACTIONS.register_module(name=['TGABias', 'tga_bias'])
+class TGABias(TGA):
+    """TGA whose query also gets a bias from text: Q + W c."""
+
+    def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim, num_heads, ffn_ratio)
+        self.bias = nn.Linear(text_dim, channels)
+
+    def query(self, h: Tensor, w: Tensor, c: Tensor) -> Tensor:
+        return super().query(h, w, c) + self.bias(c)[:, :, None, None].to(h.dtype)
+
+
+@INTERACTIONS.register_module(name=['TGARow', 'tga_row'])
+class TGARow(TGA):
+    """TGA whose channel weights also scale the rows of the attention's output."""
+
+    def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        w = self.gate(c).sigmoid().to(h.dtype)
+        k, v = self.kv(h).chunk(2, dim=1)
+        return self.attention(self.query(h, w, c), k, v, row_weight=w)
+
+
+@INTERACTIONS.register_module(name=['TGASpatial', 'tga_spatial'])
+class TGASpatial(_TransformerBlock):
+    """The text is one query per head; sigmoid(q K / sqrt(d)) is a map that says where V passes."""
+
+    def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim, ffn_ratio)
+        if channels % num_heads:
+            raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+        self.num_heads = num_heads
+        self.q = nn.Linear(text_dim, channels)
+        self.kv = nn.Sequential(conv1x1(channels, 2 * channels), depthwise3x3(2 * channels))
+        self.project_out = conv1x1(channels, channels)
+
+    def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        k, v = self.kv(h).chunk(2, dim=1)
+        q = self.q(c)[:, :, None, None].to(h.dtype)
+        depth = self.channels // self.num_heads
+        where = (q * k).unflatten(1, (self.num_heads, depth)).sum(2).mul(depth**-0.5).sigmoid()
+        return self.project_out(v * where.repeat_interleave(depth, dim=1))
+
+
+@INTERACTIONS.register_module(name=['Gate', 'gate'])
+class Gate(_TransformerBlock):
+    """The row "TGA -> Gate" of Table 6: text weights the channels passively; same feed-forward network as TGA."""
+
+    def __init__(self, channels: int, text_dim: int, ffn_ratio: float = 2.66, num_heads: int = 4) -> None:
+        # num_heads is accepted and unused, so that a config may swap TGA for Gate by the type alone
+        super().__init__(channels, text_dim, ffn_ratio)
+        self.gate = nn.Linear(text_dim, channels)
+        self.project_out = conv1x1(channels, channels)
+
+    def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        return self.project_out(h * self.gate(c).sigmoid()[:, :, None, None].to(h.dtype))
+
+
+@INTERACTIONS.register_module(name=['NoInteraction', 'none'])
+class NoInteraction(_TransformerBlock):
+    """TGA without text (every channel weight 1): what the network does when nobody tells it the degradation."""
+
+    def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim, ffn_ratio)
+        self.qkv = nn.Sequential(conv1x1(channels, 3 * channels), depthwise3x3(3 * channels))
+        self.attention = TransposedAttention(channels, num_heads)
+
+    def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        return self.attention(*self.qkv(h).chunk(3, dim=1))
+
+
+@INTERACTIONS.register_module(name=['ICB', 'icb'])
+class ICB(Interaction):
+    """Instruction-conditioned block of InstructIR: NAFBlock((x * gamma + beta) * sigmoid(Linear(c))) + x.
+
+    gamma and beta start at zero as published, so the text receives no gradient in the first step.
+    """
+
+    def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim)
+        self.gate = nn.Linear(text_dim, channels)
+        self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.block = NAFBlock(channels)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        gate = self.gate(c).sigmoid()[:, :, None, None].to(x.dtype)
+        return x + self.block((x * self.gamma + self.beta) * gate)
+
+
+@INTERACTIONS.register_module(name=['FiLM', 'film'])
+class FiLM(Interaction):
+    """Semantic guidance of Text-IF: an MLP on the text gives (gamma, beta); (1 + gamma) * x + beta."""
+
+    def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
+        super().__init__(channels, text_dim)
+        self.hidden = nn.Linear(text_dim, 2 * text_dim)
+        self.affine = nn.Linear(2 * text_dim, 2 * channels)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        gamma, beta = self.affine(F.leaky_relu(self.hidden(c)))[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return (1 + gamma) * x + beta

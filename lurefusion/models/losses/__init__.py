@@ -1,0 +1,49 @@
+"""Losses of both training stages: thin modules registered in `LOSSES` over pure functions, and `LossSet`.
+
+A stage offers named quantities, and each loss names those that it needs:
+
+* restoration: `pred` (B,3,H,W) restored, `target` (B,3,H,W) clean, `pred_pd` (B,3,H,W) the clean image passed through
+  under the pseudo-degradation prompt, `latents` and `latents_pd` lists over scales of (B,L_i,h_i,w_i),
+  `logits` (B + num_pd, T), `labels` (B + num_pd,) int64, `num_pd` int (the last rows, those of the pseudo prompt);
+* fusion: `fused` (B,3,H,W), `sources` dict of modality -> (B,3,H,W), optionally `fused_latents`.
+
+Images are in [0, 1], predictions are not clamped, every loss is a mean over all axes.
+"""
+
+from lurefusion.models.losses.base import Loss, LossSet
+from lurefusion.models.losses.functional import (
+    gradient_magnitude,
+    laplacian,
+    latent_diagnostics,
+    latent_distance,
+    luma,
+    sobel,
+    ssim,
+    ycbcr,
+)
+from lurefusion.models.losses.fusion import ColorLoss, GradLoss, IntensityMaxLoss, PerceptualLoss, SSIMLoss
+from lurefusion.models.losses.restoration import ReconLoss, TaskLoss, TextLoss, UnifiedLoss
+from lurefusion.models.losses.vgg import VGG16Features
+
+__all__ = [
+    'ColorLoss',
+    'GradLoss',
+    'IntensityMaxLoss',
+    'Loss',
+    'LossSet',
+    'PerceptualLoss',
+    'ReconLoss',
+    'SSIMLoss',
+    'TaskLoss',
+    'TextLoss',
+    'UnifiedLoss',
+    'VGG16Features',
+    'gradient_magnitude',
+    'laplacian',
+    'latent_diagnostics',
+    'latent_distance',
+    'luma',
+    'sobel',
+    'ssim',
+    'ycbcr',
+]

@@ -1,0 +1,165 @@
+"""The base class of losses, and the set of all losses of a stage with their weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from lurefusion.registry import LOSSES, did_you_mean
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ValueError(f'{name} must be one of {", ".join(known)}; got {value!r}')
+    return value
+
+
+class Loss(nn.Module):
+    """Base of all losses. `forward` takes the quantities named in `needs` and returns the unweighted 0-dim value.
+
+    Args:
+        weight: Factor in the sum of the stage; ``auto:NAME`` sets it at the first training call so that the gradient
+            with respect to the stage's prediction is as large as that of the loss called NAME with its weight.
+        warmup: Training calls over which the weight rises linearly from 0; 0 for none.
+
+    Raises:
+        ValueError: If the weight is negative, not finite or another string; if `warmup` is negative.
+    """
+
+    needs: tuple[str, ...] = ()
+    step: Tensor
+    auto_weight: Tensor
+
+    def __init__(self, weight: float | str = 1.0, warmup: int = 0) -> None:
+        super().__init__()
+        self.reference: str | None = None
+        if isinstance(weight, str) and weight.startswith('auto:') and weight != 'auto:':
+            self.reference = weight.removeprefix('auto:')
+            self.register_buffer('auto_weight', torch.tensor(float('nan')))
+        elif isinstance(weight, str) or not math.isfinite(weight) or weight < 0:
+            raise ValueError(f"weight must be a number of at least 0 or 'auto:<name of a loss>', got {weight!r}")
+        if warmup < 0 or warmup != int(warmup):
+            raise ValueError(f'warmup must be a whole number of training calls, at least 0; got {warmup!r}')
+        self.weight = weight
+        self.warmup = int(warmup)
+        self.register_buffer('step', torch.zeros((), dtype=torch.long))
+
+    @property
+    def full_weight(self) -> float | Tensor:
+        """Weight after warm-up; 0 for an automatic weight that is not set yet."""
+        return self.weight if self.reference is None else self.auto_weight.nan_to_num(0.0)
+
+    @property
+    def current_weight(self) -> float | Tensor:
+        """Weight at the present step of the warm-up."""
+        return self.full_weight * (self.step / self.warmup).clamp(max=1) if self.warmup else self.full_weight
+
+
+class LossSet(nn.ModuleDict):
+    """All losses of a stage.
+
+    Args:
+        losses: Name -> config of a registered loss, a `Loss`, or None to remove the one inherited from a base config.
+
+    Raises:
+        ValueError: If an automatic weight follows itself, or a loss of weight 0.
+        KeyError: If a loss type, or the loss that an automatic weight follows, is unknown.
+    """
+
+    predictions = ('pred', 'fused')
+
+    def __init__(self, losses: dict[str, dict | Loss | None]) -> None:
+        members = {name: cfg for name, cfg in losses.items() if cfg is not None}
+        super().__init__({k: m if isinstance(m, Loss) else LOSSES.build(m) for k, m in members.items()})
+        for name, loss in self.items():
+            chain = [name]
+            while loss.reference is not None:
+                if loss.reference not in self:
+                    hint = did_you_mean(loss.reference, list(self))
+                    raise KeyError(f'loss {chain[-1]!r} has weight {loss.weight!r}: there is no such loss.{hint}')
+                if loss.reference in chain:
+                    raise ValueError(f'automatic weights go round in a circle: {" -> ".join([*chain, loss.reference])}')
+                chain.append(loss.reference)
+                loss = self[loss.reference]
+            if len(chain) > 1 and loss.weight == 0:
+                raise ValueError(f'the weight of loss {name!r} follows loss {chain[-1]!r}, whose weight is 0')
+
+    def active(self) -> Iterator[tuple[str, Loss]]:
+        """Names and members whose weight is not zero."""
+        return ((name, loss) for name, loss in self.items() if loss.weight != 0)
+
+    def forward(self, quantities: dict[str, Any]) -> dict[str, Tensor]:
+        """Weighted values under ``loss_<name>``, for `BaseModel.parse_losses`; a loss of weight 0 is not computed.
+
+        Half-precision quantities are brought to float32 first. In training mode the warm-up advances by one.
+
+        Raises:
+            KeyError: If a loss needs a quantity that the stage does not offer.
+            ValueError: If a loss does not return a 0-dim tensor, or an automatic weight has no gradient to go by.
+        """
+        offered = {name: _full_precision(value) for name, value in quantities.items()}
+        values: dict[str, Tensor] = {}
+        for name, loss in self.active():
+            missing = [need for need in loss.needs if need not in offered]
+            if missing:
+                raise KeyError(
+                    f'loss {name!r} ({type(loss).__name__}) needs {", ".join(loss.needs)}; this stage does not offer '
+                    f'{", ".join(missing)}. It offers: {", ".join(sorted(offered))}'
+                )
+            with torch.autocast(_device_type(offered), enabled=False):
+                value = loss(**{need: offered[need] for need in loss.needs})
+            if not isinstance(value, Tensor) or value.ndim != 0:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(f'loss {name!r} ({type(loss).__name__}) must return a 0-dim tensor, got {shape}')
+            values[name] = value
+        if self.training:
+            prediction = next((offered[name] for name in self.predictions if name in offered), None)
+            for name, loss in self.active():
+                loss.step += 1
+                self._settle(name, values, prediction)
+        return {f'loss_{name}': value * self[name].current_weight for name, value in values.items()}
+
+    def _settle(self, name: str, values: dict[str, Tensor], prediction: Tensor | None) -> None:
+        loss = self[name]
+        if loss.reference is None or not loss.auto_weight.isnan():
+            return
+        self._settle(loss.reference, values, prediction)
+        own, other = (self._gradient_norm(key, values[key], prediction) for key in (name, loss.reference))
+        other = other * self[loss.reference].full_weight
+        for norm in (own, other):
+            all_reduce(norm, 'mean')
+        ratio = other / own
+        # a vanishing gradient (a batch of constant crops) says nothing: wait for the next step
+        if own > 0 and other > 0 and ratio.isfinite():
+            loss.auto_weight.copy_(ratio)
+            print_log(f'loss {name!r}: weight {ratio.item():.4g} ({loss.weight})', logger='current')
+
+    def _gradient_norm(self, name: str, value: Tensor, prediction: Tensor | None) -> Tensor:
+        gradient = None
+        if prediction is not None and prediction.requires_grad and value.requires_grad:
+            (gradient,) = torch.autograd.grad(value, prediction, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            raise ValueError(
+                f'an automatic weight compares gradients with respect to the prediction of the stage '
+                f'({" or ".join(self.predictions)}), and loss {name!r} has none: give the weight as a number'
+            )
+        return gradient.norm()
+
+
+def _full_precision(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _full_precision(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_full_precision(item) for item in value]
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
+
+
+def _device_type(quantities: dict[str, Any]) -> str:
+    return next((value.device.type for value in quantities.values() if isinstance(value, Tensor)), 'cpu')

@@ -1,0 +1,105 @@
+"""Losses of the restoration stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lurefusion.models.losses.base import Loss, one_of
+from lurefusion.models.losses.functional import gradient_magnitude, latent_distance
+from lurefusion.registry import LOSSES
+
+
+@LOSSES.register_module()
+class TaskLoss(Loss):
+    """Restoration: mean|ŷ - y| + α mean||∇ŷ| - |∇y|| (LURE, stage one), Sobel gradients per RGB channel.
+
+    Args:
+        alpha_task: α. |∇| is up to eight times larger than the pixels; 0.1 makes both halves equal on natural images.
+        grad: Norm of the gradient, ``l1`` or ``l2`` (see :func:`gradient_magnitude`).
+    """
+
+    needs = ('pred', 'target')
+
+    def __init__(self, alpha_task: float = 0.1, grad: str = 'l1', weight: float | str = 1.0, warmup: int = 0) -> None:
+        super().__init__(weight, warmup)
+        self.alpha_task = alpha_task
+        self.grad = one_of('grad', grad, ('l1', 'l2'))
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        edges = F.l1_loss(gradient_magnitude(pred, self.grad), gradient_magnitude(target, self.grad))
+        return F.l1_loss(pred, target) + self.alpha_task * edges
+
+
+@LOSSES.register_module()
+class ReconLoss(Loss):
+    """mean|ŷ_pd - y|: under the pseudo prompt the clean image comes back unchanged (LURE, stage one)."""
+
+    needs = ('pred_pd', 'target')
+
+    def forward(self, pred_pd: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(pred_pd, target)
+
+
+@LOSSES.register_module()
+class UnifiedLoss(Loss):
+    """1 - Γ(Z, Z_pd): degraded latents align with those of the pseudo-degradation (LURE, Eq. 3).
+
+    Args:
+        kind: ``pix``, ``flat``, ``cc`` or ``cpix``, see :func:`latent_distance`.
+        detach_target: Stop the gradient at Z_pd, so that it alone is the anchor.
+        scale_weights: One number per scale, fine to coarse, normalised to sum 1; None for equal ones.
+    """
+
+    needs = ('latents', 'latents_pd')
+
+    def __init__(
+        self,
+        kind: str = 'pix',
+        detach_target: bool = False,
+        scale_weights: Sequence[float] | None = None,
+        weight: float | str = 1.0,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__(weight, warmup)
+        self.kind = one_of('kind', kind, ('pix', 'flat', 'cc', 'cpix'))
+        self.detach_target = detach_target
+        if scale_weights is not None and (min(scale_weights, default=-1) < 0 or sum(scale_weights) <= 0):
+            raise ValueError(f'scale_weights must be at least 0 and not all 0, got {tuple(scale_weights)}')
+        self.scale_weights = scale_weights
+
+    def forward(self, latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) -> Tensor:
+        weights = self.scale_weights or (1.0,) * len(latents)
+        if not len(weights) == len(latents) == len(latents_pd):
+            raise ValueError(
+                f'{len(latents)} and {len(latents_pd)} scales of latents, but {len(weights)} scale_weights'
+            )
+        targets = [z.detach() if self.detach_target else z for z in latents_pd]
+        distances = [latent_distance(z, z_pd, self.kind) for z, z_pd in zip(latents, targets, strict=True)]
+        return sum(w * d for w, d in zip(weights, distances, strict=True)) / sum(weights)
+
+
+@LOSSES.register_module()
+class TextLoss(Loss):
+    """Cross-entropy of the text head over the task rows and the rows of the pseudo prompt.
+
+    Args:
+        pd_weight: Weight of a pseudo row against a task row; 1/5 beside five tasks, else half of all labels are ``pd``.
+    """
+
+    needs = ('logits', 'labels', 'num_pd')
+
+    def __init__(self, pd_weight: float = 0.2, weight: float | str = 1.0, warmup: int = 0) -> None:
+        super().__init__(weight, warmup)
+        if pd_weight < 0:
+            raise ValueError(f'pd_weight must be at least 0, got {pd_weight}')
+        self.pd_weight = pd_weight
+
+    def forward(self, logits: Tensor, labels: Tensor, num_pd: int) -> Tensor:
+        if not 0 <= num_pd <= len(logits):
+            raise ValueError(f'num_pd must be between 0 and the number of rows, {len(logits)}; got {num_pd}')
+        rows = logits.new_ones(len(logits))
+        rows[len(logits) - num_pd :] = self.pd_weight
+        return (F.cross_entropy(logits, labels, reduction='none') * rows).sum() / rows.sum().clamp(min=1e-12)

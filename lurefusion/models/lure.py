@@ -1,0 +1,259 @@
+"""LURE: encode every modality into one latent space, fuse there, decode. Read this file first.
+
+Shapes: B batch, M modalities, T tasks, D width of the text vector; images (B,3,H,W) in [0,1]; a latent Z is a list over scales,
+fine to coarse, of (B,L_i,H/s_i,W/s_i).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from lurefusion.datasets.prompts import PromptBank
+from lurefusion.models.losses import LossSet, latent_diagnostics
+from lurefusion.models.text_encoders import TextEncoder
+from lurefusion.models.tiling import run_tiled
+from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
+from lurefusion.structures import FusionDataSample
+
+STAGES = ('restoration', 'fusion')
+PSEUDO_TASK = 'pd'
+
+
+@MODELS.register_module()
+class LURE(BaseModel):
+    """The whole method (LURE, Sec. 3).
+
+    * Stage ``restoration`` (Eq. 4): (x, y, modality, task) tuples. x is encoded with its task's text c_t, y with the pseudo
+      text c_pd; both latents are decoded, and the unified loss draws them together.
+    * Stage ``fusion`` (Eq. 7): one image per modality, all encoded with c_pd; encoders are frozen, fuser and decoder learn.
+
+    Args:
+        stage: ``restoration`` builds no fuser, ``fusion`` does.
+        modalities: Names; the position is the modality index m.
+        prompts: Keywords of :class:`PromptBank` (tasks, modality words).
+        text_encoder: Keywords of :class:`TextEncoder` (backbone, out_dim).
+        image_encoder: Member of IMAGE_ENCODERS.
+        decoder: Member of DECODERS.
+        fuser: Member of FUSERS; ignored in the restoration stage.
+        losses: Name -> member of LOSSES; the name appears in the log as ``loss_<name>``.
+        frozen: Names of children that neither train nor leave eval mode, e.g. ``('text_encoder', 'image_encoder')``.
+        chroma: Modality that owns the colour: where its file is grey, so is the output.
+        max_pixels: Larger pictures are predicted in tiles.
+        tile: Side of those tiles.
+        overlap: Pixels that neighbouring tiles share.
+        data_preprocessor: Of MMEngine's BaseModel.
+        init_cfg: Of MMEngine's BaseModel.
+
+    Raises:
+        ValueError: If parts do not fit each other (both config keys are named) or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        modalities: Sequence[str],
+        text_encoder: dict[str, Any],
+        image_encoder: dict[str, Any],
+        decoder: dict[str, Any],
+        fuser: dict[str, Any] | None = None,
+        prompts: dict[str, Any] | None = None,
+        losses: dict[str, Any] | None = None,
+        frozen: Sequence[str] = (),
+        chroma: str | None = None,
+        max_pixels: int = 1_100_000,
+        tile: int = 640,
+        overlap: int = 64,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type='FusionDataPreprocessor'), init_cfg)
+        if stage not in STAGES:
+            raise ValueError(f'model.stage must be one of {", ".join(STAGES)}; got {stage!r}')
+        if chroma is not None and chroma not in modalities:
+            raise ValueError(f'model.chroma={chroma!r} is not one of model.modalities={tuple(modalities)}')
+        self.stage = stage
+        self.modalities = tuple(modalities)
+        self.chroma = chroma
+        self.tiling = dict(tile=tile, overlap=overlap)
+        self.max_pixels = max_pixels
+        self.prompts = PromptBank(**(prompts or {}))
+        self.text_encoder = TextEncoder(**text_encoder, num_classes=len(self.prompts))
+        self.image_encoder = IMAGE_ENCODERS.build(
+            image_encoder, text_dim=self.text_encoder.dim, num_modalities=len(self.modalities)
+        )
+        channels, strides = self.image_encoder.out_channels, self.image_encoder.strides
+        self.decoder = DECODERS.build(decoder, channels=channels, strides=strides)
+        self.fuser = None
+        if stage == 'fusion':
+            self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
+        self._check_fit()
+        self.losses = LossSet(losses or {})
+        self.diagnose = False
+        self.frozen = tuple(frozen)
+        self._freeze()
+
+    def _check_fit(self) -> None:
+        channels = self.image_encoder.out_channels
+        for name in ('decoder', 'fuser'):
+            part = getattr(self, name)
+            if part is not None and tuple(part.channels) != channels:
+                raise ValueError(
+                    f'model.{name}.channels={tuple(part.channels)} does not fit '
+                    f'model.image_encoder.latent_channels={channels}; leave it out of the config to take over the latter'
+                )
+        divisor = self.data_preprocessor.size_divisor
+        if divisor % max(self.image_encoder.strides):
+            raise ValueError(
+                f'model.data_preprocessor.size_divisor={divisor} is no multiple of the last stride '
+                f'{max(self.image_encoder.strides)} of model.image_encoder'
+            )
+
+    def _freeze(self) -> None:
+        for name in self.frozen:
+            part = getattr(self, name, None)
+            if not isinstance(part, nn.Module):
+                children = ', '.join(name for name, _ in self.named_children())
+                raise ValueError(f'model.frozen names {name!r}, which is no part of the model; parts: {children}')
+            part.requires_grad_(False)
+            part.eval()
+
+    def train(self, mode: bool = True) -> LURE:
+        """Frozen parts stay in eval mode."""
+        super().train(mode)
+        for name in getattr(self, 'frozen', ()):
+            getattr(self, name).eval()
+        return self
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: list[FusionDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """What MMEngine calls.
+
+        Args:
+            inputs: ``x`` (and ``y``) for restoration, one key per modality for fusion; each (B,3,H,W) in [0,1].
+            data_samples: One per row.
+            mode: ``tensor``: (B,3,H,W), not clamped; ``loss``: dict of losses; ``predict``: the samples, with `pred`.
+
+        Raises:
+            ValueError: On another mode, or inputs that fit neither stage.
+        """
+        if data_samples is None:
+            data_samples = [FusionDataSample() for _ in range(len(next(iter(inputs.values()))))]
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.reconstruct(inputs, data_samples)
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
+
+    # ---------------------------------------------------------------- losses
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+        """Weighted losses of the stage, keys ``loss_<name>``; diagnostics under keys without that word."""
+        stage_loss = self._restoration_loss if self.stage == 'restoration' else self._fusion_loss
+        return stage_loss(inputs, data_samples)
+
+    def _restoration_loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+        """Eq. 4: one pass over [x; y] with [c_t; c_pd] and [m; m]."""
+        x, y = self._images(inputs, ('x', 'y'))
+        batch = len(x)
+        sentences = [self._training_sentence(sample) for sample in data_samples]
+        pseudo = self.prompts.canonical(PSEUDO_TASK)
+        c, logits = self.text_encoder(sentences + [pseudo] * batch)
+        m = torch.tensor([self.modalities.index(s.modality) for s in data_samples], device=x.device)
+        labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * batch
+        z = self.image_encoder(torch.cat([x, y]), c, torch.cat([m, m]))
+        out = self.decoder(z)
+        latents, latents_pd = [s[:batch] for s in z], [s[batch:] for s in z]
+        losses = self.losses(
+            dict(
+                pred=out[:batch], target=y, pred_pd=out[batch:], latents=latents, latents_pd=latents_pd, logits=logits,
+                labels=torch.tensor(labels, device=x.device), num_pd=batch,
+            )
+        )  # fmt: skip
+        if self.diagnose:
+            losses.update(latent_diagnostics(latents, latents_pd))
+        return losses
+
+    def _fusion_loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+        """Eq. 7: clean pairs, c_pd for every modality."""
+        images = self._images(inputs, self.modalities)
+        c, _ = self.text_encoder([self.prompts.canonical(PSEUDO_TASK)])
+        latents = self.encode(images, [c.expand(len(images[0]), -1)] * len(images))
+        fused_latents = self.fuser(latents)
+        sources = dict(zip(self.modalities, images, strict=True))
+        return self.losses(dict(fused=self.decoder(fused_latents), sources=sources, fused_latents=fused_latents))
+
+    def _training_sentence(self, sample: FusionDataSample) -> str:
+        return self.prompts.sample(sample.task, np.random.default_rng(sample.seed))
+
+    def _images(self, inputs: dict[str, Tensor], roles: Sequence[str]) -> list[Tensor]:
+        missing = [role for role in roles if role not in inputs]
+        if missing:
+            raise ValueError(
+                f'the {self.stage} stage needs the inputs {tuple(roles)}, got {tuple(inputs)}; missing: {missing}'
+            )
+        return [inputs[role] for role in roles]
+
+    # ------------------------------------------------------------ prediction
+
+    def encode(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Latents of every modality, in one pass: list over M of Z. `images` M x (B,3,H,W), `c` M x (B,D)."""
+        batch = len(images[0])
+        m = torch.arange(len(images), device=images[0].device).repeat_interleave(batch)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and 'image_encoder' not in self.frozen):
+            z = self.image_encoder(torch.cat(list(images)), torch.cat(list(c)), m)
+        return [[s[i * batch : (i + 1) * batch] for s in z] for i in range(len(images))]
+
+    def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
+        """D(F(Z_1, ..., Z_M)), (B,3,H,W) not clamped; arguments as :meth:`encode`."""
+        if self.fuser is None:
+            raise ValueError("this model was built with stage='restoration' and cannot fuse; train a stage-2 config first")
+        return self.decoder(self.fuser(self.encode(images, c)))
+
+    def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
+        """D(E(x, c, m)), (B,3,H,W) not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""
+        return self.decoder(self.image_encoder(x, c, m))
+
+    def reconstruct(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> Tensor:
+        """Restored (`x` in the inputs) or fused image, (B,3,H,W), not clamped; large pictures in tiles."""
+        if 'x' in inputs:
+            c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
+            m = torch.tensor([self.modalities.index(s.modality) for s in data_samples], device=c.device)
+            images, run = [inputs['x']], lambda x: self.restore(x, c, m)
+        else:
+            images = self._images(inputs, self.modalities)
+            c = [self.text_encoder([self._sentence(s, name) for s in data_samples])[0] for name in self.modalities]
+            run = lambda *tiles: self.fuse(tiles, c)  # noqa: E731
+        if images[0].shape[-2] * images[0].shape[-1] <= self.max_pixels:
+            return run(*images)
+        return run_tiled(run, images, **self.tiling)
+
+    def predict(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> list[FusionDataSample]:
+        """The samples with `pred` (3,H,W) in [0,1] at the original size, grey where the owner of the colour is grey."""
+        out = self.reconstruct(inputs, data_samples)
+        for row, sample in zip(out, data_samples, strict=True):
+            pred = self.data_preprocessor.unpad(row, sample)
+            owner = self.chroma if 'x' not in inputs else 'x'
+            if owner is not None and owner in sample.get('grey', ()):
+                pred = pred.mean(0, keepdim=True).expand(3, -1, -1)
+            sample.set_data(dict(pred=pred))
+        return data_samples
+
+    def _sentence(self, sample: FusionDataSample, modality: str | None) -> str:
+        """What the text encoder reads: the sample's own sentence, else the canonical one of its task, else "keep"."""
+        own = sample.get('sentences', {}).get(modality)
+        if own is not None:
+            return own
+        task = sample.get('tasks', {}).get(modality) or sample.get('task') or PSEUDO_TASK
+        return self.prompts.canonical(task)

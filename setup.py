@@ -1,0 +1,104 @@
+"""Metadata of lurefusion. The settings of the tools are in pyproject.toml, exact versions in constraints.txt."""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+REQUIRES = [
+    'torch>=2.4,<3',
+    'mmengine>=0.10.7,<0.11',
+    'transformers>=5.0,<6',
+    'numpy>=1.26,<3',
+    'opencv-python>=4.8,<6',
+    'safetensors>=0.4.3,<1',
+]
+EXTRAS = {
+    # mmcv and MMEngine's package look-up need pkg_resources, which setuptools 81 dropped.
+    'seg': ['mmcv==2.1.0', 'mmsegmentation[multimodal]==1.2.2', 'ftfy', 'regex', 'setuptools<81'],
+    # pyiqa's licence is non-commercial (PolyForm); it wants the headless OpenCV in the same version as the other.
+    'iqa': ['pyiqa==0.1.16', 'torchvision>=0.19,<1', 'opencv-python-headless>=4.8,<6'],
+    'demo': ['gradio>=6,<7'],
+    'export': ['onnx>=1.17,<2', 'onnxscript>=0.5,<1', 'onnxruntime>=1.20,<2'],
+    'dev': [
+        'build>=1.2',
+        'codespell>=2.4,<2.5',
+        'pre-commit>=4',
+        'pytest>=8',
+        'pytest-xdist>=3.6',
+        'ruff>=0.17.6,<0.18',
+        'scikit-image>=0.24',
+        'scikit-learn>=1.5',
+        'scipy>=1.13',
+        'setuptools<81',
+        'tensorboard>=2.18',
+        'wheel',
+    ],
+}
+EXTRAS['all'] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+
+class BuildWithConfigs(build_py):
+    """Put the configs into the package, as `lurefusion/.configs`; an editable install reads them where they are."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            # What a former build left here would otherwise be packed too.
+            shutil.rmtree(Path(self.build_lib) / 'lurefusion', ignore_errors=True)
+        super().run()
+        if self.editable_mode:
+            return
+        for source in sorted((ROOT / 'configs').rglob('*')):
+            if source.suffix in ('.py', '.md'):
+                target = Path(self.build_lib) / 'lurefusion' / '.configs' / source.relative_to(ROOT / 'configs')
+                self.mkpath(str(target.parent))
+                self.copy_file(str(source), str(target))
+
+
+def version() -> str:
+    text = (ROOT / 'lurefusion' / '__init__.py').read_text(encoding='utf-8')
+    found = re.search(r"^__version__ = '([^']+)'$", text, flags=re.MULTILINE)
+    if found is None:
+        raise ValueError("lurefusion/__init__.py has no line __version__ = '...'")
+    return found[1]
+
+
+def readme() -> str:
+    file = ROOT / 'README.md'
+    return file.read_text(encoding='utf-8') if file.is_file() else ''
+
+
+setup(
+    name='lurefusion',
+    version=version(),
+    description='Degradation-aware multi-modal image fusion: a plug-in toolkit on MMEngine registries',
+    long_description=readme(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    author='The lurefusion authors',
+    keywords='image fusion, infrared, visible, image restoration, degradation, text-guided, mmengine, pytorch',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Processing',
+    ],
+    python_requires='>=3.10',
+    packages=find_packages(include=['lurefusion', 'lurefusion.*']),
+    package_data={'lurefusion': ['**/*.safetensors', '**/*.npz', '**/*.json', '**/*.md']},
+    include_package_data=False,
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={'console_scripts': ['lurefusion = lurefusion.cli:main']},
+    cmdclass={'build_py': BuildWithConfigs},
+    zip_safe=False,
+)

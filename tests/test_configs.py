@@ -1,0 +1,89 @@
+"""Rules that every config of the repository keeps: `configs/` and the configs of the projects."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from lurefusion.config import find_config, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted([*ROOT.glob('configs/**/*.py'), *ROOT.glob('projects/*/configs/**/*.py')])
+WHOLE = [file for file in CONFIGS if '_base_' not in file.parts]
+MAX_ABLATION_LINES = 15
+
+
+def label(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def own_lines(file: Path) -> int:
+    """Lines of statements, without the docstring, comments, empty lines and the line of `_base_`."""
+    count = 0
+    for node in ast.parse(file.read_text(encoding='utf-8')).body:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        base = isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == '_base_'
+        if not docstring and not base:
+            count += node.end_lineno - node.lineno + 1
+    return count
+
+
+@pytest.mark.parametrize('file', CONFIGS, ids=label)
+def test_name_is_snake_case(file: Path) -> None:
+    for part in file.relative_to(ROOT).with_suffix('').parts:
+        assert re.fullmatch(r'_?[a-z][a-z0-9]*(_[a-z0-9]+)*_?', part), f'{part!r} of {label(file)} is not snake_case'
+
+
+@pytest.mark.parametrize('file', CONFIGS, ids=label)
+def test_work_dir_is_not_written(file: Path) -> None:
+    names = [node.id for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))) if isinstance(node, ast.Name)]
+    assert 'work_dir' not in names, f'{label(file)} sets work_dir: it is the name of the file'
+
+
+@pytest.mark.parametrize('file', CONFIGS, ids=label)
+def test_no_import_in_a_config(file: Path) -> None:
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding='utf-8'))))
+    assert not [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom, ast.With))], (
+        f'{label(file)} imports: MMEngine would read it in its other style, which ignores custom_imports'
+    )
+
+
+@pytest.mark.parametrize('file', WHOLE, ids=label)
+def test_loads_dumps_and_reloads(file: Path, tmp_path: Path) -> None:
+    cfg = load_config(file)
+    dumped = tmp_path / 'dumped.py'
+    cfg.dump(dumped)
+    assert load_config(dumped).to_dict() == cfg.to_dict()
+    assert all(re.fullmatch(r'[a-z_][a-z0-9_]*', key) for key in cfg), (
+        f'keys of {label(file)} in snake_case: {list(cfg)}'
+    )
+    assert find_config(file) == file
+
+
+@pytest.mark.parametrize('file', [f for f in WHOLE if 'ablation' in f.parts], ids=label)
+def test_ablation_is_short(file: Path) -> None:
+    lines = own_lines(file)
+    assert '_base_' in file.read_text(encoding='utf-8'), f'{label(file)} has no _base_'
+    assert lines <= MAX_ABLATION_LINES, f'{label(file)} has {lines} lines past its base'
+
+
+def test_readme_lists_every_config() -> None:
+    readme = ROOT / 'configs' / 'README.md'
+    if not readme.is_file():
+        pytest.skip('configs/README.md is not written yet')
+    text = readme.read_text(encoding='utf-8')
+    names = [file.relative_to(ROOT / 'configs').as_posix() for file in WHOLE if ROOT / 'configs' in file.parents]
+    missing = [name for name in names if name not in text]
+    assert not missing, f'configs/README.md does not list {", ".join(missing)}'
+    named = set(re.findall(r'\b[\w/]+/\w+\.py\b', text))
+    gone = sorted(name for name in named if not (ROOT / 'configs' / name).is_file() and not (ROOT / name).is_file())
+    assert not gone, f'configs/README.md lists files that do not exist: {", ".join(gone)}'
+
+
+def test_own_lines(tmp_path: Path) -> None:
+    file = tmp_path / 'a.py'
+    file.write_text('"""Doc\nstring."""\n_base_ = [\n    "x.py",\n]\n\n# why\nmodel = dict(\n    a=1,\n)\nb = 2\n')
+    assert own_lines(file) == 4

@@ -1,0 +1,257 @@
+import cv2
+import numpy as np
+import pytest
+from scipy import fft, ndimage
+
+from lurefusion.datasets.degradations import (
+    Degradation,
+    Haze,
+    Identity,
+    LowContrast,
+    LowLight,
+    LowResolution,
+    OverExposure,
+    ramp_depth,
+)
+from lurefusion.images import to_uint8
+from lurefusion.registry import DEGRADATIONS
+
+ALL = (Identity, LowContrast, LowResolution, Haze, OverExposure, LowLight)
+
+
+def picture(height=37, width=50, channels=3, seed=0):
+    """A smooth scene with texture, on the 8-bit grid."""
+    rng = np.random.default_rng(seed)
+    shape = (height, width, channels) if channels else (height, width)
+    image = ndimage.gaussian_filter(rng.random(shape), (6, 6, 0)[: len(shape)])
+    image = (image - image.min()) / np.ptp(image) * 0.8 + 0.1 + 0.1 * rng.uniform(-1, 1, shape)
+    return to_uint8(image).astype(np.float32) / 255
+
+
+def on_grid(image):
+    return to_uint8(image).astype(np.float32) / 255
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_registry_holds_one_member_per_task():
+    assert {DEGRADATIONS.get(name).task for name in DEGRADATIONS.known()} >= {'pd', 'lc', 'sr', 'hz', 'oe', 'll'}
+    assert isinstance(DEGRADATIONS.build(dict(type='Haze', beta=1.5)), Haze)
+
+
+@pytest.mark.parametrize('member', ALL)
+@pytest.mark.parametrize('shape', [(37, 50, 3), (37, 50, 0), (8, 8, 3), (1, 3, 3)])
+def test_output_is_on_the_8_bit_grid_and_the_input_untouched(member, shape):
+    image = picture(*shape)
+    before = image.copy()
+    for seed in range(3):
+        degraded, parameters = member()(image, rng(seed))
+        assert degraded.shape == image.shape
+        assert degraded.dtype == np.float32
+        assert 0 <= degraded.min() <= degraded.max() <= 1
+        np.testing.assert_allclose(degraded * 255, np.round(degraded * 255), atol=1e-4)
+        assert not np.shares_memory(degraded, image)
+        assert all(type(value) in (int, float) for value in parameters.values())
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize('member', ALL)
+def test_seed_decides_everything(member):
+    image = picture()
+    first, again, *others = (member()(image, rng(seed)) for seed in (4, 4, *range(5, 12)))
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] == again[1]
+    if member is not Identity:
+        assert any(first[1] != other[1] for other in others)
+
+
+@pytest.mark.parametrize('member', [LowContrast, LowLight])
+def test_grey_stays_grey(member):
+    image = np.repeat(picture(channels=0)[..., None], 3, axis=2)
+    degraded, _ = member(noise=0.05)(image, rng()) if member is LowContrast else member(read=0.05)(image, rng())
+    np.testing.assert_array_equal(degraded[..., 0], degraded[..., 2])
+    colour, _ = member()(picture(), rng())
+    assert (colour[..., 0] != colour[..., 2]).any()
+
+
+def test_identity():
+    image = picture()
+    degraded, parameters = Identity()(image, rng())
+    np.testing.assert_array_equal(degraded, image)
+    assert parameters == {}
+
+
+def test_low_contrast_formula_from_the_recorded_parameters():
+    image = picture(channels=0)
+    degraded, p = LowContrast(noise=0.0)(image, rng(1))
+    expected = on_grid(p['gain'] * (image - image.mean()) + p['level'])
+    np.testing.assert_allclose(degraded, expected, atol=1.01 / 255)
+    assert np.mean(degraded != expected) < 0.01
+    assert 0.2 <= p['gain'] <= 0.6
+    assert 0.3 <= p['level'] <= 0.6
+    noisy, q = LowContrast(noise=0.01)(image, rng(1))
+    residual = noisy - (q['gain'] * (image - image.mean()) + q['level'])
+    # noise of 0.01 and the variance of rounding to 1/255
+    assert residual.std() == pytest.approx(np.hypot(0.01, 1 / 255 / np.sqrt(12)), rel=0.1)
+
+
+def test_over_exposure_closed_form():
+    image = picture()
+    degraded, p = OverExposure(stops=1.5)(image, rng())
+    assert p == {'stops': 1.5, 'gamma': 2.2}
+    np.testing.assert_array_equal(degraded, on_grid(image * np.float32(2 ** (1.5 / 2.2))))
+    assert degraded[image > 0.8].min() == 1
+    np.testing.assert_array_equal(OverExposure(stops=0)(image, rng())[0], image)
+
+
+def test_low_light_formula_from_the_recorded_parameters():
+    image = picture()
+    degraded, p = LowLight(shot=0, read=0)(image, rng(3))
+    np.testing.assert_array_equal(degraded, on_grid(p['gain'] * image.astype(np.float64) ** p['gamma']))
+    assert degraded.mean() < 0.5 * image.mean()
+    flat = np.full((200, 200, 3), 0.8, np.float32)
+    noisy, q = LowLight(gain=0.5, gamma=1.0, shot=8e-4, read=0.02)(flat, rng())
+    assert noisy.mean() == pytest.approx(0.4, abs=1e-3)
+    assert noisy.std() == pytest.approx(np.sqrt(8e-4 * 0.4 + 0.02**2), rel=0.03)
+    assert q['shot'] == 8e-4
+
+
+def test_haze_closed_form_with_given_depth():
+    image, depth = picture(), picture(channels=0, seed=7)
+    degraded, p = Haze()(image, rng(2), depth)
+    assert set(p) == {'beta', 'airlight'}
+    transmission = np.exp(-p['beta'] * depth.astype(np.float64))[..., None]
+    np.testing.assert_allclose(
+        degraded, image * transmission + p['airlight'] * (1 - transmission), atol=0.5 / 255 + 1e-6
+    )
+    clear, _ = Haze()(image, rng(2), np.zeros_like(depth))
+    np.testing.assert_array_equal(clear, image)
+
+
+def test_haze_without_depth_thickens_upwards():
+    image = np.zeros((64, 48, 3), np.float32)
+    degraded, p = Haze(relief=0.0)(image, rng(2))
+    depth = ((63 - np.arange(64)) / 64) ** p['ramp']
+    expected = p['airlight'] * (1 - np.exp(-p['beta'] * depth))
+    np.testing.assert_allclose(degraded[:, 0, 0], expected, atol=0.5 / 255 + 1e-5)
+    assert (np.diff(degraded[:, 0, 0]) <= 0).all()
+    hazy, q = Haze(relief=0.15)(image, rng(2))
+    field = ramp_depth(64, 48, q['ramp'], q['relief'], q['relief_seed'])
+    np.testing.assert_allclose(hazy[..., 1], q['airlight'] * (1 - np.exp(-q['beta'] * field)), atol=0.5 / 255 + 1e-5)
+    assert field.std(axis=1).max() > 0.01
+    assert 0 <= field.min() <= field.max() <= 1
+
+
+def high_frequencies(image, scale):
+    """Energy above the Nyquist frequency of the reduced image, in the cosine transform (no wrap-around)."""
+    spectrum = fft.dctn(image, norm='ortho') ** 2
+    fy, fx = np.meshgrid(*(np.arange(n) / (2 * n) for n in image.shape), indexing='ij')
+    return spectrum[np.maximum(fy, fx) > 0.5 / scale].sum()
+
+
+@pytest.mark.parametrize('down', ['area', 'cubic'])
+@pytest.mark.parametrize('scale', [4, 8])
+def test_low_resolution_removes_high_frequencies_and_keeps_the_mean(down, scale):
+    image = picture(128, 96, 0)
+    degraded, p = LowResolution(scales=(scale,), down=down)(image, rng())
+    assert p['scale'] == scale
+    assert high_frequencies(degraded, scale) < 0.1 * high_frequencies(image, scale)
+    assert degraded.mean() == pytest.approx(image.mean(), abs=2e-3)
+
+
+def test_low_resolution_against_block_means():
+    image = picture(32, 48, 3)
+    degraded, _ = LowResolution(scales=(4,), down='area')(image, rng())
+    blocks = on_grid(image.reshape(8, 4, 12, 4, 3).mean(axis=(1, 3)))
+    expected = on_grid(cv2.resize(blocks, (48, 32), interpolation=cv2.INTER_CUBIC))
+    np.testing.assert_allclose(degraded, expected, atol=1.01 / 255)
+
+
+def test_low_resolution_does_not_alias():
+    stripes = np.zeros((64, 64), np.float32)
+    stripes[:, ::2] = 1
+    for down in ('area', 'cubic'):
+        degraded, _ = LowResolution(scales=(4,), down=down)(stripes, rng())
+        assert np.ptp(degraded[8:-8, 8:-8]) < 0.03
+
+
+@pytest.mark.parametrize('size', [(41, 53), (7, 9), (3, 2)])
+def test_low_resolution_takes_any_size(size):
+    image = np.full((*size, 3), 100 / 255, np.float32)
+    for down in ('area', 'cubic'):
+        degraded, _ = LowResolution(down=down)(image, rng())
+        np.testing.assert_allclose(degraded, image, atol=1e-6)
+
+
+def test_low_resolution_draws_its_options():
+    image = picture(16, 16, 0)
+    drawn = [LowResolution(blur=(0.5, 1.0), down='random')(image, rng(seed))[1] for seed in range(30)]
+    assert {p['scale'] for p in drawn} == {4, 8}
+    assert {p['area'] for p in drawn} == {0, 1}
+    assert all(0.5 <= p['blur'] <= 1 for p in drawn)
+
+
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        (np.zeros((4, 4), np.uint8), 'must be float32'),
+        (np.zeros((4, 4), np.float64), 'got float64'),
+        (np.full((4, 4), np.nan, np.float32), 'NaN'),
+        (np.full((4, 4), 1.5, np.float32), 'from 1.5 to 1.5'),
+        (np.full((4, 4), -0.1, np.float32), r'must lie in \[0, 1\]'),
+        (np.zeros((3, 4, 4), np.float32), r'\(H, W, 3\) or \(H, W\).*got \(3, 4, 4\)'),
+        (np.zeros((0, 4), np.float32), 'not empty'),
+    ],
+)
+def test_bad_images_are_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        Identity()(image, rng())
+
+
+def test_bad_depth_and_rng_are_refused():
+    image = picture()
+    with pytest.raises(ValueError, match=r'size of the image, \(37, 50\); got \(4, 4\)'):
+        Haze()(image, rng(), np.zeros((4, 4), np.float32))
+    with pytest.raises(ValueError, match='depth must lie'):
+        Haze()(image, rng(), np.full((37, 50), 2, np.float32))
+    with pytest.raises(TypeError, match='Generator'):
+        Haze()(image, 3)
+    with pytest.raises(TypeError, match='NumPy array'):
+        Haze()([[0.5]], rng())
+
+
+@pytest.mark.parametrize(
+    ('member', 'arguments'),
+    [
+        (LowContrast, dict(gain=(0.6, 0.2))),
+        (LowContrast, dict(level=(0.3, 1.2))),
+        (LowContrast, dict(noise=-0.1)),
+        (LowResolution, dict(scales=())),
+        (LowResolution, dict(scales=(1,))),
+        (LowResolution, dict(blur=(1, 0))),
+        (LowResolution, dict(down='nearest')),
+        (Haze, dict(beta=(2, 1))),
+        (Haze, dict(airlight=(0.7, 1.2))),
+        (OverExposure, dict(stops=(2.0, 0.8))),
+        (OverExposure, dict(gamma=0)),
+        (LowLight, dict(read=float('nan'))),
+        (LowLight, dict(gain=(0.1, 0.2, 0.3))),
+    ],
+)
+def test_bad_ranges_are_refused_by_name(member, arguments):
+    with pytest.raises(ValueError, match=f'{next(iter(arguments))} must be'):
+        member(**arguments)
+
+
+def test_a_plugged_in_member_is_clipped_and_rounded():
+    class Bright(Degradation):
+        task = 'oe'
+
+        def degrade(self, image, rng, depth):
+            return image + 0.6, {}
+
+    degraded, _ = Bright()(picture(), rng())
+    assert degraded.max() == 1
+    np.testing.assert_array_equal(degraded, on_grid(degraded))

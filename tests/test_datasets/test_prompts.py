@@ -1,0 +1,578 @@
+import logging
+import time
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lurefusion.datasets.prompts import (
+    MODALITY_WORDS,
+    PSEUDO_TASK,
+    SPLITS,
+    TASKS,
+    PromptBank,
+    PromptRouter,
+    Route,
+    Task,
+)
+from lurefusion.datasets.prompts import router as router_module
+from lurefusion.models.text_encoders import HashBag, TextEncoder
+
+# What users might write about one image. FREE was at hand while the grammar was extended, UNSEEN was not.
+FREE = {
+    'll': [
+        'I took this at midnight and can barely make out the road, can you make it brighter?',
+        'way too dark',
+        'There was hardly any light when the camera was running.',
+        'brighten up my photo please',
+        'Please lighten the shadows, the pedestrians disappear in the darkness.',
+        'The street lamps were off so everything is black.',
+        'visible picture is underexposed by three stops',
+        'We drove through a tunnel and the scene is really dim.',
+        'Low-light enhancement on the RGB input.',
+        'Could the exposure be raised? The footage is so dark.',
+        'night image, bad illumination',
+        'Insufficient lighting conditions in the optical frame.',
+    ],
+    'hz': [
+        'It was a foggy morning and the hills are gone.',
+        'dehazing',
+        'Remove all that fog from the highway picture.',
+        'There is a lot of mist between the camera and the ship.',
+        'Smoke from the fire covers the building, clean it up.',
+        'hazy day, please clear the view',
+        'The visible camera looked through thick smog over the city.',
+        'My drone footage is foggy, can you dehaze it?',
+        'Visibility is terrible because of the haze.',
+        'Get the veil of mist off the landscape.',
+        'atmospheric haze removal for the colour image',
+        'The far mountains are lost in fog.',
+    ],
+    'oe': [
+        'The sky is completely blown out.',
+        'Too bright! Please reduce the exposure.',
+        'overexposed, fix the highlights',
+        'Headlight glare ruins the whole shot.',
+        'I left the shutter open too long and everything turned white.',
+        'Can you tone down the brightness? The snow is burnt out.',
+        'The sunlight saturates the visible picture.',
+        'washed out by the flash',
+        'exposure correction, image far too bright',
+        'Recover the clipped highlights near the window.',
+        'The rgb camera was blinded by strong light.',
+        'Please darken this overexposed photograph.',
+    ],
+    'lc': [
+        'The thermal picture looks flat, give it more contrast.',
+        'increase contrast',
+        'People hardly differ from the background in the infrared view.',
+        'contrast is terrible',
+        'Stretch the grey levels of this heat map a bit.',
+        'Everything is the same shade of grey.',
+        'Could you boost the contrast of the IR frame?',
+        'low contrast thermal imagery',
+        'Apply histogram equalisation to the infrared input please.',
+        'The dynamic range of the sensor data is much too narrow.',
+        'I want the warm targets to stand out better.',
+        'dull, flat tones without any contrast',
+    ],
+    'sr': [
+        'The thermal sensor only has 160x120 pixels, upscale it.',
+        'x4 super resolution',
+        'super-resolve please',
+        'I need this at a higher resolution.',
+        'The infrared image is blocky and pixelated.',
+        'Can you upsample the IR frame four times?',
+        'low res, make it sharper',
+        'You can count the single pixels, it is that coarse.',
+        'Enlarge the small thermal crop without losing detail.',
+        'The resolution of the infrared camera is poor.',
+        'reconstruct a high-resolution version',
+        'This capture was downsampled, please bring back the fine structures.',
+    ],
+    'pd': [
+        'Nothing to do here.',
+        'The picture is fine, leave it.',
+        'just fuse them',
+        'Both images are in good condition.',
+        'Please keep it unchanged.',
+        'No degradation at all.',
+        'plain fusion without any enhancement',
+        'Everything looks normal to me, do not touch it.',
+        "Don't change the infrared image.",
+        'clean input, no correction needed',
+        'The quality is already perfect.',
+        'Merge the two sources as they are.',
+    ],
+}
+UNSEEN = {
+    'll': [
+        'The alley is pitch dark.',
+        'Raise the brightness of this night recording.',
+        'not enough light in here',
+        'my visible frames are underexposed, help',
+        'shadowy scene, illuminate it please',
+    ],
+    'hz': [
+        'A dense haze lies over the airport.',
+        'Could you take away the fog?',
+        'smoggy skyline picture',
+        'mist reduces the visibility of the lighthouse',
+        'haze removal',
+    ],
+    'oe': [
+        'The highlights are clipped.',
+        'There is an ugly glare from the lamps.',
+        'image exposed for too long, overly bright',
+        'Reduce the excessive brightness of the road.',
+        'overexposure correction for RGB',
+    ],
+    'lc': [
+        'The thermal image lacks contrast.',
+        'Grey on grey, I cannot separate the car from the road.',
+        'please improve contrast',
+        'flat infrared picture',
+        'expand the grey value range',
+    ],
+    'sr': [
+        'The thermal image is small, super-resolution needed.',
+        'Increase resolution by four.',
+        'pixelated infrared video frame',
+        'too few pixels on the target',
+        'upsample it',
+    ],
+    'pd': [
+        'All good, nothing to improve.',
+        'Leave my pictures as they are.',
+        'fusion only',
+        'The inputs are clean and need no restoration.',
+        'Please do not alter anything.',
+    ],
+}
+
+# sentence, expected task of vi, of ir
+ROUTED = [
+    # prompts of Text-IF's form
+    ('This is the infrared and visible light image fusion task.', 'pd', 'pd'),
+    ('This is the infrared-visible light fusion task. Visible images have the low light degradation.', 'll', 'pd'),
+    ('This is the infrared-visible light fusion task. Visible images have the overexposure degradation.', 'oe', 'pd'),
+    ('This is the infrared-visible light fusion task. Infrared images have the low contrast degradation.', 'pd', 'lc'),
+    ('In the context of infrared-visible image fusion, visible images are degraded by over-exposure.', 'oe', 'pd'),
+    ('We are performing infrared and visible image fusion, where visible images are in low light.', 'll', 'pd'),
+    # one task, with and without its modality
+    ('The visible image is too dark.', 'll', 'pd'),
+    ('too dark', 'll', 'pd'),
+    ('Please brighten the RGB frame', 'll', 'pd'),
+    ('The picture was taken at night.', 'll', 'pd'),
+    ('UNDEREXPOSED PHOTO!!!', 'll', 'pd'),
+    ('The scene is poorly lit', 'll', 'pd'),
+    ('It is not bright enough.', 'll', 'pd'),
+    ('a foggy road', 'hz', 'pd'),
+    ('Please dehaze the colour image.', 'hz', 'pd'),
+    ('There is smoke in front of the optical camera', 'hz', 'pd'),
+    ('remove the mist', 'hz', 'pd'),
+    ('The sky is blown out', 'oe', 'pd'),
+    ('The daylight picture looks washed-out.', 'oe', 'pd'),
+    ('Excessively bright highlights, reduce the glare', 'oe', 'pd'),
+    ('The thermal image has low contrast', 'pd', 'lc'),
+    ('enhance the contrast', 'pd', 'lc'),
+    ('The IR picture does not have enough contrast.', 'pd', 'lc'),
+    ('Infra-red contrast is too weak', 'pd', 'lc'),
+    ('super-resolve the infrared image', 'pd', 'sr'),
+    ('low-resolution LWIR input', 'pd', 'sr'),
+    ('please upscale ×4', 'pd', 'sr'),
+    ('Increase the resolution of the heat map', 'pd', 'sr'),
+    # several
+    ('The visible image is overexposed while the infrared one has low contrast', 'oe', 'lc'),
+    ('Night scene, enhance contrast', 'll', 'lc'),
+    ('Dehaze the visible image and super-resolve the thermal one.', 'hz', 'sr'),
+    ('The RGB is dark; the IR is low-res', 'll', 'sr'),
+    ('Low light as well as poor contrast', 'll', 'lc'),
+    ('Infrared and visible images both have low contrast', 'pd', 'lc'),
+    ('low resolution infrared, hazy visible', 'hz', 'sr'),
+    ('Fog with low contrast in the thermal image', 'hz', 'lc'),
+    # negation
+    ('The visible image is not dark', 'pd', 'pd'),
+    ('The picture is without haze but overexposed', 'oe', 'pd'),
+    ("It isn't foggy, it is just too dark", 'll', 'pd'),
+    ('It isn’t hazy', 'pd', 'pd'),
+    ('no haze, low contrast', 'pd', 'lc'),
+    ('The scene is free of fog.', 'pd', 'pd'),
+    ('a haze-free view', 'pd', 'pd'),
+    ('The image is not only dark', 'll', 'pd'),
+    ('not the visible but the infrared image has low contrast', 'pd', 'lc'),
+    # nothing to do
+    ('No degradation; keep the image as it is.', 'pd', 'pd'),
+    ('Please just fuse them', 'pd', 'pd'),
+    # Unicode
+    ('Ｔｏｏ ｄａｒｋ', 'll', 'pd'),
+    ('The visible image is under‑exposed', 'll', 'pd'),
+    ('visible: low\u00a0light — infrared: low\u2009contrast', 'll', 'lc'),
+    # task keys
+    ('ll', 'll', 'pd'),
+    (' SR ', 'pd', 'sr'),
+]
+WARNED = [
+    ('This is the infrared-visible light fusion task. Infrared images have the noise degradation.', 'noise'),
+    ('The visible image is blurred.', 'blurred'),
+    ('The infrared image is hazy.', "asks for 'hz' on 'ir'"),
+    ('Stretch the visible contrast: visible image has low contrast', "asks for 'lc' on 'vi'"),
+    ('qwertz uiop', 'no task recognised'),
+    ('Сделай ярче', 'no task recognised'),
+    ('🙂', 'no task recognised'),
+    ('hzz', "Did you mean 'hz'"),
+]
+
+
+@pytest.fixture(scope='module')
+def bank():
+    return PromptBank()
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        router_module,
+        'print_log',
+        lambda message, logger=None, level=logging.INFO: seen.append((level, message)),
+    )
+    return seen
+
+
+def names(routes):
+    return {modality: route.task for modality, route in routes.items()}
+
+
+# ---- bank ----
+
+
+def test_bank_order_and_lookup(bank):
+    assert bank.keys == ('ll', 'hz', 'oe', 'lc', 'sr', 'pd')
+    assert len(bank) == 6
+    assert [bank.index(key) for key in bank.keys] == list(range(6))
+    assert bank.task('hz').modality == 'vi'
+    assert bank.task('pd').modality is None
+    assert bank.canonical('pd') == 'No degradation; keep the image as it is.'
+
+
+@pytest.mark.parametrize('key', ['ll', 'hz', 'oe', 'lc', 'sr', 'pd'])
+def test_sentences_are_many_different_and_split(bank, key):
+    split = {name: bank.sentences(key, name) for name in SPLITS}
+    everything = bank.sentences(key)
+    assert len(everything) == sum(map(len, split.values())) >= 300
+    assert len({sentence.lower() for sentence in everything}) == len(everything)
+    for name, share in dict(train=0.8, val=0.1, test=0.1).items():
+        assert len(split[name]) / len(everything) == pytest.approx(share, abs=0.04)
+    assert bank.canonical(key) in split['train']
+    assert all(sentence == ' '.join(sentence.split()) and '{' not in sentence for sentence in everything)
+
+
+def test_half_of_the_sentences_name_the_modality(bank):
+    sentences = [sentence for key in bank.keys for sentence in bank.sentences(key)]
+    words = {word for many in MODALITY_WORDS.values() for word in many}
+    named = sum(any(f' {word} ' in f' {sentence.lower()} ' for word in words) for sentence in sentences)
+    assert named / len(sentences) == pytest.approx(0.5, abs=0.08)
+
+
+def test_no_sentence_belongs_to_two_tasks(bank):
+    sentences = [sentence.lower() for key in bank.keys for sentence in bank.sentences(key)]
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_bank_is_deterministic_by_seed(bank):
+    assert PromptBank().sentences('ll') == bank.sentences('ll')
+    assert PromptBank(seed=1).sentences('ll') != bank.sentences('ll')
+
+
+def test_sample(bank):
+    drawn = [bank.sample('hz', np.random.default_rng(3), 'val') for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] in bank.sentences('hz', 'val')
+    rng = np.random.default_rng(0)
+    assert {bank.sample('pd', rng, split) for split in SPLITS for _ in range(5)} == {bank.canonical('pd')}
+    assert len({bank.sample('ll', rng) for _ in range(50)}) > 30
+
+
+def test_unknown_names(bank):
+    with pytest.raises(KeyError, match=r"'haze' is not a known task. .*Known: ll, hz"):
+        bank.index('haze')
+    with pytest.raises(KeyError, match=r"Did you mean 'sr'"):
+        bank.task('srr')
+    with pytest.raises(ValueError, match="split must be one of train, val, test or None; got 'dev'"):
+        bank.sentences('ll', 'dev')
+    with pytest.raises(KeyError, match="'xx' is not a known built-in task"):
+        PromptBank(['xx', 'pd'])
+    with pytest.raises(TypeError, match='tasks must be a list'):
+        PromptBank('ll')
+    with pytest.raises(ValueError, match='each task may be given once'):
+        PromptBank(['ll', 'll', 'pd'])
+
+
+def metal_artefacts(**changes):
+    return {
+        'key': 'ma',
+        'modality': 'ct',
+        'defects': ['metal artefacts', 'streaks around the implant', 'bright metal streaks'],
+        'remedies': ['remove the streaks from {image}', 'suppress the metal artefacts of {image}'],
+        'patterns': [r'\bmetal\w*', r'\bstreaks?\b'],
+        'canonical': 'The CT image has metal artefacts, please remove them.',
+        **changes,
+    }
+
+
+def test_a_task_and_a_modality_of_ones_own(warnings):
+    bank = PromptBank(
+        [metal_artefacts(), 'pd'], modality_words={'ct': ['ct', 'computed tomography', r'x-?ray'], 'mri': ['mri', 'mr']}
+    )
+    assert bank.keys == ('ma', 'pd')
+    sentences = bank.sentences('ma')
+    assert len(sentences) >= 300
+    assert any('computed tomography' in sentence for sentence in sentences)
+    assert not any('x-?' in sentence for sentence in sentences)
+    router = PromptRouter(bank, ['mri', 'ct'])
+    assert names(router.route('The X-ray shows streaks')) == {'mri': 'pd', 'ct': 'ma'}
+    assert not warnings
+    assert names(router.route('The MR image shows streaks')) == {'mri': 'pd', 'ct': 'pd'}
+    assert "asks for 'ma' on 'mri'" in warnings[0][1]
+
+
+def test_a_modality_without_words_is_called_by_its_name(warnings):
+    bank = PromptBank([metal_artefacts(modality='depth'), 'pd'])
+    assert any('depth' in sentence for sentence in bank.sentences('ma'))
+    assert names(PromptRouter(bank, ['depth']).route('depth: metal')) == {'depth': 'ma'}
+
+
+def test_a_task_without_modality_goes_where_it_is_named_or_everywhere():
+    router = PromptRouter(PromptBank([metal_artefacts(modality=None), 'pd']), ['vi', 'ir'])
+    assert names(router.route('metal in the thermal image')) == {'vi': 'pd', 'ir': 'ma'}
+    assert names(router.route('metal')) == {'vi': 'ma', 'ir': 'ma'}
+
+
+def test_keys_are_found_whatever_their_case():
+    router = PromptRouter(PromptBank([metal_artefacts(key='MA', modality='ir'), 'pd']), ['vi', 'ir'])
+    assert names(router.route('ma')) == names(router.route({'ir': 'MA'})) == {'vi': 'pd', 'ir': 'MA'}
+
+
+def test_a_dict_with_a_built_in_key_changes_only_what_it_names():
+    task = Task.build({'key': 'll', 'canonical': 'Light!'})
+    assert task.canonical == 'Light!'
+    assert task.patterns == TASKS['ll'].patterns
+
+
+@pytest.mark.parametrize(
+    ('changes', 'error', 'match'),
+    [
+        ({'patern': []}, TypeError, "'patern' is not a known field. Did you mean 'patterns'"),
+        ({'defects': 'metal'}, TypeError, 'defects must be a list'),
+        ({'defects': []}, ValueError, 'defects must not be empty'),
+        ({'patterns': ['(']}, ValueError, 'not a valid regular expression'),
+        ({'canonical': ' '}, ValueError, 'canonical must be a sentence'),
+        ({'key': 'a/b'}, ValueError, 'a task key is'),
+    ],
+)
+def test_bad_task(changes, error, match):
+    with pytest.raises(error, match=match):
+        PromptBank([metal_artefacts(**changes), 'pd'])
+    with pytest.raises(TypeError, match=r"needs defects, remedies, canonical besides what is given: .*'key'"):
+        PromptBank([{'key': 'new'}])
+
+
+def test_sentences_from_files(tmp_path):
+    lines = [f'Sentence number {i}, it is dark.' for i in range(200)]
+    (tmp_path / 'll.txt').write_text('\ufeff' + '\n'.join([*lines, '', lines[0]]), encoding='utf-8')
+    bank = PromptBank(['ll', 'pd'], folder=str(tmp_path))
+    assert set(bank.sentences('ll')) == {*lines, TASKS['ll'].canonical}
+    assert len(bank.sentences('ll', 'val')) > 5
+    assert len(bank.sentences('ll', 'test')) > 5
+    (tmp_path / 'll.txt').write_text('\n'.join([*lines, 'One more.']), encoding='utf-8')
+    longer = PromptBank(['ll', 'pd'], folder=str(tmp_path))
+    assert set(bank.sentences('ll', 'val')) <= set(longer.sentences('ll', 'val'))
+    (tmp_path / 'll.txt').write_text('Only one.\n', encoding='utf-8')
+    short = PromptBank(['ll', 'pd'], folder=str(tmp_path))
+    assert short.sentences('ll', 'train') == (TASKS['ll'].canonical, 'Only one.')
+    with pytest.raises(ValueError, match="task 'll' has no sentence in split 'val'"):
+        short.sample('ll', np.random.default_rng(0), 'val')
+
+
+def test_bad_sentence_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"task 'hz': .*hz\.txt is missing"):
+        PromptBank(['hz', 'pd'], folder=str(tmp_path))
+    (tmp_path / 'hz.txt').write_text(' \n\n')
+    with pytest.raises(ValueError, match=r'hz\.txt is empty'):
+        PromptBank(['hz', 'pd'], folder=str(tmp_path))
+
+
+def test_a_head_on_a_bag_of_words_learns_unseen_wording(bank):
+    torch.manual_seed(0)
+    encoder = TextEncoder(HashBag(), num_classes=len(bank))
+    rows = [(sentence, bank.index(key)) for key in bank.keys for sentence in bank.sentences(key, 'train')]
+    vectors, labels = encoder.backbone.embed([row[0] for row in rows]), torch.tensor([row[1] for row in rows])
+    optimizer = torch.optim.AdamW(encoder.projector.parameters(), 1e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        batch = torch.randint(len(rows), (128,), generator=generator)
+        loss = nn.functional.cross_entropy(encoder.projector(vectors[batch])[1], labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def accuracy(sets):
+        guesses = {key: encoder.classify(list(sentences)).argmax(1) for key, sentences in sets.items()}
+        return np.mean(np.concatenate([guesses[key] == bank.index(key) for key in sets]))
+
+    assert accuracy({key: bank.sentences(key, 'test') for key in bank.keys}) >= 0.95
+    assert accuracy(FREE) >= 0.95
+    assert accuracy(UNSEEN) >= 0.9
+
+
+# ---- router ----
+
+
+@pytest.mark.parametrize(('text', 'vi', 'ir'), ROUTED)
+def test_route(bank, warnings, text, vi, ir):
+    routes = PromptRouter(bank, ['vi', 'ir']).route(text)
+    assert names(routes) == {'vi': vi, 'ir': ir}
+    assert not warnings
+    assert all(route.sentence == bank.canonical(route.task) for route in routes.values())
+
+
+def test_modalities_may_come_in_any_order(bank):
+    for text, vi, ir in ROUTED:
+        routes = PromptRouter(bank, ['ir', 'vi']).route(text)
+        assert list(routes) == ['ir', 'vi']
+        assert names(routes) == {'vi': vi, 'ir': ir}, text
+
+
+@pytest.mark.parametrize(('text', 'message'), WARNED)
+def test_what_no_task_covers_is_left_out_with_a_warning(bank, warnings, text, message):
+    assert names(PromptRouter(bank, ['vi', 'ir']).route(text)) == {'vi': 'pd', 'ir': 'pd'}
+    assert [level for level, _ in warnings] == [logging.WARNING]
+    assert message in warnings[0][1]
+
+
+def test_two_tasks_on_one_modality(bank, warnings):
+    routes = PromptRouter(bank, ['vi', 'ir']).route('The visible image is hazy and too dark, the thermal one pixelated')
+    assert names(routes) == {'vi': 'hz', 'ir': 'sr'}
+    assert len(warnings) == 1
+    assert "two tasks for 'vi': 'hz' is used, 'll' is not" in warnings[0][1]
+
+
+def test_task_of_a_modality_that_the_model_lacks(bank, warnings):
+    assert names(PromptRouter(bank, ['vi']).route('low contrast')) == {'vi': 'pd'}
+    assert "belongs to 'ir'; the model has ('vi',)" in warnings[0][1]
+
+
+def test_sources(bank, warnings):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    assert router.route(None)['vi'] == Route('pd', bank.canonical('pd'), 'default')
+    assert router.route('too dark')['vi'] == Route('ll', bank.canonical('ll'), 'pattern')
+    assert router.route('ll')['vi'].source == 'key'
+    assert router.route('too dark')['ir'].source == 'default'
+
+
+def test_dict(bank, warnings):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    routes = router.route({'ir': 'sr', 'vi': 'It is very dark'})
+    assert names(routes) == {'vi': 'll', 'ir': 'sr'}
+    assert [route.source for route in routes.values()] == ['pattern', 'key']
+    assert names(router.route({'vi': 'oe'})) == {'vi': 'oe', 'ir': 'pd'}
+    assert names(router.route({'vi': None, 'ir': 'infrared, low contrast'})) == {'vi': 'pd', 'ir': 'lc'}
+    assert not warnings
+    assert names(router.route({'ir': 'hz'})) == {'vi': 'pd', 'ir': 'hz'}
+    assert "'hz' is not one that 'ir' was trained on" in warnings[0][1]
+    assert names(router.route({'ir': 'foggy'})) == {'vi': 'pd', 'ir': 'pd'}
+    assert "asks for 'hz' on 'ir'" in warnings[1][1]
+
+
+def test_user_text_is_embedded_on_request(bank):
+    routes = PromptRouter(bank, ['vi', 'ir'], use_user_text=True).route('Hello, the visible picture is TOO dark!')
+    assert routes['vi'].sentence == 'the visible picture is too dark'
+    assert routes['ir'].sentence == bank.canonical('pd')
+
+
+def test_classifier_is_asked_only_where_patterns_are_silent(bank, warnings):
+    asked = []
+
+    def classify(clauses):
+        asked.extend(clauses)
+        scores = np.full((len(clauses), 6), 0.02)
+        scores[:, bank.index('ll')] = [0.9 if 'candle' in clause else 0.5 for clause in clauses]
+        return scores
+
+    router = PromptRouter(bank, ['vi', 'ir'], classify)
+    assert names(router.route('The visible image is hazy, by a single candle')) == {'vi': 'hz', 'ir': 'pd'}
+    assert names(router.route('The visible image is not dark')) == {'vi': 'pd', 'ir': 'pd'}
+    assert not asked
+    routes = router.route('Please, lit by a single candle')
+    assert asked == ['lit by a single candle']
+    assert routes['vi'] == Route('ll', bank.canonical('ll'), 'classifier')
+    assert not warnings
+    assert names(router.route('lit by a single lantern')) == {'vi': 'pd', 'ir': 'pd'}
+    assert 'no task recognised' in warnings[0][1]
+    assert names(router.route({'vi': 'by a candle'})) == {'vi': 'll', 'ir': 'pd'}
+    with pytest.raises(ValueError, match=r'classify must return shape \(1, 6\), got \(1, 2\)'):
+        PromptRouter(bank, ['vi'], lambda clauses: np.ones((1, 2))).route('lit by a candle')
+
+
+def test_four_and_eightfold_super_resolution():
+    router = PromptRouter(PromptBank(['ll', 'sr4', 'sr8', 'pd']), ['vi', 'ir'])
+    expected = {
+        'super-resolve by x8': 'sr8',
+        'x8 super-resolution': 'sr8',
+        'upscale the thermal image eight times': 'sr8',
+        'upscale x4': 'sr4',
+        'low resolution': 'sr4',
+        'increase the resolution': 'sr4',
+    }
+    assert {text: router.route(text)['ir'].task for text in expected} == expected
+
+
+@pytest.mark.parametrize('text', ['', '  \n', {'vi': ' '}])
+def test_blank(bank, text):
+    with pytest.raises(ValueError, match='the prompt is blank; give a sentence such as'):
+        PromptRouter(bank, ['vi', 'ir']).route(text)
+
+
+@pytest.mark.parametrize(
+    'unit', ['a', 'low ', 'not ', 'the contrast ', 'increase the its the its ', ',', '\u200b', 'x4']
+)
+def test_long_prompts_are_quick(bank, warnings, unit):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match='the prompt has 10,000 characters; at most 2,000'):
+        router.route((unit * 10_000)[:10_000])
+    router.route((unit * 2000)[:2000])
+    assert time.perf_counter() - start < 2
+
+
+def test_bad_routing(bank):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    with pytest.raises(KeyError, match=r"'vis' is not a known modality. Did you mean 'vi'"):
+        router.route({'vis': 'll'})
+    with pytest.raises(TypeError, match='got int'):
+        router.route(3)
+    with pytest.raises(ValueError, match="no task 'pd'"):
+        PromptRouter(PromptBank(['ll']), ['vi'])
+    with pytest.raises(ValueError, match='list of different names'):
+        PromptRouter(bank, ['vi', 'vi'])
+    with pytest.raises(ValueError, match=r'threshold is a probability in \[0, 1\], got 60'):
+        PromptRouter(bank, ['vi'], threshold=60)
+
+
+def test_canonical_sentences_route_to_their_own_task(bank, warnings):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    for key in bank.keys:
+        routes = router.route(unicodedata.normalize('NFD', bank.canonical(key)))
+        assert {route.task for route in routes.values()} == {key, PSEUDO_TASK}
+    assert not warnings
+
+
+def test_most_sentences_of_the_bank_route_to_their_own_task(bank, warnings):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    for key in bank.keys[:-1]:
+        sentences = bank.sentences(key, 'test')
+        found = sum(key in {route.task for route in router.route(sentence).values()} for sentence in sentences)
+        assert found / len(sentences) > 0.5, key

@@ -1,0 +1,585 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from skimage.metrics import structural_similarity
+from torch import nn
+
+from lurefusion.models.losses import (
+    ColorLoss,
+    GradLoss,
+    IntensityMaxLoss,
+    Loss,
+    LossSet,
+    PerceptualLoss,
+    ReconLoss,
+    SSIMLoss,
+    TaskLoss,
+    TextLoss,
+    UnifiedLoss,
+    VGG16Features,
+    gradient_magnitude,
+    laplacian,
+    latent_diagnostics,
+    latent_distance,
+    luma,
+    sobel,
+    ssim,
+    ycbcr,
+)
+from lurefusion.models.losses.vgg import vgg16_layers
+from lurefusion.registry import LOSSES
+
+KINDS = ('pix', 'flat', 'cc', 'cpix')
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def rand(*shape, seed=0):
+    return torch.rand(*shape, generator=generator(seed))
+
+
+def grey(*shape, seed=0):
+    batch, height, width = shape
+    return rand(batch, 1, height, width, seed=seed).expand(-1, 3, -1, -1).contiguous()
+
+
+def restoration(batch=2, size=16, requires_grad=True, seed=0):
+    shapes = [(batch, 4, size, size), (batch, 8, size // 2, size // 2)]
+    quantities = {
+        'pred': rand(batch, 3, size, size, seed=seed),
+        'target': rand(batch, 3, size, size, seed=seed + 1),
+        'pred_pd': rand(batch, 3, size, size, seed=seed + 2),
+        'latents': [torch.randn(*s, generator=generator(seed + 3)) for s in shapes],
+        'latents_pd': [torch.randn(*s, generator=generator(seed + 4)) for s in shapes],
+        'logits': torch.randn(2 * batch, 6, generator=generator(seed + 5)),
+        'labels': torch.arange(2 * batch) % 6,
+        'num_pd': batch,
+    }
+    if requires_grad:
+        quantities['pred'].requires_grad_()
+    return quantities
+
+
+def fusion(size=24, names=('vi', 'ir'), batch=2):
+    sources = {name: rand(batch, 3, size, size, seed=i + 1) for i, name in enumerate(names)}
+    return {'fused': rand(batch, 3, size, size).requires_grad_(), 'sources': sources}
+
+
+# functions
+
+
+def test_sobel_equals_scipy():
+    image = rand(1, 2, 9, 13)
+    gx, gy = sobel(image)
+    for channel in range(2):
+        reference = image[0, channel].numpy()
+        np.testing.assert_allclose(gx[0, channel], ndimage.sobel(reference, axis=1, mode='nearest'), atol=1e-5)
+        np.testing.assert_allclose(gy[0, channel], ndimage.sobel(reference, axis=0, mode='nearest'), atol=1e-5)
+
+
+def test_laplacian_equals_scipy():
+    image = rand(1, 1, 9, 13)
+    kernel = np.full((3, 3), 1 / 8)
+    kernel[1, 1] = -1
+    np.testing.assert_allclose(
+        laplacian(image)[0, 0], ndimage.correlate(image[0, 0].numpy(), kernel, mode='nearest'), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize('shape', [(2, 1, 24, 31), (1, 3, 16, 16)])
+def test_ssim_equals_scikit_image(shape):
+    a, b = rand(*shape), (rand(*shape) + 0.3 * rand(*shape, seed=1)).clamp(0, 1)
+    for i in range(shape[0]):
+        values = []
+        for channel in range(shape[1]):
+            _, full = structural_similarity(
+                a[i, channel].double().numpy(),
+                b[i, channel].double().numpy(),
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                data_range=1.0,
+                full=True,
+            )
+            values.append(full[5:-5, 5:-5].mean())
+        assert ssim(a, b)[i].item() == pytest.approx(np.mean(values), abs=1e-5)
+
+
+def test_ssim_of_equal_images_is_one_and_bad_input_is_named():
+    image = rand(2, 3, 12, 12)
+    torch.testing.assert_close(ssim(image, image), torch.ones(2))
+    with pytest.raises(ValueError, match='window of 11'):
+        ssim(image[..., :8], image[..., :8])
+    with pytest.raises(ValueError, match='one shape'):
+        ssim(image, image[:, :1])
+
+
+def test_chroma_of_grey_is_zero():
+    y, cb, cr = ycbcr(grey(2, 8, 8))
+    assert y.shape == (2, 1, 8, 8)
+    torch.testing.assert_close(torch.cat((cb, cr)), torch.zeros(4, 1, 8, 8), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match=r'RGB image'):
+        luma(rand(2, 1, 8, 8))
+
+
+# restoration
+
+
+@pytest.mark.parametrize('grad', ['l1', 'l2'])
+def test_task_loss_against_its_definition(grad):
+    q = restoration(requires_grad=False)
+
+    def magnitude(image):
+        gx = np.stack([[ndimage.sobel(c, axis=1, mode='nearest') for c in i] for i in image.numpy()])
+        gy = np.stack([[ndimage.sobel(c, axis=0, mode='nearest') for c in i] for i in image.numpy()])
+        return np.abs(gx) + np.abs(gy) if grad == 'l1' else np.sqrt(gx**2 + gy**2 + 1e-6)
+
+    expected = np.abs(q['pred'] - q['target']).mean().item()
+    expected += 0.3 * np.abs(magnitude(q['pred']) - magnitude(q['target'])).mean()
+    value = TaskLoss(alpha_task=0.3, grad=grad)(q['pred'], q['target'])
+    assert value.ndim == 0
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    assert TaskLoss(grad=grad)(q['target'], q['target']).item() == 0
+    with pytest.raises(ValueError, match='l3'):
+        TaskLoss(grad='l3')
+
+
+def test_l2_magnitude_has_a_finite_gradient_on_a_constant_image():
+    image = torch.full((1, 3, 8, 8), 0.5, requires_grad=True)
+    gradient_magnitude(image, 'l2').sum().backward()
+    assert image.grad.isfinite().all()
+
+
+def test_recon_loss():
+    q = restoration()
+    assert ReconLoss()(q['pred_pd'], q['target']).item() == pytest.approx((q['pred_pd'] - q['target']).abs().mean())
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_unified_loss_is_zero_for_equal_latents(kind):
+    latents = restoration()['latents']
+    assert UnifiedLoss(kind)(latents, latents).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['pix', 'flat', 'cc'])
+def test_unified_loss_is_invariant_to_positive_scaling(kind):
+    q = restoration()
+    scaled = [3.7 * z for z in q['latents']]
+    loss = UnifiedLoss(kind)
+    torch.testing.assert_close(loss(scaled, q['latents_pd']), loss(q['latents'], q['latents_pd']))
+
+
+def test_only_cc_is_blind_to_channel_offsets():
+    z = restoration()['latents'][0]
+    shifted = z + 2 * torch.randn(1, z.shape[1], 1, 1, generator=generator(9))
+    assert latent_distance(shifted, z, 'cc').item() == pytest.approx(0, abs=1e-5)
+    assert latent_distance(shifted, z, 'pix').item() > 0.1
+
+
+def test_pix_and_cc_against_numpy():
+    q = restoration()
+    z, z_pd = q['latents'][0].numpy(), q['latents_pd'][0].numpy()
+    cosine = (z * z_pd).sum(1) / np.linalg.norm(z, axis=1) / np.linalg.norm(z_pd, axis=1)
+    tensors = q['latents'][0], q['latents_pd'][0]
+    assert latent_distance(*tensors, 'pix').item() == pytest.approx(1 - cosine.mean(), abs=1e-5)
+    pearson = [np.corrcoef(z[b, c].ravel(), z_pd[b, c].ravel())[0, 1] for b in range(2) for c in range(z.shape[1])]
+    assert latent_distance(*tensors, 'cc').item() == pytest.approx(1 - np.mean(pearson), abs=1e-5)
+
+
+def test_cc_skips_constant_channels():
+    z = torch.randn(1, 2, 6, 6, generator=generator())
+    z_pd = -z.clone()
+    z_pd[:, 1] = 0.3
+    assert latent_distance(z, z_pd, 'cc').item() == pytest.approx(2, abs=1e-5)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_unified_loss_has_finite_gradients_on_constant_latents(kind):
+    z = torch.full((2, 4, 6, 6), 0.5, requires_grad=True)
+    z_pd = torch.full((2, 4, 6, 6), 0.2, requires_grad=True)
+    UnifiedLoss(kind)([z], [z_pd]).backward()
+    assert z.grad.isfinite().all()
+    assert z_pd.grad.isfinite().all()
+
+
+def test_unified_loss_scale_weights_and_detached_target():
+    q = restoration()
+    for z in (*q['latents'], *q['latents_pd']):
+        z.requires_grad_()
+    one, two = (latent_distance(z, p) for z, p in zip(q['latents'], q['latents_pd'], strict=True))
+    torch.testing.assert_close(UnifiedLoss()(q['latents'], q['latents_pd']), (one + two) / 2)
+    torch.testing.assert_close(
+        UnifiedLoss(scale_weights=(3, 1))(q['latents'], q['latents_pd']), 0.75 * one + 0.25 * two
+    )
+    UnifiedLoss(detach_target=True)(q['latents'], q['latents_pd']).backward()
+    assert q['latents_pd'][0].grad is None
+    assert q['latents'][0].grad.abs().sum() > 0
+    with pytest.raises(ValueError, match='2 and 2 scales of latents, but 3'):
+        UnifiedLoss(scale_weights=(1, 1, 1))(q['latents'], q['latents_pd'])
+    with pytest.raises(ValueError, match='pixel'):
+        UnifiedLoss('pixel')
+
+
+def test_text_loss_gives_pseudo_rows_their_share():
+    q = restoration()
+    rows = -torch.log_softmax(q['logits'], dim=1)[torch.arange(4), q['labels']]
+    expected = (rows[0] + rows[1] + 0.2 * rows[2] + 0.2 * rows[3]) / 2.4
+    torch.testing.assert_close(TextLoss()(q['logits'], q['labels'], 2), expected)
+    torch.testing.assert_close(TextLoss()(q['logits'], q['labels'], 0), rows.mean())
+    with pytest.raises(ValueError, match='num_pd'):
+        TextLoss()(q['logits'], q['labels'], 5)
+
+
+def test_latent_diagnostics():
+    q = restoration(batch=3, size=32)
+    scaled = [2 * z for z in q['latents']]
+    values = latent_diagnostics(scaled, q['latents'])
+    names = ('gamma', 'gamma_centred', 'cross_image', 'norm_ratio', 'erank')
+    assert set(values) == {f'{name}_{i}' for name in names for i in range(2)}
+    assert not any('loss' in key for key in values)
+    assert values['gamma_0'].item() == pytest.approx(1, abs=1e-5)
+    assert values['norm_ratio_1'].item() == pytest.approx(2, rel=1e-5)
+    assert abs(values['cross_image_0'].item()) < 0.1
+    assert 3.5 < values['erank_0'].item() <= 4
+    # a common offset makes every raw cosine high; the centred one is not fooled
+    offset = [z + 30 for z in q['latents']], [z + 30 for z in q['latents_pd']]
+    fooled = latent_diagnostics(*offset)
+    assert fooled['gamma_0'] > 0.99
+    assert fooled['cross_image_0'] > 0.99
+    assert abs(fooled['gamma_centred_0'].item()) < 0.1
+    rank_one = torch.randn(2, 1, 16, 16, generator=generator()) * torch.ones(1, 5, 1, 1)
+    assert latent_diagnostics([rank_one], [rank_one])['erank_0'].item() == pytest.approx(1, abs=1e-3)
+    assert 'cross_image_0' not in latent_diagnostics([rank_one[:1]], [rank_one[:1]])
+
+
+# fusion
+
+
+def test_color_loss():
+    q = fusion()
+    vi = q['sources']['vi']
+    brighter = vi + grey(2, 24, 24, seed=5)
+    assert ColorLoss()(brighter, q['sources']).item() == pytest.approx(0, abs=1e-6)
+    weights = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    difference = (q['fused'] - q['sources']['ir']).detach().numpy()
+    expected = np.abs(np.einsum('kc,bchw->kbhw', weights, difference)).mean(axis=(1, 2, 3)).sum()
+    assert ColorLoss('ir')(**q).item() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(KeyError, match="'pet'; the sources are vi, ir"):
+        ColorLoss('pet')(**q)
+
+
+@pytest.mark.parametrize('mode', ['position', 'sum'])
+@pytest.mark.parametrize('names', [('vi', 'ir'), ('a', 'b', 'c')])
+def test_grad_loss_is_zero_when_the_gradients_equal_the_maximum(mode, names):
+    strong = grey(2, 16, 16)
+    weak = {name: 0.5 * strong / (i + 1) + 0.1 for i, name in enumerate(names[1:])}
+    sources = {**weak, names[0]: strong}
+    # luma gradients count: neither the level nor the sign matters
+    assert GradLoss(mode)(0.7 - strong, sources).item() == pytest.approx(0, abs=1e-6)
+    assert GradLoss(mode)(0.5 * strong, sources).item() > 0.1
+
+
+@pytest.mark.parametrize('mode', ['position', 'sum'])
+def test_grad_loss_against_scipy(mode):
+    q = fusion(names=('a', 'b', 'c'))
+    images = [luma(x).detach().numpy() for x in (q['fused'], *q['sources'].values())]
+    gx, gy = (np.abs([[ndimage.sobel(b[0], axis=axis, mode='nearest') for b in i] for i in images]) for axis in (1, 0))
+    maps = [gx + gy] if mode == 'sum' else [gx, gy]
+    expected = sum(np.abs(g[0] - g[1:].max(axis=0)).mean() for g in maps)
+    assert GradLoss(mode)(**q).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_intensity_max_loss_takes_the_brighter_source_whole():
+    q = fusion()
+    vi, ir = q['sources']['vi'], q['sources']['ir']
+    target = torch.where(ir.mean(1, keepdim=True) > vi.mean(1, keepdim=True), ir, vi)
+    assert IntensityMaxLoss()(target, q['sources']).item() == 0
+    torch.testing.assert_close(IntensityMaxLoss()(**q), (q['fused'] - target).abs().mean())
+
+
+def test_ssim_loss_weights_per_source():
+    q = fusion()
+    one = {name: 1 - ssim(luma(q['fused']), luma(s)).mean() for name, s in q['sources'].items()}
+    torch.testing.assert_close(SSIMLoss()(**q), one['vi'] + one['ir'])
+    torch.testing.assert_close(SSIMLoss(weights={'ir': 0.3})(**q), 0.3 * one['ir'])
+    with pytest.raises(KeyError, match='mri'):
+        SSIMLoss(weights={'mri': 1.0})(**q)
+
+
+def test_perceptual_u2_against_its_definition():
+    q = fusion(names=('a', 'b', 'c'))
+    q['sources']['b'] = 0.3 * q['sources']['b']
+    out, images = luma(q['fused']), [luma(s) for s in q['sources'].values()]
+    energy = torch.stack([laplacian(i).square().mean(dim=(1, 2, 3)) for i in images])
+    degrees = (3 * energy / energy.sum(0)).softmax(0)
+    assert (degrees[1] < degrees[0]).all()
+    terms = [1 - ssim(out, i) + 20 * (out - i).square().mean(dim=(1, 2, 3)) for i in images]
+    expected = (degrees * torch.stack(terms)).sum(0).mean()
+    torch.testing.assert_close(PerceptualLoss('u2')(**q), expected)
+
+
+def test_perceptual_falls_back_to_u2_without_weights(monkeypatch):
+    lines = []
+    monkeypatch.setattr('lurefusion.models.losses.fusion.print_log', lambda text, **_: lines.append(text))
+    loss = PerceptualLoss()
+    assert len(lines) == 1
+    assert "mode 'u2' is used" in lines[0]
+    assert loss.mode == 'u2'
+    q = fusion()
+    torch.testing.assert_close(loss(**q), PerceptualLoss('u2')(**q))
+
+
+@pytest.fixture(scope='module')
+def vgg_file(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('vgg') / 'vgg16.pth'
+    state = {f'features.{k}': v for k, v in vgg16_layers().state_dict().items()}
+    torch.save({**state, 'classifier.0.weight': torch.zeros(1)}, path)
+    return path
+
+
+def test_vgg_loss_is_frozen_and_not_saved(vgg_file):
+    loss = PerceptualLoss(weights=str(vgg_file))
+    assert loss.mode == 'vgg'
+    assert set(loss.state_dict()) == {'step'}
+    assert not list(loss.parameters())
+    loss.train()
+    assert not loss._vgg[0].training
+    q = fusion(size=32)
+    value = loss(**q)
+    value.backward()
+    assert q['fused'].grad.abs().sum() > 0
+    assert loss(q['sources']['vi'], {'vi': q['sources']['vi']}).item() == 0
+    assert all(p.grad is None for p in loss._vgg[0].parameters())
+
+    vgg = loss._vgg[0]
+    out = vgg(luma(q['fused']))
+    sources = [vgg(luma(s)) for s in q['sources'].values()]
+    energy = torch.stack([sum(laplacian(f).square().mean(dim=(1, 2, 3)) for f in s) / 5 for s in sources])
+    degrees = (2 * energy / energy.sum(0)).softmax(0)
+    distance = torch.stack(
+        [sum((a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(out, s, strict=True)) / 5 for s in sources]
+    )
+    torch.testing.assert_close(value, (degrees * distance).sum(0).mean())
+
+
+def test_vgg_features_are_the_last_relu_of_each_block(vgg_file, tmp_path):
+    from safetensors.torch import save_file
+
+    state = torch.load(vgg_file, weights_only=True)
+    save_file(state, tmp_path / 'vgg16.safetensors')
+    vgg = VGG16Features(tmp_path / 'vgg16.safetensors', 'caffe')
+    image = rand(1, 3, 32, 32)
+    features = vgg(image)
+    assert [f.shape[1:] for f in features] == [
+        (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2),
+    ]  # fmt: skip
+    x = image[:, [2, 1, 0]] * 255 - torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+    expected = []
+    for block in ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)):
+        x = nn.functional.max_pool2d(x, 2) if block[0] else x
+        for n in block:
+            x = nn.functional.conv2d(x, state[f'features.{n}.weight'], state[f'features.{n}.bias'], padding=1).relu()
+        expected.append(x)
+    for feature, reference in zip(features, expected, strict=True):
+        torch.testing.assert_close(feature, reference)
+
+
+def test_bad_vgg_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'vgg16\.pth'):
+        PerceptualLoss(weights=str(tmp_path / 'vgg16.pth'))
+    torch.save({'features.0.weight': torch.zeros(2)}, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=r'features\.0\.weight: expected \(64, 3, 3, 3\), got \(2,\)'):
+        VGG16Features(tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='imagenet, caffe'):
+        VGG16Features(tmp_path / 'other.pth', 'tf')
+
+
+def test_degrees_sum_to_one_and_are_free_of_scale():
+    energies = rand(3, 4)
+    loss = PerceptualLoss('u2')
+    torch.testing.assert_close(loss.degrees(energies).sum(0), torch.ones(4))
+    torch.testing.assert_close(loss.degrees(1e-4 * energies), loss.degrees(energies))
+    torch.testing.assert_close(loss.degrees(torch.zeros(2, 1)), torch.full((2, 1), 0.5))
+    fixed = PerceptualLoss('u2', temperature=2.0).degrees(torch.tensor([[2.0], [0.0]]))
+    assert fixed[0, 0].item() == pytest.approx(math.e / (math.e + 1))
+
+
+@pytest.mark.parametrize('loss', [TaskLoss(), TaskLoss(grad='l2'), ReconLoss()])
+def test_restoration_gradients_are_finite_on_constant_images(loss):
+    pred, target = (torch.full((1, 3, 16, 16), v, requires_grad=True) for v in (0.5, 0.2))
+    loss(pred, target).backward()
+    assert pred.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    'loss', [ColorLoss(), GradLoss(), GradLoss('sum'), IntensityMaxLoss(), SSIMLoss(), PerceptualLoss('u2')]
+)
+def test_fusion_gradients_are_finite_on_constant_images(loss):
+    fused, vi, ir = (torch.full((1, 3, 16, 16), v, requires_grad=True) for v in (0.5, 0.2, 0.2))
+    value = loss(fused, {'vi': vi, 'ir': ir})
+    value.backward()
+    assert value.ndim == 0
+    assert fused.grad.isfinite().all()
+
+
+def test_source_of_another_shape_is_named():
+    q = fusion()
+    q['sources']['ir'] = q['sources']['ir'][:, :1]
+    for loss in (GradLoss(), IntensityMaxLoss(), PerceptualLoss('u2'), ColorLoss()):
+        with pytest.raises(ValueError, match="source 'ir' is"):
+            loss(**q)
+
+
+# the set
+
+
+def stage_losses(**changes):
+    losses = dict(
+        task=dict(type='TaskLoss'),
+        unified=dict(type='UnifiedLoss', weight=0.2, warmup=4),
+        recon=dict(type='ReconLoss'),
+        text=dict(type='TextLoss', weight=0.1),
+    )
+    return {**losses, **changes}
+
+
+def test_loss_set_weights_every_member():
+    q = restoration()
+    values = LossSet(stage_losses())(q)
+    assert list(values) == ['loss_task', 'loss_unified', 'loss_recon', 'loss_text']
+    torch.testing.assert_close(values['loss_text'], 0.1 * TextLoss()(q['logits'], q['labels'], 2))
+    sum(values.values()).backward()
+    assert q['pred'].grad.abs().sum() > 0
+
+
+def test_loss_set_leaves_out_none_and_zero_weights():
+    losses = LossSet(stage_losses(recon=None, text=dict(type='TextLoss', weight=0)))
+    q = restoration()
+    del q['pred_pd'], q['logits']
+    assert list(losses(q)) == ['loss_task', 'loss_unified']
+    assert 'recon' not in losses
+    assert losses['text'].step == 0
+
+
+def test_missing_quantities_unknown_types_and_arguments_are_named():
+    q = restoration()
+    del q['latents_pd']
+    with pytest.raises(KeyError, match=r"loss 'unified' \(UnifiedLoss\) needs latents, latents_pd; .* latents_pd. It"):
+        LossSet(stage_losses())(q)
+    with pytest.raises(KeyError, match="Did you mean 'GradLoss'"):
+        LossSet(dict(grad=dict(type='GradLos')))
+    with pytest.raises(TypeError, match="Did you mean 'kind'"):
+        LossSet(dict(unified=dict(type='UnifiedLoss', kinds='pix')))
+
+
+def test_warmup_rises_linearly_and_survives_a_state_dict_round_trip():
+    q = restoration()
+    full = UnifiedLoss()(q['latents'], q['latents_pd']).item() * 0.2
+    losses = LossSet(stage_losses())
+    seen = [losses(q)['loss_unified'].item() for _ in range(2)]
+    losses.eval()
+    assert losses(q)['loss_unified'].item() == pytest.approx(seen[-1])
+    resumed = LossSet(stage_losses())
+    resumed.load_state_dict(losses.state_dict())
+    seen += [resumed(q)['loss_unified'].item() for _ in range(3)]
+    assert seen == pytest.approx([full / 4, full / 2, 3 * full / 4, full, full], rel=1e-5)
+    assert resumed['unified'].step == 5
+
+
+def fusion_losses(**changes):
+    losses = dict(
+        color=dict(type='ColorLoss'),
+        grad=dict(type='GradLoss', weight=10 / 12),
+        per=dict(type='PerceptualLoss', mode='u2', weight='auto:grad'),
+    )
+    return {**losses, **changes}
+
+
+def norm_of(value, prediction):
+    return torch.autograd.grad(value, prediction, retain_graph=True)[0].norm().item()
+
+
+def test_automatic_weight_equalises_the_gradients_once_and_is_kept():
+    q = fusion()
+    losses = LossSet(fusion_losses())
+    losses.eval()
+    assert losses(q)['loss_per'].item() == 0
+    losses.train()
+    values = losses(q)
+    assert norm_of(values['loss_per'], q['fused']) == pytest.approx(norm_of(values['loss_grad'], q['fused']), rel=1e-4)
+    weight = losses['per'].auto_weight.clone()
+    sum(values.values()).backward()
+    assert q['fused'].grad.isfinite().all()
+
+    resumed = LossSet(fusion_losses())
+    resumed.load_state_dict(copy.deepcopy(losses.state_dict()))
+    other = fusion(names=('ir', 'vi'))
+    torch.testing.assert_close(resumed(other)['loss_per'], weight * PerceptualLoss('u2')(**other))
+    assert resumed['per'].auto_weight == weight
+
+
+def test_automatic_weight_waits_while_a_gradient_vanishes():
+    losses = LossSet(dict(a=dict(type='TaskLoss'), b=dict(type='TaskLoss', grad='l2', weight='auto:a')))
+    same = torch.full((1, 3, 8, 8), 0.5)
+    assert losses(dict(pred=same.clone().requires_grad_(), target=same))['loss_b'].item() == 0
+    assert losses['b'].auto_weight.isnan()
+    losses(restoration())
+    assert losses['b'].auto_weight > 0
+
+
+def test_automatic_weight_follows_a_chain_and_refuses_nonsense():
+    chain = fusion_losses(ssim=dict(type='SSIMLoss', weight='auto:per'))
+    q = fusion()
+    values = LossSet({'ssim': chain['ssim'], **chain})(q)
+    assert norm_of(values['loss_ssim'], q['fused']) == pytest.approx(norm_of(values['loss_grad'], q['fused']), rel=1e-4)
+    with pytest.raises(ValueError, match='circle: per -> grad -> per'):
+        LossSet(dict(per=chain['per'], grad=dict(type='GradLoss', weight='auto:per')))
+    with pytest.raises(KeyError, match="Did you mean 'grad'"):
+        LossSet(fusion_losses(per=dict(type='PerceptualLoss', mode='u2', weight='auto:grd')))
+    with pytest.raises(ValueError, match='whose weight is 0'):
+        LossSet(fusion_losses(grad=dict(type='GradLoss', weight=0)))
+    with pytest.raises(ValueError, match="loss 'recon' has none"):
+        LossSet(stage_losses(recon=dict(type='ReconLoss', weight='auto:task')))(restoration())
+
+
+@pytest.mark.parametrize('bad', [-1, float('nan'), 'auto', 'auto:', 'half'])
+def test_bad_weights_are_refused(bad):
+    with pytest.raises(ValueError, match='weight must be'):
+        ReconLoss(weight=bad)
+    with pytest.raises(ValueError, match='warmup'):
+        ReconLoss(warmup=-1)
+
+
+def test_half_precision_quantities_are_computed_in_float32():
+    q = restoration(requires_grad=False)
+    low = {k: v.bfloat16() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in q.items()}
+    low['latents'] = [z.bfloat16() for z in q['latents']]
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        values = LossSet(stage_losses())(low)
+    assert all(value.dtype == torch.float32 for value in values.values())
+    torch.testing.assert_close(values['loss_task'], TaskLoss()(low['pred'].float(), low['target'].float()))
+
+
+def test_a_plugged_in_loss_must_return_a_scalar():
+    class Map(Loss):
+        needs = ('pred',)
+
+        def forward(self, pred):
+            return pred
+
+    with pytest.raises(ValueError, match=r"loss 'map' \(Map\) must return a 0-dim tensor, got \(2, 3, 16, 16\)"):
+        LossSet(dict(map=Map()))(restoration())
+
+
+def test_every_registered_loss_names_its_needs():
+    for name in LOSSES.known():
+        needs = LOSSES.get(name).needs
+        assert isinstance(needs, tuple), name
+        assert needs, name

@@ -1,0 +1,40 @@
+"""Train a stage or a whole pipeline: python tools/train.py configs/lure/lure_tiny_ir_vi.py [--resume]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from lurefusion.engine.stages import LAUNCHERS, train
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='a stage (stage1_*.py, stage2_*.py) or a pipeline (lure_*.py)')
+    parser.add_argument('--work-dir', help='where checkpoints, logs and pictures go; default work_dirs/<config name>')
+    parser.add_argument('--data-root', help='root of the data sets; default $LUREFUSION_DATA, else data/')
+    parser.add_argument('--resume', action='store_true', help='go on where this run stopped, in whichever stage')
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
+    parser.add_argument('--seed', type=int, help="overrides the config's randomness.seed")
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config entries')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    try:
+        checkpoint = train(
+            args.config, work_dir=args.work_dir, resume=args.resume, options=args.cfg_options, data_root=args.data_root,
+            launcher=args.launcher, amp=args.amp, seed=args.seed,
+        )  # fmt: skip
+    except (FileNotFoundError, KeyError, ValueError, TypeError, ImportError) as error:
+        if os.environ.get('LUREFUSION_TRACEBACK'):
+            raise
+        print(f'{type(error).__name__}: {error.args[0] if error.args else error}', file=sys.stderr)
+        return 1
+    print(f'checkpoint: {checkpoint}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
