@@ -1,3 +1,22 @@
 """lurefusion: degradation-aware multi-modal image fusion on MMEngine registries."""
 
+from typing import Any
+
 __version__ = '0.1.0'
+__all__ = ['FolderReport', 'FusionInferencer', '__version__', 'list_configs', 'load_config']
+
+_HOMES = {
+    'FusionInferencer': 'lurefusion.apis',
+    'FolderReport': 'lurefusion.apis',
+    'load_config': 'lurefusion.config',
+    'list_configs': 'lurefusion.config',
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public API, imported when first used: `import lurefusion` alone costs nothing."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -13,11 +13,18 @@ import torch
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
-from lurefusion.config import load_config
 from lurefusion.datasets.prompts import PromptRouter, Route
 from lurefusion.engine.checkpoint import find_weights, load_into, read_weights, shipped_weights
-from lurefusion.images import RANGE_MODES, pair_by_stem, read_image, rgb_to_ycbcr, to_uint8, to_unit_range, write_image
-from lurefusion.images import ycbcr_to_rgb
+from lurefusion.images import (
+    RANGE_MODES,
+    pair_by_stem,
+    read_image,
+    rgb_to_ycbcr,
+    to_uint8,
+    to_unit_range,
+    write_image,
+    ycbcr_to_rgb,
+)
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
 
@@ -74,11 +81,11 @@ class FusionInferencer:
             )
 
     def __call__(self, prompt: Prompt = None, **images: Picture) -> np.ndarray:
-        """Fuse one picture per modality, e.g. ``inferencer(vi='a.png', ir='b.png', prompt='the visible image is dark')``.
+        """Fuse one picture per modality, e.g. ``inferencer(vi='a.png', ir='b.png', prompt='the scene is dark')``.
 
         Args:
-            prompt: None: nothing is degraded. A sentence about any of the pictures, or a dict of modality -> task key or
-                sentence.
+            prompt: None: nothing is degraded. A sentence about any of the pictures, or a dict of modality -> task key
+                or sentence.
             **images: Modality -> file, or (H,W) or (H,W,3) RGB array, uint8, uint16 or float.
 
         Returns:
@@ -86,8 +93,8 @@ class FusionInferencer:
 
         Raises:
             TypeError: If a modality is missing or unknown.
-            ValueError: On sizes that differ or are below 8 pixels, unreadable or non-finite pictures, or a prompt that is
-                blank or too long.
+            ValueError: On sizes that differ or are below 8 pixels, unreadable or non-finite pictures, or a prompt
+                that is blank or too long.
         """
         return self._fuse(images, self.route(prompt))
 
@@ -100,7 +107,11 @@ class FusionInferencer:
         return self.router.route(prompt)
 
     def fuse_folders(
-        self, folders: Mapping[str, str | os.PathLike], out: str | os.PathLike, prompt: Prompt = None, suffix: str = '.png'
+        self,
+        folders: Mapping[str, str | os.PathLike],
+        out: str | os.PathLike,
+        prompt: Prompt = None,
+        suffix: str = '.png',
     ) -> FolderReport:
         """Fuse all pictures of several folders, paired by file stem; one bad file does not stop the rest.
 
@@ -136,7 +147,9 @@ class FusionInferencer:
         routes = self.route(None if prompt is None else {modality: prompt})
         pixels, grey = self._load(image)
         sample = FusionDataSample(
-            metainfo=dict(modality=modality, sentences={modality: routes[modality].sentence}, grey=('x',) if grey else ())
+            metainfo=dict(
+                modality=modality, sentences={modality: routes[modality].sentence}, grey=('x',) if grey else ()
+            )
         )
         return self._predict({'x': pixels}, sample, grey)
 
@@ -165,13 +178,14 @@ class FusionInferencer:
         return np.ascontiguousarray(picture[..., 0]) if grey else picture
 
     def _check_names(self, images: Mapping[str, Any]) -> None:
+        wanted = ', '.join(self.modalities)
         for name in images:
             if name not in self.modalities:
-                raise TypeError(f'unknown modality {name!r}.{did_you_mean(name, list(self.modalities))} The model takes '
-                                f'{", ".join(self.modalities)}')  # fmt: skip
+                hint = did_you_mean(name, list(self.modalities))
+                raise TypeError(f'unknown modality {name!r}.{hint} The model takes {wanted}')
         missing = [name for name in self.modalities if name not in images]
         if missing:
-            raise TypeError(f'the model needs a picture of each of {", ".join(self.modalities)}; missing: {", ".join(missing)}')
+            raise TypeError(f'the model needs a picture of each of {wanted}; missing: {", ".join(missing)}')
 
     def _load(self, image: Picture) -> tuple[np.ndarray, bool]:
         """(H,W,3) uint8 or float32 in [0,1], and whether it is grey."""
@@ -212,9 +226,9 @@ def _build(model: str, weights: str | None) -> torch.nn.Module:
         shipped = shipped_weights()
         if model not in shipped:
             raise FileNotFoundError(
-                f'{model!r} is neither a config (.py) nor shipped weights.{did_you_mean(str(model), list(shipped))} '
-                f'Shipped: {", ".join(shipped) or "none"}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT), on '
-                f'the command line --model CONFIG --weights CHECKPOINT'
+                f'{model!r} is neither a config (.py) nor shipped weights.{did_you_mean(model, list(shipped))} '
+                f'Shipped: {", ".join(shipped) or "none"}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT), '
+                f'on the command line --model CONFIG --weights CHECKPOINT'
             )
         state, meta = read_weights(shipped[model])
         network = MODELS.build(meta['model'])
@@ -232,6 +246,3 @@ def _build(model: str, weights: str | None) -> torch.nn.Module:
             f'{model} needs weights: give a checkpoint or the folder of a run (or {RANDOM!r} for an untrained network)'
         )
     return network
-
-
-__all__ = ['FolderReport', 'FusionInferencer', 'load_config']

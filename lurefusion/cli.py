@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def _add_fuse(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +23,9 @@ def _add_fuse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', default='lure-tiny', help='shipped weights, or a config (then with --weights)')
     parser.add_argument('--weights', help="checkpoint, safetensors file or folder of a run; 'random' to try things out")
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: cuda where there is any')
-    parser.add_argument('--range', default='percentile', help='16-bit and float pictures: percentile, minmax, full, agc')
+    parser.add_argument(
+        '--range', default='percentile', help='16-bit and float pictures: percentile, minmax, full, agc'
+    )
     parser.add_argument('--keep-chroma', action='store_true', help='colour of the visible picture (if not degraded)')
 
 
@@ -96,12 +100,18 @@ def main(argv: list[str] | None = None) -> int:
     scores.set_defaults(run=evaluate.run)
     commands.add_parser('info', help='configs, weights and plug-ins of this installation').set_defaults(run=_info)
     args = parser.parse_args(argv)
+    return exit_code(args.run, args)
+
+
+def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
+    """Call a command; mistakes of the user end in one line and code 1 ($LUREFUSION_TRACEBACK=1 shows where)."""
     try:
-        return int(args.run(args) or 0)
-    except (FileNotFoundError, KeyError, ValueError, TypeError, ImportError) as error:
+        return int(run(*args, **kwargs) or 0)
+    except (OSError, KeyError, ValueError, TypeError, ImportError) as error:
         if os.environ.get('LUREFUSION_TRACEBACK'):
             raise
-        print(f'{type(error).__name__}: {error.args[0] if error.args else error}', file=sys.stderr)
+        # str(KeyError) is the repr of its message
+        print(f'{type(error).__name__}: {error.args[0] if isinstance(error, KeyError) else error}', file=sys.stderr)
         return 1
 
 

@@ -100,7 +100,10 @@ def read_image(path: str | os.PathLike, range_mode: str = 'percentile') -> tuple
     if not path.is_file():
         raise FileNotFoundError(f'no such image file: {path}')
     data = path.read_bytes()
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:  # a header that promises more pixels than OpenCV takes
+        image = None
     if image is None:
         raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(IMAGE_SUFFIXES)}')
     if _is_cut_off(data):
@@ -133,7 +136,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write an (H, W, 3) RGB or (H, W) grey image, uint8 or float in [0, 1], under a temporary name first.
 
     Raises:
-        ValueError: On an unknown suffix or a wrong shape.
+        ValueError: On an unknown suffix, a wrong shape or another dtype.
     """
     path = Path(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -141,6 +144,8 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f'cannot write {path}: expected (H, W), (H, W, 1) or (H, W, 3), got {image.shape}')
     if image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.floating):
+            raise ValueError(f'cannot write {path}: expected uint8 or float in [0, 1], got {image.dtype}')
         image = to_uint8(image)
     if image.ndim == 3 and image.shape[2] == 3:
         image = image[..., ::-1]
@@ -174,6 +179,8 @@ def _umask() -> int:
 def list_images(folder: str | os.PathLike) -> dict[str, Path]:
     """Image files below a folder by stem, sorted; in sub-folders the stem keeps the folder (``drive_1/0001``).
 
+    Hidden files and whatever lies in hidden folders is left out.
+
     Raises:
         FileNotFoundError: If the folder does not exist.
         ValueError: If it holds no image, or two images of one stem.
@@ -183,8 +190,10 @@ def list_images(folder: str | os.PathLike) -> dict[str, Path]:
         raise FileNotFoundError(f'no such folder: {folder}')
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'):
-            stem = path.relative_to(folder).with_suffix('').as_posix()
+        inner = path.relative_to(folder)
+        hidden = any(part.startswith('.') for part in inner.parts)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
+            stem = inner.with_suffix('').as_posix()
             if stem in files:
                 raise ValueError(f'two images of one stem in {folder}: {files[stem].name} and {path.name}')
             files[stem] = path

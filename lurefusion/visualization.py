@@ -33,7 +33,7 @@ class FusionVisualizer(Visualizer):
         step: int = 0,
         **kwargs: Any,
     ) -> None:
-        """Draw the strip of a sample (sources, prediction, references) to `out_file`, or to the back-ends without one."""
+        """Draw the strip of a sample (sources, prediction, references) to `out_file`, else to the back-ends."""
         panels = [(role, source) for role, source in data_sample.get('sources', {}).items()]
         if draw_pred and 'pred' in data_sample:
             panels.append(('result', data_sample.pred))
@@ -43,7 +43,8 @@ class FusionVisualizer(Visualizer):
         if out_file is not None:
             write_image(out_file, strip)
         else:
-            self.add_image(name, strip, step)
+            # MMEngine's file back-end makes no sub-folders, and drops without a word what it cannot write
+            self.add_image(name.replace('/', '_'), strip, step)
 
 
 def draw_strip(panels: list[tuple[str, torch.Tensor]]) -> np.ndarray:

@@ -6,13 +6,16 @@ import argparse
 import os
 import sys
 
+from lurefusion.cli import exit_code
 from lurefusion.engine.stages import LAUNCHERS, test
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a fusion stage, or a pipeline (its last stage is tested)')
-    parser.add_argument('weights', nargs='?', help='checkpoint, run folder or shipped name; default: what training left')
+    parser.add_argument(
+        'weights', nargs='?', help='checkpoint, run folder or shipped name; default: what training left'
+    )
     parser.add_argument('--work-dir', help='where report and pictures go; default work_dirs/<config name>/test')
     parser.add_argument('--data-root', help='root of the data sets; default $LUREFUSION_DATA, else data/')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config entries')
@@ -20,17 +23,14 @@ def main() -> int:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    try:
-        test(
-            args.config, args.weights, work_dir=args.work_dir, options=args.cfg_options, data_root=args.data_root,
-            launcher=args.launcher,
-        )  # fmt: skip
-    except (FileNotFoundError, KeyError, ValueError, TypeError, ImportError) as error:
-        if os.environ.get('LUREFUSION_TRACEBACK'):
-            raise
-        print(f'{type(error).__name__}: {error.args[0] if error.args else error}', file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(_run, args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    test(
+        args.config, args.weights, work_dir=args.work_dir, options=args.cfg_options, data_root=args.data_root,
+        launcher=args.launcher,
+    )  # fmt: skip
 
 
 if __name__ == '__main__':

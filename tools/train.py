@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from lurefusion.cli import exit_code
 from lurefusion.engine.stages import LAUNCHERS, train
 
 
@@ -22,18 +23,15 @@ def main() -> int:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    try:
-        checkpoint = train(
-            args.config, work_dir=args.work_dir, resume=args.resume, options=args.cfg_options, data_root=args.data_root,
-            launcher=args.launcher, amp=args.amp, seed=args.seed,
-        )  # fmt: skip
-    except (FileNotFoundError, KeyError, ValueError, TypeError, ImportError) as error:
-        if os.environ.get('LUREFUSION_TRACEBACK'):
-            raise
-        print(f'{type(error).__name__}: {error.args[0] if error.args else error}', file=sys.stderr)
-        return 1
+    return exit_code(_run, args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    checkpoint = train(
+        args.config, work_dir=args.work_dir, resume=args.resume, options=args.cfg_options, data_root=args.data_root,
+        launcher=args.launcher, amp=args.amp, seed=args.seed,
+    )  # fmt: skip
     print(f'checkpoint: {checkpoint}')
-    return 0
 
 
 if __name__ == '__main__':

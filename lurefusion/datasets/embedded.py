@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.scenes import Scene, render_scene
-from lurefusion.registry import DATASETS
+from lurefusion.registry import DATASETS, DEGRADATIONS
+
+
+@lru_cache(maxsize=256)
+def _rendered(seed: int, size: tuple[int, int], time: str | None) -> Scene:
+    """Data sets of several tasks share the scenes."""
+    return render_scene(seed, size, time)
 
 
 class _Scenes(PairedDataset):
@@ -28,18 +35,16 @@ class _Scenes(PairedDataset):
             raise ValueError(f'EmbeddedScenes needs num >= 1, got {num}')
         self.num, self.first, self.size, self.time = num, first, tuple(size), time
         self.names = dict(visible=visible, infrared=infrared)
-        self._rendered: dict[int, Scene] = {}
         super().__init__(data_prefix={}, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """`name` and `scene`, the seed of the picture."""
-        return [dict(name=f'scene_{seed:05d}', scene=seed) for seed in range(self.first, self.first + self.num)]
+        seeds = range(self.first, self.first + self.num, self.every)
+        return [dict(name=f'scene_{seed:05d}', scene=seed) for seed in seeds]
 
     def scene(self, seed: int) -> Scene:
         """The scene of that seed."""
-        if seed not in self._rendered:
-            self._rendered[seed] = render_scene(seed, self.size, self.time)
-        return self._rendered[seed]
+        return _rendered(seed, self.size, self.time)
 
     def pictures(self, scene: Scene) -> dict[str, np.ndarray]:
         """Modality -> (H,W,3) uint8."""
@@ -78,11 +83,12 @@ class EmbeddedScenes(_Scenes):
         self.tasks = dict(tasks or {})
         self.degradations = dict(degradations or {})
         super().__init__(num, first, size, time, visible, infrared, **kwargs)
+        unknown = [name for name in self.degradations if name not in self.names.values()]
+        if unknown:
+            raise ValueError(f'degradations names {unknown}; the modalities are {tuple(self.names.values())}')
 
     def get_data_info(self, idx: int) -> dict:
         """`images`, `tasks`, and what the transforms need."""
-        from lurefusion.registry import DEGRADATIONS
-
         info = super().get_data_info(idx)
         scene = self.scene(info['scene'])
         images = self.pictures(scene)

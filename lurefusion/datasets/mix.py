@@ -56,7 +56,7 @@ class MixDataset(Dataset):
         return self.ends[-1]
 
     def __getitem__(self, index: int | Ticket) -> Any:
-        ticket = index if isinstance(index, Ticket) else Ticket(int(index), int(index), 0, 0)
+        ticket = index if isinstance(index, Ticket) else Ticket.plain(index, len(self))
         which = bisect.bisect_right(self.ends, ticket.index)
         start = self.ends[which - 1] if which else 0
         return self.datasets[which][ticket._replace(index=ticket.index - start)]

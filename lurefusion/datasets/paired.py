@@ -1,4 +1,4 @@
-"""What every data set here shares: files grouped by stem, and randomness that belongs to the sample, not to the worker."""
+"""What every data set shares: files grouped by stem, and randomness that belongs to the sample, not to the worker."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ from lurefusion.images import list_images
 class Ticket(NamedTuple):
     """What a sampler hands to a data set: which sample, and everything that its random draws depend on.
 
-    The generator of a sample is made from (seed, position), so that the draws neither depend on the number of workers nor
-    on what was drawn before: an interrupted training goes on bit for bit.
+    The generator of a sample is made from (seed, position), so that the draws neither depend on the number of workers
+    nor on what was drawn before: an interrupted training goes on bit for bit.
     """
 
     index: int
     position: int
     iteration: int
     seed: int
+
+    @classmethod
+    def plain(cls, index: int, length: int) -> Ticket:
+        """Ticket of a sample that is asked for by its number alone; negative ones count from the end."""
+        index = int(index) + (length if index < 0 else 0)
+        if not 0 <= index < length:
+            raise IndexError(f'sample {index} of {length}')
+        return cls(index, index, 0, 0)
 
 
 class MissingDataError(FileNotFoundError):
@@ -39,14 +47,14 @@ class PairedDataset(BaseDataset):
         pipeline: Transforms; see `lurefusion.datasets.transforms`.
         stems: ``all``: every stem must be in every folder. A role: the stems of its folder; the others may hold more.
         indices: First n, or these, of the sorted samples (MMEngine).
-        every: Keep every n-th of the sorted samples, after `indices`.
+        every: Keep every n-th of the sorted samples, before `indices`.
         test_mode: Samples carry their sources, for metrics.
         lazy_init: Do not look at the disk yet.
 
     Raises:
         MissingDataError: If a folder does not exist.
         FileNotFoundError: If a file has no partner; the message lists the stems.
-        ValueError: If a folder is empty.
+        ValueError: If a folder is empty, or no sample is left.
     """
 
     #: how to get the data, shown when it is missing
@@ -66,12 +74,19 @@ class PairedDataset(BaseDataset):
     ) -> None:
         if stems != 'all' and stems not in data_prefix:
             raise ValueError(f"stems must be 'all' or one of the roles {tuple(data_prefix)}, got {stems!r}")
+        if every < 1:
+            raise ValueError(f'every must be at least 1, got {every}')
         self.stems = stems
         self.every = every
         super().__init__(
-            data_root=str(resolve_data_root(data_root or '.')), data_prefix=dict(data_prefix), pipeline=list(pipeline), indices=indices,
-            test_mode=test_mode, lazy_init=lazy_init, metainfo=metainfo,
-        )  # fmt: skip
+            data_root=str(resolve_data_root(data_root or '.')),
+            data_prefix=dict(data_prefix),
+            pipeline=list(pipeline),
+            indices=indices,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            metainfo=metainfo,
+        )
 
     def missing(self) -> list[str]:
         """Folders of this data set that are not on disk."""
@@ -112,6 +127,8 @@ class PairedDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{type(self).__name__} pairs files by stem, and some have no partner:\n' + '\n'.join(rows)
             )
+        if not found:
+            raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set')
         return found[:: self.every]
 
     def pair_key(self, role: str, stem: str) -> str | None:
@@ -125,7 +142,7 @@ class PairedDataset(BaseDataset):
     def __getitem__(self, index: int | Ticket) -> Any:
         if not self._fully_initialized:
             self.full_init()
-        ticket = index if isinstance(index, Ticket) else Ticket(int(index), int(index), 0, 0)
+        ticket = index if isinstance(index, Ticket) else Ticket.plain(index, len(self))
         results = self.get_data_info(ticket.index)
         results['rng'] = np.random.default_rng([ticket.seed, ticket.position])
         results['seed'] = int(results['rng'].integers(2**31))

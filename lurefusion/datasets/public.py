@@ -1,7 +1,7 @@
 """Public data sets: nothing but their folder conventions.
 
-Each class knows the layouts in which its set is found; the first whose folders are all there is taken. `{split}` stands for
-the split. Paths are below the data root. How to get each set is shown when it is missing.
+Each class knows the layouts in which its set is found; the first whose folders are all there is taken. `{split}`
+stands for the split. Paths are below the data root. How to get each set is shown when it is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class _Public(PairedDataset):
     def __init__(self, split: str | None = None, **kwargs: Any) -> None:
         """`split` fills `{split}`."""
         split = split or self.default_split
-        self._candidates = [{role: path.format(split=split) for role, path in layout.items()} for layout in self.layouts]
+        self._candidates = [
+            {role: path.format(split=split) for role, path in layout.items()} for layout in self.layouts
+        ]
         super().__init__(data_prefix=self._candidates[0], **kwargs)
 
     def _join_prefix(self) -> None:
@@ -97,7 +99,7 @@ class LOL(_Restoration):
 
 @DATASETS.register_module()
 class RESIDE(_Restoration):
-    """RESIDE haze pairs (ITS, OTS, SOTS): RESIDE/<split>/{hazy,clear|GT}; hazy `0001_0.8_0.04` belongs to clear `0001`."""
+    """RESIDE haze pairs (ITS, OTS, SOTS): RESIDE/<split>/{hazy,clear|GT}; hazy `01_0.8_0.04` belongs to clear `01`."""
 
     how_to_get = 'sites.google.com/view/reside-dehaze-datasets'
     layouts = (
@@ -117,7 +119,7 @@ class RESIDE(_Restoration):
 
 @DATASETS.register_module()
 class ExposureErrors(_Restoration):
-    """Exposure-Errors, over-exposed renderings alone (+1 and +1.5 EV): <split>/INPUT_IMAGES/*_P1[.5], <split>/GT_IMAGES."""
+    """Exposure-Errors, only what is over-exposed (+1, +1.5 EV): <split>/INPUT_IMAGES/*_P1[.5], <split>/GT_IMAGES."""
 
     how_to_get = 'github.com/mahmoudnafifi/Exposure_Correction'
     layouts = (dict(x='ExposureErrors/{split}/INPUT_IMAGES', y='ExposureErrors/{split}/GT_IMAGES'),)

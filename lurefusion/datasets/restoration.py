@@ -30,8 +30,8 @@ class RestorationDataset(PairedDataset):
     ) -> None:
         if 'y' not in data_prefix or (('x' in data_prefix) == (degradation is not None)):
             raise ValueError(
-                f"data_prefix needs 'y' and either 'x' or a degradation that makes it; got roles {tuple(data_prefix)} and "
-                f'degradation={degradation!r}'
+                f"data_prefix needs 'y' and either 'x' or a degradation that makes it; got roles "
+                f'{tuple(data_prefix)} and degradation={degradation!r}'
             )
         self.task = task
         self.modality = modality

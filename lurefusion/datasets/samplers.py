@@ -71,6 +71,8 @@ class TaskUniformSampler(SeededSampler):
             raise ValueError(f'ratios names tasks without data: {sorted(unknown)}; there are {sorted(dataset.groups)}')
         self.tasks = list(dataset.groups)
         shares = np.array([(ratios or {}).get(task, 1.0) for task in self.tasks], float)
+        if shares.min() < 0 or shares.sum() <= 0:
+            raise ValueError(f'ratios must not be negative, and not all 0; got {dict(ratios or {})}')
         self.bounds = np.cumsum(shares / shares.sum())
 
     def index_at(self, position: int) -> int:

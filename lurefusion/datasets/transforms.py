@@ -1,6 +1,7 @@
 """Transforms, in the order of their use: load, crop, flip, degrade, pack.
 
-Each is a callable on a dict with `images` (role -> (H,W,3) uint8, or float32 in [0,1]), `rng` (the sample's own generator),
+Each is a callable on a dict with `images` (role -> (H,W,3) uint8, or float32 in [0,1]), `rng` (the sample's own
+generator),
 `iteration`, and whatever the data set put in. `depth` (H,W) float32 in [0,1] is cut along where a data set knows it.
 """
 
@@ -106,18 +107,19 @@ class RandomCrop:
 
     Args:
         size: Side of the window, or a schedule of (first iteration, side) pairs: progressive crops.
-        scale: Range of a random factor by which the picture is scaled before (area filter when it shrinks); a network that
+        scale: Range of a random factor by which the picture is scaled before (area filter when it shrinks); a network
+            that
             takes statistics over its whole input sees more of the scene in the same window. Never below the window.
 
     Pictures smaller than the window are extended by reflection.
     """
 
-    def __init__(
-        self, size: int | list[tuple[int, int]] = 192, scale: tuple[float, float] = (1.0, 1.0)
-    ) -> None:
+    def __init__(self, size: int | list[tuple[int, int]] = 192, scale: tuple[float, float] = (1.0, 1.0)) -> None:
         schedule = [(0, size)] if isinstance(size, int) else sorted((int(a), int(b)) for a, b in size)
         if any(side < 8 or side % 8 for _, side in schedule):
             raise ValueError(f'crop sizes must be positive multiples of 8, got {[side for _, side in schedule]}')
+        if not schedule or schedule[0][0] > 0:
+            raise ValueError(f'the schedule of crop sizes must begin at iteration 0, got {schedule}')
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(f'scale must be a range of positive factors, got {scale}')
         self.schedule = schedule
@@ -141,11 +143,14 @@ class RandomCrop:
             if window != size:
                 shrink = cv2.INTER_AREA if window > size else cv2.INTER_LINEAR
                 part = cv2.resize(part, (size, size), interpolation=cv2.INTER_NEAREST if nearest else shrink)
+                # OpenCV's weights add up to 1 only within rounding
+                part = np.clip(part, 0, 1) if part.dtype == np.float32 else part
             return part
 
         results['images'] = {role: cut(image, role == LABEL) for role, image in images.items()}
         if results.get('depth') is not None:
-            results['depth'] = cut(results['depth'])
+            # resampling may leave [0, 1] by a rounding error
+            results['depth'] = np.clip(cut(results['depth']), 0, 1)
         return results
 
 
@@ -197,8 +202,8 @@ class Degrade:
 class PackInputs:
     """Images to `inputs` (role -> (3,H,W) tensor), the rest to a FusionDataSample.
 
-    In test mode the sample also carries `sources` (what the network sees), `references` (roles ``reference_<modality>``, or
-    ``y`` of restoration pairs) and `label`.
+    In test mode the sample also carries `sources` (what the network sees), `references` (roles
+    ``reference_<modality>``, or ``y`` of restoration pairs) and `label`.
     """
 
     META = ('name', 'paths', 'grey', 'task', 'modality', 'tasks', 'sentences', 'seed')
@@ -218,9 +223,7 @@ class PackInputs:
             if 'y' in inputs:
                 references['y'] = _unit(images['y'])
                 inputs.pop('y')
-            sample.set_data(
-                dict(sources={role: _unit(images[role]) for role in inputs}, references=references)
-            )
+            sample.set_data(dict(sources={role: _unit(images[role]) for role in inputs}, references=references))
             if LABEL in images:
                 sample.set_data(dict(label=torch.from_numpy(np.ascontiguousarray(images[LABEL]))))
         return dict(inputs=inputs, data_samples=sample)

@@ -24,7 +24,7 @@ WEIGHTS_DIR = Path(__file__).resolve().parent.parent / 'weights'
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's local files, each under a temporary name first: a training killed while it saves leaves no half file."""
+    """MMEngine's local files, under a temporary name first: a training killed while it saves leaves no half file."""
 
     def put(self, obj: bytes | io.BytesIO, filepath: str | Path) -> None:
         """Write bytes."""
@@ -46,7 +46,7 @@ def _history_method(owner: Any, name: str) -> Any:
 
 
 def allow_resume() -> None:
-    """Let `torch.load(weights_only=True)` read the run history of MMEngine's checkpoints (a log of numbers), nothing more."""
+    """Let `torch.load(weights_only=True)` read the run history in MMEngine's checkpoints (numbers), nothing more."""
     multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
     dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
     torch.serialization.add_safe_globals(
@@ -102,7 +102,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.suffix == '.safetensors':
         with safe_open(path, 'pt') as file:
             meta = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118 - no iterator
+            return {key: file.get_tensor(key) for key in file.keys()}, meta
     allow_resume()
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)

@@ -76,7 +76,7 @@ class FrozenCheckHook(Hook):
 
 @HOOKS.register_module()
 class LatentDiagnosticsHook(Hook):
-    """Logs gamma, centred gamma, cross-image cosine, norm ratio and effective rank per scale every `interval` iterations."""
+    """Logs gamma, centred gamma, cross-image cosine, norm ratio, effective rank per scale every `interval` steps."""
 
     def __init__(self, interval: int = 200) -> None:
         self.interval = interval

@@ -14,8 +14,8 @@ from lurefusion.registry import LOOPS
 class SeekingTrainLoop(IterBasedTrainLoop):
     """Iteration-based training whose sampler seeks to the iteration where a resumed run stopped.
 
-    MMEngine's own loop replays the data instead. With `SeededSampler` the resumed run sees, draw for draw, what the unbroken
-    one would have seen.
+    MMEngine's own loop replays the data instead. With `SeededSampler` the resumed run sees, draw for draw, what the
+    unbroken one would have seen.
     """
 
     def run(self) -> Any:

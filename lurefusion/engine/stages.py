@@ -14,7 +14,15 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
-from lurefusion.config import apply_options, check_options, find_config, known_options, load_config, parse_options
+from lurefusion.config import (
+    apply_options,
+    check_options,
+    find_config,
+    known_options,
+    load_config,
+    parse_options,
+    resolve_data_root,
+)
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.engine.checkpoint import allow_resume, find_weights, latest_checkpoint, load_into, read_weights
 from lurefusion.images import write_bytes
@@ -39,8 +47,8 @@ def train(
 
     Args:
         config: File or ``lurefusion::`` name.
-        work_dir: Where everything goes; default ``work_dirs/<name of the config>``. A pipeline gives each stage a folder in it.
-        resume: Go on where the run stopped, in the stage where it stopped.
+        work_dir: Where everything goes; default ``work_dirs/<name of the config>``. A pipeline gives each stage a
+        folder in it. resume: Go on where the run stopped, in the stage where it stopped.
         options: Overrides; in a pipeline each stage takes those that it has.
         data_root: Root of relative data folders.
         launcher: Of MMEngine: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
@@ -90,12 +98,13 @@ def test(
 ) -> dict[str, Any]:
     """Evaluate weights on every test set of the config; of a pipeline, its last stage.
 
-    Sets that are not on disk are named and left out. Writes ``metrics.json``, ``report.md``, ``fused/`` and ``strips/``.
+    Sets that are not on disk are named and left out. Writes ``metrics.json``, ``report.md``, ``fused/`` and
+    ``strips/``.
 
     Args:
         config: File or ``lurefusion::`` name.
-        weights: Checkpoint, safetensors file, folder of a run, or name of shipped weights; default: what `train` of this
-            config left in its folder.
+        weights: Checkpoint, safetensors file, folder of a run, or name of shipped weights; default: what `train` of
+            this config left in its folder.
         work_dir: Default ``work_dirs/<name of the config>/test``.
         options: Overrides.
         data_root: Root of relative data folders.
@@ -167,9 +176,8 @@ def check_data(cfgs: Sequence[Config]) -> None:
         raise MissingDataError(
             'these data sets are not on disk:\n'
             + '\n'.join(f'  - {row}' for row in rows)
-            + f'\nThe root is {os.environ.get("LUREFUSION_DATA") or "data/ in this folder"}; --data-root or $LUREFUSION_DATA '
-            'sets another. To train on what is there, set train_dataloader.dataset.missing=skip. '
-            'configs/lure/lure_demo.py needs no data at all.'
+            + f'\nThe root is {resolve_data_root(".")}; --data-root or $LUREFUSION_DATA sets another. '
+            'To train on what is there, set train_dataloader.dataset.missing=skip. configs/lure/lure_demo.py needs no data at all.'
         )
 
 
@@ -218,8 +226,8 @@ def _take_over(cfg: Config, parent: Path) -> None:
     checkpoint = init_from.get('checkpoint') or parent / init_from['stage']
     if not Path(checkpoint).exists() and init_from.get('checkpoint') is None:
         raise FileNotFoundError(
-            f'this stage starts from stage {init_from["stage"]!r}, looked for in {checkpoint}; train that first, or give '
-            f'its checkpoint by --cfg-options init_from.checkpoint=PATH'
+            f'this stage starts from stage {init_from["stage"]!r}, looked for in {checkpoint}; train that '
+            f'first, or give its checkpoint by --cfg-options init_from.checkpoint=PATH'
         )
     hook = dict(type='InitFromHook', checkpoint=str(checkpoint), prefixes=init_from['prefixes'])
     cfg.custom_hooks = [hook, *cfg.get('custom_hooks', [])]

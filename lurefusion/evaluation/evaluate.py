@@ -21,7 +21,6 @@ from lurefusion.evaluation.cards import (
     NETWORK_METRICS,
     RANKED_METRICS,
     VARIANT_CHOICES,
-    card_of,
     columns_of,
     compute,
     select_metrics,
@@ -197,8 +196,7 @@ def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, f
     means = {}
     for line in lines:
         if group is None or line.get('set') == group:
-            numbers = {c: float(v) for c, v in line.items() if v and c not in ('set', 'method', 'mean_rank')}
-            means[line['method']] = {c: v for c, v in numbers.items() if card_of(c)}
+            means[line['method']] = {c: float(v) for c, v in line.items() if v and report.is_metric(c)}
     return means
 
 

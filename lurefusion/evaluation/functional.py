@@ -254,7 +254,7 @@ def vif(fused: Tensor | Pictures, sources: Sources | None = None, *, aggregate: 
     for size in (17, 9, 5, 3):
         window = gaussian_window(size, size / 5)
         if size < 17:
-            level = [filter_valid(x, window)[..., ::2, ::2] for x in level]
+            level = [filter_valid(x, window, step=2) for x in level]
         fused_window, *source_windows = (Window(x, window) for x in level)
         for k, source in enumerate(source_windows):
             gain, total = vif_information(fused_window.variance, source.variance, fused_window.covariance(source))
@@ -288,16 +288,19 @@ def qabf(fused: Tensor | Pictures, sources: Sources | None = None, *, border: st
     Letters 2000.
     """
     pictures = Pictures.of(fused, sources, least=1)
-    strength_f, angle_f = _strength_and_angle(*sobel(pictures.fused, border))
+    # Sobel of 8-bit values is exact in single precision, and the rest is good to 1e-6 at half the cost
+    fused_edges, *source_edges = (
+        _strength_and_angle(*sobel(x.float(), border)) for x in (pictures.fused, *pictures.sources)
+    )
+    strength_f, angle_f = fused_edges
     kept = weights = 0
-    for source in pictures.sources:
-        strength, angle = _strength_and_angle(*sobel(source, border))
-        ratio = torch.minimum(strength, strength_f) / torch.maximum(strength, strength_f).clamp_min(1e-12)
+    for strength, angle in source_edges:
+        ratio = torch.minimum(strength, strength_f).div_(torch.maximum(strength, strength_f).clamp_min_(1e-12))
         ratio.masked_fill_(strength == strength_f, 1)
-        alike = 1 - (angle - angle_f).abs_() * (2 / math.pi)
-        quality = torch.sigmoid_((ratio - 0.5) * 15) * torch.sigmoid_((alike - 0.8) * 22)
-        kept = kept + (quality * strength).sum((-2, -1))
-        weights = weights + strength.sum((-2, -1))
+        alike = (angle - angle_f).abs_().mul_(-2 / math.pi)
+        quality = ratio.sub_(0.5).mul_(15).sigmoid_() * alike.add_(0.2).mul_(22).sigmoid_()
+        kept = kept + (quality * strength).sum((-2, -1), dtype=torch.float64)
+        weights = weights + strength.sum((-2, -1), dtype=torch.float64)
     return 0.9994 * 0.9879 * _ratio(kept, weights)
 
 

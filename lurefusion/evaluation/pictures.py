@@ -46,17 +46,20 @@ def to_grey(image: Tensor) -> Tensor:
     return ((weights[0] * levels[:, 0] + weights[1] * levels[:, 1] + weights[2] * levels[:, 2]) / 1000).round_()
 
 
-def filter_valid(image: Tensor, window: Sequence[float]) -> Tensor:
-    """Separable correlation without padding: (..., H, W) -> (..., H-n+1, W-n+1), the symmetric window of n taps twice.
+def filter_valid(image: Tensor, window: Sequence[float], step: int = 1) -> Tensor:
+    """Separable correlation without padding, (..., H, W) -> (..., H-n+1, W-n+1), every `step`-th row and column of it.
 
     Shifted sums are several times faster than a double-precision convolution on a CPU.
     """
     for dim in (-1, -2):
         length = image.shape[dim] - len(window) + 1
-        total = image.narrow(dim, 0, length) * window[0]
-        for tap, weight in enumerate(window[1:], start=1):
-            total.add_(image.narrow(dim, tap, length), alpha=weight)
-        image = total
+        if dim == -1:
+            shifted = [image[..., tap : tap + length : step] for tap in range(len(window))]
+        else:
+            shifted = [image[..., tap : tap + length : step, :] for tap in range(len(window))]
+        image = shifted[0] * window[0]
+        for view, weight in zip(shifted[1:], window[1:], strict=True):
+            image.add_(view, alpha=weight)
     return image
 
 

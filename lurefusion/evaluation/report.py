@@ -119,6 +119,11 @@ def _card(column: str) -> MetricCard | None:
         return None
 
 
+def is_metric(column: str) -> bool:
+    """Whether a column title is a metric with a card."""
+    return _card(column) is not None
+
+
 def _print(column: str, value: Any) -> str:
     if isinstance(value, str):
         return value

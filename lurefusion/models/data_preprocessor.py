@@ -31,7 +31,8 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """`data`: `inputs`, a dict of role -> list of (C,H,W) or a (N,C,H,W) tensor, and `data_samples`, a list.
 
-        Pads right and bottom by reflection (by replication where a side is not longer than the pad), records `ori_shape`.
+        Pads right and bottom by reflection (by replication where a side is not longer than the pad), records
+        `ori_shape`.
 
         Raises:
             TypeError: If `inputs` is no dict.
@@ -47,7 +48,9 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(f'the images of one sample must have one size (height, width), got {shapes}')
         height, width = next(iter(shapes.values()))
         if min(height, width) < MIN_SIDE:
-            raise ValueError(f'images must be at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height} (width x height)')
+            raise ValueError(
+                f'images must be at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height} (width x height)'
+            )
         if samples is None:
             samples = [FusionDataSample() for _ in range(len(next(iter(batch.values()))))]
         for sample in samples:

@@ -45,7 +45,7 @@ class LUREDecoder(Decoder):
         self,
         channels: Sequence[int] = (16, 32, 64, 128),
         strides: Sequence[int] = (1, 2, 4, 8),
-        K_dec: Sequence[int] = (1, 1, 1, 1),  # noqa: N803 - the paper's name
+        K_dec: Sequence[int] = (1, 1, 1, 1),
         skip: str = 'add',
     ) -> None:
         super().__init__(channels, strides)

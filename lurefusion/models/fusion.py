@@ -1,4 +1,4 @@
-"""Fusion in the unified latent space: parameter-free rules and the learned cross-attention fuser (LURE, Eq. 6 and 9)."""
+"""Fusion in the unified latent space: parameter-free rules and the learned cross-attention fuser (LURE, Eq. 6, 9)."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ class CrossBlock(nn.Module):
 class CrossAttentionFuser(Fuser):
     """zero(F(Z_1, ..., Z_M)) + rule(Z_1, ..., Z_M) per scale (LURE, Eq. 6).
 
-    The last 1x1 convolution starts at zero, so that training starts from the rule. No second factor in its path may start
-    at zero: the product of two would never receive a gradient.
+    The last 1x1 convolution starts at zero, so that training starts from the rule. No second factor in its path may
+    start at zero: the product of two would never receive a gradient.
 
     Args:
         channels: L_i of the latents, fine to coarse.
@@ -197,15 +197,15 @@ class CrossAttentionFuser(Fuser):
         rule: Member of FUSION_RULES.
         attention: ``transposed`` (between channels, linear in pixels) or ``window`` (8x8 windows of pixels).
         reverse: Attend to what is uncorrelated (CrossFuse).
-        zero_init: Start the last convolution at zero; None: only when there is a rule (without one, a zero output would leave
-            the decoder a constant picture).
+        zero_init: Start the last convolution at zero; None: only when there is a rule (without one, a zero output
+            would leave the decoder a constant picture).
     """
 
     def __init__(
         self,
         channels: Sequence[int] = (16, 32, 64, 128),
         num_modalities: int = 2,
-        K_f: Sequence[int] = (1, 1, 2, 2),  # noqa: N803 - the paper's name
+        K_f: Sequence[int] = (1, 1, 2, 2),
         num_heads: int = 4,
         ffn_ratio: float = 2.66,
         rule: dict[str, Any] | str = 'l1',

@@ -24,9 +24,7 @@ class ImageEncoder(nn.Module):
         strides: Input size over latent size, fine to coarse.
     """
 
-    def __init__(
-        self, text_dim: int, num_modalities: int, out_channels: Sequence[int], strides: Sequence[int]
-    ) -> None:
+    def __init__(self, text_dim: int, num_modalities: int, out_channels: Sequence[int], strides: Sequence[int]) -> None:
         super().__init__()
         self.text_dim = text_dim
         self.num_modalities = num_modalities
@@ -37,8 +35,8 @@ class ImageEncoder(nn.Module):
 def bottleneck_plan(channels: int, latent: int, steps: int, plan: str = 'linear') -> list[int]:
     """Widths before and after each of `steps` BottleNecks that lead from `channels` to `latent`.
 
-    ``linear`` drops (C - L) / K channels a step, rounded to multiples of 4; ``first`` drops all in the first step, ``last``
-    all in the last. Returns `steps` + 1 numbers.
+    ``linear`` drops (C - L) / K channels a step, rounded to multiples of 4; ``first`` drops all in the first step,
+    ``last`` all in the last. Returns `steps` + 1 numbers.
     """
     if plan not in CHANNEL_PLANS:
         raise ValueError(f'channel_plan must be one of {", ".join(CHANNEL_PLANS)}; got {plan!r}')
@@ -71,7 +69,7 @@ class BottleNeck(nn.Sequential):
 
 
 class EncoderLevel(nn.Module):
-    """One level: (TGA, BaseBlock) x K_bt, then (TGA, BottleNeck) x K_tb; z = Linear(u) - degradation (inner residual)."""
+    """One level: u = (TGA, BaseBlock) x K_bt; d = (TGA, BottleNeck) x K_tb of u; z = Linear(u) - d (inner residual)."""
 
     def __init__(
         self,
@@ -134,8 +132,8 @@ class LUREEncoder(ImageEncoder):
         num_modalities: int = 2,
         channels: Sequence[int] = (48, 96, 192, 384),
         latent_channels: Sequence[int] = (16, 32, 64, 128),
-        K_bt: Sequence[int] = (1, 1, 2, 2),  # noqa: N803 - the paper's name
-        K_tb: Sequence[int] = (2, 2, 4, 8),  # noqa: N803
+        K_bt: Sequence[int] = (1, 1, 2, 2),
+        K_tb: Sequence[int] = (2, 2, 4, 8),
         interaction: dict[str, Any] | str = 'TGA',
         channel_plan: str = 'linear',
         modality_embedding: str = 'add',
@@ -153,7 +151,9 @@ class LUREEncoder(ImageEncoder):
             )
             for width, latent, k_bt, k_tb in zip(channels, latent_channels, K_bt, K_tb, strict=True)
         )  # fmt: skip
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
 
     def forward(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """x (B,3,H,W) in [0,1], H and W multiples of the last stride; c (B,text_dim); m (B,) int64."""

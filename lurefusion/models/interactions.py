@@ -49,7 +49,8 @@ class _TransformerBlock(Interaction):
 class TGA(_TransformerBlock):
     """Text-guided attention block: channel weights from text make the query (LURE, Sec. 3).
 
-    w = sigmoid(Linear(c)); Q = DW(P_q(h * w)); K, V = DW(P_kv(h)); transposed attention with `num_heads` heads. The gate stands
+    w = sigmoid(Linear(c)); Q = DW(P_q(h * w)); K, V = DW(P_kv(h)); transposed attention with `num_heads` heads. The
+    gate stands
     *before* the query projection: after it, the L2 norm of the query's rows would cancel it exactly.
 
     Args:

@@ -1,7 +1,7 @@
 """Primitives shared by encoder, fuser and decoder.
 
-Shapes: B batch, C channels, H, W rows and columns, N = H * W, d = C / heads. All modules map (B, C, H, W) to (B, C', H', W')
-and keep the channels-last memory layout: LayerNorm and attention read it as (B, H, W, C) without a copy.
+Shapes: B batch, C channels, H, W rows and columns, N = H * W, d = C / heads. All modules map (B, C, H, W) to (B, C',
+H', W') and keep the channels-last memory layout: LayerNorm and attention read it as (B, H, W, C) without a copy.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class GDFN(nn.Module):
 class TransposedAttention(nn.Module):
     """Attention between channels (MDTA, Restormer), linear in pixels, with the output projection folded in.
 
-    softmax(tau * q^ k^T) has C/heads rows per head; q^ and k^ are L2-normalised over the N pixels. The heads are the diagonal
-    blocks of one (C, C) matrix, so one product serves them all and no tensor is transposed in memory.
+    softmax(tau * q^ k^T) has C/heads rows per head; q^ and k^ are L2-normalised over the N pixels. The heads are the
+    diagonal blocks of one (C, C) matrix, so one product serves them all and no tensor is transposed in memory.
 
     Args:
         channels: C.

@@ -1,7 +1,7 @@
 """LURE: encode every modality into one latent space, fuse there, decode. Read this file first.
 
-Shapes: B batch, M modalities, T tasks, D width of the text vector; images (B,3,H,W) in [0,1]; a latent Z is a list over scales,
-fine to coarse, of (B,L_i,H/s_i,W/s_i).
+Shapes: B batch, M modalities, T tasks, D width of the text vector; images (B,3,H,W) in [0,1]; a latent Z is a list
+over scales, fine to coarse, of (B,L_i,H/s_i,W/s_i).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ PSEUDO_TASK = 'pd'
 class LURE(BaseModel):
     """The whole method (LURE, Sec. 3).
 
-    * Stage ``restoration`` (Eq. 4): (x, y, modality, task) tuples. x is encoded with its task's text c_t, y with the pseudo
-      text c_pd; both latents are decoded, and the unified loss draws them together.
-    * Stage ``fusion`` (Eq. 7): one image per modality, all encoded with c_pd; encoders are frozen, fuser and decoder learn.
+    * Stage ``restoration`` (Eq. 4): (x, y, modality, task) tuples. x is encoded with its task's text c_t, y with the
+      pseudo text c_pd; both latents are decoded, and the unified loss draws them together.
+    * Stage ``fusion`` (Eq. 7): one image per modality, all encoded with c_pd; encoders are frozen, fuser and decoder
+      learn.
 
     Args:
         stage: ``restoration`` builds no fuser, ``fusion`` does.
@@ -72,7 +73,7 @@ class LURE(BaseModel):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='FusionDataPreprocessor'), init_cfg)
+        super().__init__(MODELS.build(data_preprocessor or dict(type='FusionDataPreprocessor')), init_cfg)
         if stage not in STAGES:
             raise ValueError(f'model.stage must be one of {", ".join(STAGES)}; got {stage!r}')
         if chroma is not None and chroma not in modalities:
@@ -105,7 +106,8 @@ class LURE(BaseModel):
             if part is not None and tuple(part.channels) != channels:
                 raise ValueError(
                     f'model.{name}.channels={tuple(part.channels)} does not fit '
-                    f'model.image_encoder.latent_channels={channels}; leave it out of the config to take over the latter'
+                    f'model.image_encoder.latent_channels={channels}; leave it out of the config '
+                    f'to take over the latter'
                 )
         divisor = self.data_preprocessor.size_divisor
         if divisor % max(self.image_encoder.strides):
@@ -218,7 +220,9 @@ class LURE(BaseModel):
     def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
         """D(F(Z_1, ..., Z_M)), (B,3,H,W) not clamped; arguments as :meth:`encode`."""
         if self.fuser is None:
-            raise ValueError("this model was built with stage='restoration' and cannot fuse; train a stage-2 config first")
+            raise ValueError(
+                "this model was built with stage='restoration' and cannot fuse; train a stage-2 config first"
+            )
         return self.decoder(self.fuser(self.encode(images, c)))
 
     def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:

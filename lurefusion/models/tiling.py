@@ -11,9 +11,10 @@ from torch import Tensor
 def run_tiled(run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 640, overlap: int = 64) -> Tensor:
     """Apply `run` to overlapping tiles and blend with raised-cosine weights in float32.
 
-    Statistics that a network takes over its whole input (channel attention, transposed attention) are taken per tile here, so
-    that enhancement prompts may come out with another exposure from tile to tile; the overlap hides that, it does not remove
-    it. Prefer the whole picture wherever it fits.
+    Statistics that a network takes over its whole input (channel attention, transposed attention) are taken per tile
+    here, so
+    that enhancement prompts may come out with another exposure from tile to tile; the overlap hides that, it does not
+    remove it. Prefer the whole picture wherever it fits.
 
     Args:
         run: Maps as many (N,C,h,w) tensors as there are `images` to one (N,3,h,w).

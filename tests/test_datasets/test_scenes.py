@@ -25,7 +25,7 @@ def camera_of(seed: int, size: tuple[int, int]) -> Camera:
 
 @pytest.fixture(scope='module')
 def scenes() -> list[Scene]:
-    return [render_scene(seed, SMALL) for seed in range(60)]
+    return [render_scene(seed, SMALL) for seed in range(48)]
 
 
 def test_same_bytes_whatever_the_order_and_the_global_random_state():
@@ -80,7 +80,7 @@ def test_scenes_vary(scenes):
     assert brightness.max() - brightness.min() > 80
     assert 0.3 < np.mean([scene.time == 'night' for scene in scenes]) < 0.7
     assert len({len(np.unique(scene.label)) for scene in scenes}) >= 4
-    cameras = [camera_of(seed, SMALL) for seed in range(60)]
+    cameras = [camera_of(seed, SMALL) for seed in range(len(scenes))]
     assert np.ptp([camera.height for camera in cameras]) > 1.5
     assert np.ptp([camera.horizon / (OVERSAMPLING * SMALL[0]) for camera in cameras]) > 0.2
     assert np.std([scene.infrared.mean() for scene in scenes]) > 20
@@ -98,10 +98,9 @@ def test_people_are_warmer_than_their_surroundings(scenes):
     assert np.median(margins) > 40
 
 
-def test_sky_is_far_and_cold():
+def test_sky_is_far_and_cold(scenes):
     checked = 0
-    for seed in range(30):
-        scene = render_scene(seed, SMALL)
+    for seed, scene in enumerate(scenes):
         rows = int(camera_of(seed, SMALL).horizon / OVERSAMPLING * 0.8)
         sky = np.zeros(SMALL, bool)
         sky[:rows] = scene.depth[:rows] == 1
@@ -126,15 +125,14 @@ def test_ground_depth_follows_the_pinhole_camera(seed):
     # the ground hides what is behind it, so it is the farthest thing of every row
     beyond = scene.depth[below] > plane[below, None] * 1.02 + 0.01
     assert beyond.mean() < 0.01
-    farthest = scene.depth[below].max(axis=1)
-    seen = np.isclose(farthest, plane[below], rtol=1e-4, atol=1e-5)
-    assert seen.mean() > 0.6
-    assert (np.diff(farthest[seen]) <= 0).all()
+    ground = np.isclose(scene.depth[below], plane[below, None], rtol=1e-4, atol=1e-6)
+    assert ground.any(axis=1).mean() > 0.8
+    assert ground[-size[0] // 6 :].mean() > 0.2
 
 
 def test_people_stand_at_the_distance_of_their_feet():
     size, errors = (240, 320), []
-    for seed in range(12):
+    for seed in range(10):
         scene, camera = render_scene(seed, size), camera_of(seed, size)
         count, _, boxes, _ = cv2.connectedComponentsWithStats((scene.label == PERSON).astype(np.uint8))
         for x, y, width, height, area in boxes[1:count]:

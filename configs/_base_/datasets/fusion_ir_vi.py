@@ -25,6 +25,8 @@ test_dataloader = [
     dict(loader, name='MSRS', dataset=dict(type='MSRS', split='test', pipeline=test_pipeline, test_mode=True)),
     dict(loader, name='M3FD', dataset=dict(type='M3FD', pipeline=test_pipeline, test_mode=True)),
     dict(loader, name='TNO', dataset=dict(type='TNO', pipeline=test_pipeline, test_mode=True)),
-    dict(loader, name='RoadScene', dataset=dict(type='RoadScene', split='test', pipeline=test_pipeline, test_mode=True)),
+    dict(
+        loader, name='RoadScene', dataset=dict(type='RoadScene', split='test', pipeline=test_pipeline, test_mode=True)
+    ),
 ]
 test_evaluator = [test_metrics] * len(test_dataloader)

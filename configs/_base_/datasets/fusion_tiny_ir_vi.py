@@ -25,9 +25,7 @@ train_dataloader = dict(
 )
 test_metrics = [dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'EN', 'SD', 'AG', 'SF'))]
 degraded_metrics = [
-    dict(
-        type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'EN', 'SD', 'AG', 'SF'), against='references'
-    )
+    dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'EN', 'SD', 'AG', 'SF'), against='references')
 ]
 pair = dict(type='FusionPairDataset', pipeline={{_base_.test_pipeline}}, test_mode=True)
 loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
@@ -63,7 +61,7 @@ val_evaluator = test_metrics
 test_dataloader = [
     dict(loader, name='MSRS', dataset=msrs),
     dict(loader, name='RoadScene', dataset=roadscene),
-    *[dict(loader, name=name, dataset=dataset) for name, dataset in zip(names, degraded)],
+    *[dict(loader, name=name, dataset=dataset) for name, dataset in zip(names, degraded, strict=True)],
     dict(loader, name='restored', dataset=dict(type='MixDataset', datasets={{_base_.restoration_sets}})),
 ]
 test_evaluator = [test_metrics] * 2 + [degraded_metrics] * len(degraded) + [[dict(type='RestorationMetrics')]]

@@ -1,4 +1,5 @@
-# The paper's restoration sets: LC from EMS, SR from LLVIP infrared, HZ from RESIDE, OE from Exposure-Errors, LL from LOL.
+# The paper's restoration sets: LC from EMS, SR from LLVIP infrared, HZ from RESIDE, OE from Exposure-Errors,
+# LL from LOL.
 train_dataloader = dict(
     batch_size=16,
     num_workers=8,

@@ -151,7 +151,7 @@ def furnish(world: World, street: Street) -> None:
 def _greenery(world: World, street: Street, side: float, built: float) -> None:
     rng = world.rng
     edge = street.half + (0.8 if rng.random() < 0.5 else street.pavement * 0.8)
-    spacing = rng.uniform(5, 14) if built else rng.uniform(2.5, 7)
+    spacing = rng.uniform(5, 14) if built else rng.uniform(3.5, 8)
     if rng.random() < 0.85:
         for z in np.arange(rng.uniform(4, 12), 80, spacing):
             offset = edge + rng.uniform(-0.3, 0.3) + (0 if built else abs(rng.normal(0, 5)))
@@ -160,7 +160,7 @@ def _greenery(world: World, street: Street, side: float, built: float) -> None:
     if not built or rng.random() < 0.25:
         rgb = (rng.uniform(60, 95), rng.uniform(85, 115), rng.uniform(45, 65))
         tall, start = rng.uniform(0.5, 1.6), rng.uniform(5, 25)
-        for z in np.arange(start, start + rng.uniform(8, 40), 1.2):
+        for z in np.arange(start, start + rng.uniform(8, 40), 2.0):
             x = street.at(side * (street.half + street.pavement + 1.0))(z)
             world.add(
                 float(z),

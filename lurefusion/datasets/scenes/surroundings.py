@@ -239,12 +239,13 @@ def _wall(
                 glass = (255, rng.uniform(195, 245), rng.uniform(120, 225))
             cv2.rectangle(wall, (x0, y0), (x1, y1), glass, -1)
             cv2.rectangle(wall, (x0, y0), (x1, (y0 + y1) // 2), scaled(glass, 1.25), -1)
-            if rng.random() < 0.25:
+            if scale > 7 and rng.random() < 0.25:
                 blind = int(y0 + (y1 - y0) * rng.uniform(0.2, 0.8))
                 cv2.rectangle(
                     wall, (x0, y0), (x1, blind), scaled(look.wall, blind_tone) if not lit else scaled(glass, 0.7), -1
                 )
-            cv2.line(wall, ((x0 + x1) // 2, y0), ((x0 + x1) // 2, y1), frame, max(1, edge // 2))
+            if scale > 7:
+                cv2.line(wall, ((x0 + x1) // 2, y0), ((x0 + x1) // 2, y1), frame, max(1, edge // 2))
             leak = rng.uniform(-0.5, 3.0) if weather.night else 0.0  # heat that only the infrared shows
             cv2.rectangle(heat, (x0, y0), (x1, y1), glass_heat + leak + (1.5 if lit else 0), -1)
             if lit:

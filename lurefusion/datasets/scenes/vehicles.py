@@ -87,6 +87,7 @@ def _paint_car(
     glass_heat = weather.air + (weather.sky - weather.air) * 0.12 + (2.5 if running else 0)
     glass = (38, 44, 50) if not weather.night else (16, 18, 20)
     profile = SHAPES[kind][1]
+    close = centre[2] < 28  # small parts are below a pixel farther away
 
     basis = np.stack([forward * size[0] / 2, right * size[1] / 2, np.array([0.0, size[2], 0.0])])
     origin = centre * [1, 0, 1]
@@ -139,8 +140,9 @@ def _paint_car(
             face(mean + (quad - mean) * 0.84, scaled(glass, rng.uniform(0.8, 1.6)), glass_heat, normal=out)
         angle = np.arange(16) * (2 * np.pi / 16)
         radius = 0.33 if kind != 'bus' else 0.5
+        rings = ((1.12, 12, metal), (1, 26, metal + (7 if running else 0)), (0.6, 150, metal + 2))
         for s in (-0.6, 0.6):
-            for r, tone, heat in ((1.12, 12, metal), (1, 26, metal + (7 if running else 0)), (0.6, 150, metal + 2)):
+            for r, tone, heat in rings if close else rings[1:2]:
                 circle = at((s, side * 1.01, radius / size[2])) + np.outer(np.cos(angle), forward) * radius * r
                 circle[:, 1] += np.sin(angle) * radius * r
                 face(circle, (tone, tone, tone * 1.02), heat, normal=out)
@@ -148,9 +150,10 @@ def _paint_car(
     for t in ((-0.92, -0.55), (0.55, 0.92)):
         plate(-1.012, t, (0.47, 0.6), (150, 20, 18) if not lamps else (255, 40, 30), metal + 1, lamps * 0.12)
         plate(1.012, t, (0.38, 0.5), (215, 218, 220) if not lamps else (255, 250, 238), hot + 3, lamps)
-    plate(-1.015, (-0.28, 0.28), (0.36, 0.45), (205, 205, 190), metal - 0.5)
-    plate(-1.008, (-0.95, 0.95), (0.16, 0.27), (26, 26, 28), metal + 2)
-    plate(1.012, (-0.5, 0.5), (0.3, 0.45), (28, 28, 30), hot + 2)
+    if close:
+        plate(-1.015, (-0.28, 0.28), (0.36, 0.45), (205, 205, 190), metal - 0.5)
+        plate(-1.008, (-0.95, 0.95), (0.16, 0.27), (26, 26, 28), metal + 2)
+        plate(1.012, (-0.5, 0.5), (0.3, 0.45), (28, 28, 30), hot + 2)
     if running:
         plate(-1.016, (-0.6, -0.42), (0.17, 0.24), (20, 20, 20), metal + 28)
     reach = np.concatenate([world.camera.project(centre + d * size[0] * 0.75 * forward + e * right * 1.6)[None]

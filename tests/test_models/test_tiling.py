@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lurefusion.models.tiling import run_tiled
+
+
+def image(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(('height', 'width'), [(32, 32), (8, 8), (64, 96), (40, 33), (16, 200)])
+@pytest.mark.parametrize(('tile', 'overlap'), [(32, 8), (32, 15), (24, 1)])
+def test_pointwise_function_is_the_same_whole_and_in_tiles(height: int, width: int, tile: int, overlap: int) -> None:
+    a, b = image(height, width), image(height, width, seed=1)
+    seen: list[tuple[int, int]] = []
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        seen.append(tuple(x.shape[-2:]))
+        return (2 * x - y).square()
+
+    out = run_tiled(run, [a, b], tile=tile, overlap=overlap)
+    torch.testing.assert_close(out, (2 * a - b).square())
+    assert set(seen) == {(min(height, tile), min(width, tile))}
+
+
+def test_two_tiles_cross_fade_as_a_raised_cosine() -> None:
+    tile, overlap = 16, 6
+    numbers = iter([0.0, 1.0])
+    out = run_tiled(lambda x: torch.full_like(x, next(numbers)), [image(8, 26)], tile=tile, overlap=overlap)
+    phase = (np.arange(overlap) + 0.5) / overlap
+    expected = np.concatenate([np.zeros(10), 0.5 - 0.5 * np.cos(np.pi * phase), np.ones(10)])
+    np.testing.assert_allclose(out, np.broadcast_to(expected, (1, 3, 8, 26)), atol=1e-6)
+
+
+@pytest.mark.parametrize(('height', 'width'), [(50, 70), (33, 34), (100, 16)])
+def test_weights_sum_to_one_everywhere(height: int, width: int) -> None:
+    ones = run_tiled(torch.ones_like, [image(height, width)], tile=32, overlap=12)
+    torch.testing.assert_close(ones, torch.ones(1, 3, height, width))
+    # whatever the tiles say, no pixel leaves their range
+    generator = torch.Generator().manual_seed(0)
+    out = run_tiled(
+        lambda x: torch.rand(1, generator=generator).expand_as(x), [image(height, width)], tile=32, overlap=12
+    )
+    assert out.isfinite().all()
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+def test_tiles_cover_all_and_lie_inside() -> None:
+    whole = torch.arange(100.0).view(1, 1, 1, 100).expand(1, 3, 8, 100)
+    starts = []
+
+    def run(x: Tensor) -> Tensor:
+        starts.append(int(x[0, 0, 0, 0]))
+        return x
+
+    torch.testing.assert_close(run_tiled(run, [whole], tile=40, overlap=8), whole)
+    assert starts == [0, 32, 60]
+
+
+def test_half_precision_tiles_are_blended_in_float32() -> None:
+    out = run_tiled(lambda x: x.bfloat16(), [image(8, 60)], tile=32, overlap=8)
+    assert out.dtype == torch.float32
+
+
+@pytest.mark.parametrize(('tile', 'overlap'), [(32, 16), (32, 0), (32, -1), (8, 64)])
+def test_bad_overlap(tile: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match=f'less than half a tile, got overlap={overlap}, tile={tile}'):
+        run_tiled(torch.ones_like, [image(64, 64)], tile=tile, overlap=overlap)
