@@ -34,9 +34,13 @@ SCOPE = 'lurefusion'
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """The sentence `` Did you mean 'X'?`` for the nearest known name, or nothing when none is near."""
-    folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.5)
-    return f' Did you mean {folded[near[0]]!r}?' if near else ''
+
+    def likeness(k: str) -> tuple[float, float]:
+        folded, exact = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in ((name.lower(), k.lower()), (name, k)))
+        return folded, exact
+
+    best = max(known, key=likeness, default=None)
+    return f' Did you mean {best!r}?' if best is not None and likeness(best)[0] >= 0.5 else ''
 
 
 class KindRegistry(Registry):

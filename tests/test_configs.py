@@ -87,3 +87,32 @@ def test_own_lines(tmp_path: Path) -> None:
     file = tmp_path / 'a.py'
     file.write_text('"""Doc\nstring."""\n_base_ = [\n    "x.py",\n]\n\n# why\nmodel = dict(\n    a=1,\n)\nb = 2\n')
     assert own_lines(file) == 4
+
+
+@pytest.mark.parametrize('file', [f for f in WHOLE if 'stages' not in load_config(f)], ids=label)
+def test_builds(file: Path) -> None:
+    """Model, metrics and every data set (without looking at the disk) can be made."""
+    from lurefusion.registry import DATASETS, METRICS, MODELS
+
+    cfg = load_config(file)
+    if cfg.model.get('text_encoder', {}).get('backbone', {}).get('type') in ('DistilBERT', 'CLIPText'):
+        # the weights of these language models cannot be had in a test
+        cfg.model.text_encoder.backbone = dict(type='HashBag', dim=768)
+    model = MODELS.build(cfg.model)
+    assert sum(p.numel() for p in model.parameters()) >= 0
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loaders = cfg.get(key, [])
+        for loader in loaders if isinstance(loaders, (list, tuple)) else [loaders]:
+            dataset = loader['dataset']
+            for part in dataset.get('datasets', [dataset]):
+                own = {name: value for name, value in part.items() if name != 'times'}
+                assert DATASETS.build(dict(own, lazy_init=True)) is not None
+    for evaluator in (cfg.get('val_evaluator', []), *cfg.get('test_evaluator', [])):
+        for metric in evaluator:
+            assert METRICS.build(metric) is not None
+
+
+@pytest.mark.parametrize('file', [f for f in WHOLE if 'stages' in load_config(f)], ids=label)
+def test_pipeline_names_stages_that_exist(file: Path) -> None:
+    for stage in load_config(file).stages:
+        assert find_config(stage if '::' in stage else file.parent / stage).is_file()

@@ -314,7 +314,7 @@ def test_a_hidden_folder_above_the_data_does_not_matter(tmp_path):
 
 
 def test_list_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no such folder: .*gone'):
+    with pytest.raises(FileNotFoundError, match=r'no such folder: .*gone'):
         list_images(tmp_path / 'gone')
     with pytest.raises(ValueError, match=r'no image in .*\(looked for .png, '):
         list_images(touch(tmp_path / 'text', 'a.txt'))

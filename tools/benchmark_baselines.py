@@ -122,8 +122,8 @@ underlined second. Luminance is fused and the visible picture's chroma kept (`Ba
 
 "Beside published networks" puts them next to `docs/targets.csv`: networks run on the same pictures with their authors'
 published weights, measured by independent code; Average, Max and LapPyr were measured there too. What differs is the
-MI of Max by 0.001 or 0.002: the other code took the chroma through OpenCV's fixed-point YCrCb, which moves single grey
-levels; here it is exact. Ranks beside printed numbers are those of rounded numbers.
+MI of Max by 0.001 or 0.002: chroma taken through OpenCV's fixed-point YCrCb, which moves single grey levels, gives the
+other code's number; here it is exact. Ranks beside printed numbers are those of rounded numbers.
 
 """
 

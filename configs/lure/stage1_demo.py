@@ -27,9 +27,7 @@ train_dataloader = dict(
         _delete_=True, type='MixDataset', pipeline=pipeline, datasets=[dict(scenes, **task) for task in tasks]
     ),
 )
-held_out = dict(
-    scenes, first=1000, num=2, test_mode=True, pipeline=[dict(type='Degrade'), dict(type='PackInputs')]
-)
+held_out = dict(scenes, first=1000, num=2, test_mode=True, pipeline=[dict(type='Degrade'), dict(type='PackInputs')])
 val_dataloader = dict(
     dataset=dict(_delete_=True, type='MixDataset', datasets=[dict(held_out, **task) for task in tasks])
 )

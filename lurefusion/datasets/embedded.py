@@ -47,9 +47,9 @@ class _Scenes(PairedDataset):
         return _rendered(seed, self.size, self.time)
 
     def pictures(self, scene: Scene) -> dict[str, np.ndarray]:
-        """Modality -> (H,W,3) uint8."""
+        """Modality -> (H,W,3) uint8, copies: the scene is shared."""
         infrared = np.repeat(scene.infrared[..., None], 3, axis=2)
-        return {self.names['visible']: scene.visible, self.names['infrared']: infrared}
+        return {self.names['visible']: scene.visible.copy(), self.names['infrared']: infrared}
 
 
 @DATASETS.register_module()
@@ -97,7 +97,7 @@ class EmbeddedScenes(_Scenes):
             spoilt, _ = DEGRADATIONS.build(cfg)(images[name].astype(np.float32) / 255, rng, depth=scene.depth)
             images[f'reference_{name}'] = images[name]
             images[name] = np.round(spoilt * 255).astype(np.uint8)
-        images['label'] = scene.label
+        images['label'] = scene.label.copy()
         return dict(info, images=images, tasks=dict(self.tasks), paths={}, grey=(self.names['infrared'],))
 
 
@@ -123,7 +123,7 @@ class EmbeddedRestoration(_Scenes):
         info = super().get_data_info(idx)
         scene = self.scene(info['scene'])
         return dict(
-            info, images=dict(y=self.pictures(scene)[self.modality]), depth=scene.depth, task=self.task,
+            info, images=dict(y=self.pictures(scene)[self.modality]), depth=scene.depth.copy(), task=self.task,
             modality=self.modality, degradation=self.degradation, paths={},
             grey=('x', 'y') if self.modality == self.names['infrared'] else (),
         )  # fmt: skip

@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 
 from lurefusion.config import resolve_data_root
 from lurefusion.images import list_images
+from lurefusion.registry import TRANSFORMS
 
 
 class Ticket(NamedTuple):
@@ -81,7 +82,8 @@ class PairedDataset(BaseDataset):
         super().__init__(
             data_root=str(resolve_data_root(data_root or '.')),
             data_prefix=dict(data_prefix),
-            pipeline=list(pipeline),
+            # built here, so that data sets work without a default scope too
+            pipeline=[TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline],
             indices=indices,
             test_mode=test_mode,
             lazy_init=lazy_init,

@@ -1,8 +1,8 @@
 """Transforms, in the order of their use: load, crop, flip, degrade, pack.
 
 Each is a callable on a dict with `images` (role -> (H,W,3) uint8, or float32 in [0,1]), `rng` (the sample's own
-generator),
-`iteration`, and whatever the data set put in. `depth` (H,W) float32 in [0,1] is cut along where a data set knows it.
+generator), `iteration`, and whatever the data set put in. `depth` (H,W) float32 in [0,1] is cut along where a data set
+knows it.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ class LoadImages:
 
     def _read(self, path: str) -> tuple[np.ndarray, bool]:
         if path in self._cache:
-            return self._cache[path]
+            image, grey = self._cache[path]
+            return image.copy(), grey
         loaded = read_image(path, self.range_mode)
         if loaded[0].nbytes <= self.room:
             self.room -= loaded[0].nbytes
-            self._cache[path] = loaded
+            self._cache[path] = loaded[0].copy(), loaded[1]
         return loaded
 
 
@@ -108,13 +109,16 @@ class RandomCrop:
     Args:
         size: Side of the window, or a schedule of (first iteration, side) pairs: progressive crops.
         scale: Range of a random factor by which the picture is scaled before (area filter when it shrinks); a network
-            that
-            takes statistics over its whole input sees more of the scene in the same window. Never below the window.
+            that takes statistics over its whole input sees more of the scene in the same window. Never below the
+            window.
+        scale_prob: How often it is scaled at all.
 
     Pictures smaller than the window are extended by reflection.
     """
 
-    def __init__(self, size: int | list[tuple[int, int]] = 192, scale: tuple[float, float] = (1.0, 1.0)) -> None:
+    def __init__(
+        self, size: int | list[tuple[int, int]] = 192, scale: tuple[float, float] = (1.0, 1.0), scale_prob: float = 1.0
+    ) -> None:
         schedule = [(0, size)] if isinstance(size, int) else sorted((int(a), int(b)) for a, b in size)
         if any(side < 8 or side % 8 for _, side in schedule):
             raise ValueError(f'crop sizes must be positive multiples of 8, got {[side for _, side in schedule]}')
@@ -124,6 +128,7 @@ class RandomCrop:
             raise ValueError(f'scale must be a range of positive factors, got {scale}')
         self.schedule = schedule
         self.scale = tuple(scale)
+        self.scale_prob = scale_prob
 
     def __call__(self, results: dict) -> dict:
         rng, images = results['rng'], results['images']
@@ -131,6 +136,8 @@ class RandomCrop:
         height, width = next(iter(images.values())).shape[:2]
         # the source window that becomes size x size: scaling only what is kept costs less than scaling the picture
         factor = rng.uniform(*self.scale)
+        if rng.random() >= self.scale_prob:
+            factor = 1.0
         window = min(max(round(size / factor), 8), max(min(height, width), size))
         top = int(rng.integers(max(height - window, 0) + 1))
         left = int(rng.integers(max(width - window, 0) + 1))
@@ -149,8 +156,7 @@ class RandomCrop:
 
         results['images'] = {role: cut(image, role == LABEL) for role, image in images.items()}
         if results.get('depth') is not None:
-            # resampling may leave [0, 1] by a rounding error
-            results['depth'] = np.clip(cut(results['depth']), 0, 1)
+            results['depth'] = cut(results['depth'])
         return results
 
 

@@ -123,9 +123,9 @@ def test(
     if len(cfgs) > 1 or names[0] != stem:
         trained = trained / names[-1]
     folder = Path(work_dir or Path('work_dirs') / stem / 'test')
+    cfg.test_dataloader, cfg.test_evaluator = _present_sets(cfg)
     needs_weights = cfg.get('needs_weights', True)
     path = find_weights(weights or trained) if weights or needs_weights else None
-    cfg.test_dataloader, cfg.test_evaluator = _present_sets(cfg)
     for key in ('train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper'):
         cfg.pop(key, None)
     cfg.pop('param_scheduler', None)
@@ -177,7 +177,8 @@ def check_data(cfgs: Sequence[Config]) -> None:
             'these data sets are not on disk:\n'
             + '\n'.join(f'  - {row}' for row in rows)
             + f'\nThe root is {resolve_data_root(".")}; --data-root or $LUREFUSION_DATA sets another. '
-            'To train on what is there, set train_dataloader.dataset.missing=skip. configs/lure/lure_demo.py needs no data at all.'
+            'To train on what is there, set train_dataloader.dataset.missing=skip. '
+            'configs/lure/lure_demo.py needs no data at all.'
         )
 
 

@@ -284,7 +284,8 @@ def qabf(fused: Tensor | Pictures, sources: Sources | None = None, *, border: st
         border: What Sobel sees outside the picture: ``zeros``, as in the published codes (a bright picture then has an
             edge all around, which every fused picture keeps; up to 0.05 higher on small pictures), or ``replicate``.
 
-    No unit, in [0, 1], higher is better. Sources without any edge give 0. Source: Xydeas and Petrovic, Electronics
+    No unit, in [0, 1], higher is better. Sources without any edge give 0 (a constant source still has its frame under
+    ``zeros``, unless it is black). Source: Xydeas and Petrovic, Electronics
     Letters 2000.
     """
     pictures = Pictures.of(fused, sources, least=1)

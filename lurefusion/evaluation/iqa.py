@@ -101,6 +101,7 @@ def _offline(weights_dir: Path) -> Iterator[None]:
         torch.hub.set_dir(str(cache))
         stack.callback(torch.hub.set_dir, hub_dir)
         stack.enter_context(_replaced(socket.socket, 'connect', _refuse))
+        stack.enter_context(_replaced(socket, 'getaddrinfo', _refuse))
         import pyiqa.archs.liqe_arch
         import pyiqa.utils.download_util
         import timm
@@ -136,5 +137,5 @@ def _set_environment(name: str, value: str | None) -> None:
     os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def _refuse(*_: Any) -> None:
-    raise ConnectionRefusedError('scores never download: put the files into the weights folder')
+def _refuse(*_: Any, **__: Any) -> None:
+    raise ConnectionRefusedError('a weight file is missing or damaged, and nothing is ever downloaded')

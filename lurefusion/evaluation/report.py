@@ -244,13 +244,17 @@ def describe_metrics(columns: Sequence[str]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def busiest_box(images: Sequence[np.ndarray], fraction: float = 0.25) -> tuple[int, int, int, int]:
-    """Box (x, y, width, height) of `fraction` of each side in which the pictures (H,W,3) differ most."""
-    stack = np.stack([cv2.cvtColor(_as_uint8(i), cv2.COLOR_RGB2GRAY) for i in images]).astype(np.float32)
-    spread = stack.var(0) if len(images) > 1 else cv2.Laplacian(stack[0], cv2.CV_32F) ** 2
-    height, width = spread.shape
+def busiest_box(images: Sequence[np.ndarray], fraction: float = 0.2) -> tuple[int, int, int, int]:
+    """Box (x, y, width, height) of `fraction` of each side in which the pictures (H,W,3) have most detail together."""
+    detail = 0.0
+    for image in images:
+        grey = cv2.cvtColor(_as_uint8(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3))
+        # a share of the picture's own detail, so that a flat picture counts as much as a contrasty one
+        detail = detail + np.minimum(fine, np.percentile(fine, 99)) / max(float(fine.mean()), 1e-6)
+    height, width = detail.shape
     h, w = max(1, round(height * fraction)), max(1, round(width * fraction))
-    total = cv2.integral(np.minimum(spread, np.percentile(spread, 99)))
+    total = cv2.integral(detail)
     sums = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
     y, x = np.unravel_index(int(sums.argmax()), sums.shape)
     return int(x), int(y), w, h
@@ -267,7 +271,7 @@ def comparison_grid(
     zoom: float = 2.0,
     cell_width: int = 320,
 ) -> np.ndarray:
-    """Pictures side by side, a title above each column, with an enlarged inset at the lower right.
+    """Pictures side by side, a title above each column, with an enlarged inset in a corner that leaves its region free.
 
     Args:
         rows: Per scene: title (source or method) -> picture (H,W,3) or (H,W), uint8 or float in [0,1]; the titles and
@@ -312,8 +316,12 @@ def _cell(image: np.ndarray, box: tuple[int, int, int, int], scale: float, zoom:
     zoom = min(zoom, 0.6 / max(w / image.shape[1], h / image.shape[0]))
     size = (max(2, round(w * scale * zoom)), max(2, round(h * scale * zoom)))
     inset = cv2.resize(image[y : y + h, x : x + w], size, interpolation=cv2.INTER_CUBIC)
-    corners = [(round(x * scale), round(y * scale)), (round((x + w) * scale) - 1, round((y + h) * scale) - 1)]
-    cv2.rectangle(cell, *corners, INSET_COLOUR, 1)
+    left, top, right, bottom = (round(v * scale) for v in (x, y, x + w, y + h))
+    places = [(px, py) for py in (height - size[1], 0) for px in (width - size[0], 0)]
+    free = [(px, py) for px, py in places
+            if px >= right or px + size[0] <= left or py >= bottom or py + size[1] <= top]  # fmt: skip
+    px, py = (free or places)[0]
+    cv2.rectangle(cell, (left, top), (right - 1, bottom - 1), INSET_COLOUR, 1)
     cv2.rectangle(inset, (0, 0), (size[0] - 1, size[1] - 1), INSET_COLOUR, 2)
-    cell[height - size[1] :, width - size[0] :] = inset
+    cell[py : py + size[1], px : px + size[0]] = inset
     return cell

@@ -41,6 +41,8 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
         inputs = data['inputs']
         if not isinstance(inputs, dict):
             raise TypeError(f'inputs must be a dict of modality -> images, got {type(inputs).__name__}')
+        if not inputs or any(len(images) == 0 for images in inputs.values()):
+            raise ValueError(f'inputs must hold at least one image of each modality, got {tuple(inputs)}')
         samples = data.get('data_samples')
         batch = {role: self._stack(role, images) for role, images in inputs.items()}
         shapes = {role: tuple(x.shape[-2:]) for role, x in batch.items()}
@@ -73,6 +75,8 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
             low, high = float(images.min()), float(images.max())
             if not (low >= -1e-4 and high <= 1 + 1e-4):
                 raise ValueError(f'{role!r}: float images must lie in [0, 1], got [{low:.4g}, {high:.4g}]')
+        if images.shape[1] not in (1, 3):
+            raise ValueError(f'{role!r}: expected 1 or 3 channels (grey or RGB), got {images.shape[1]}')
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         return images.contiguous(memory_format=torch.channels_last)

@@ -62,6 +62,21 @@ class LUREDecoder(Decoder):
         self.merge = nn.ModuleList(conv1x1(2 * a, a) for a in channels[:-1]) if skip == 'concat' else None
         self.end = nn.Conv2d(channels[0], 3, 3, padding=1)
 
+    @torch.no_grad()
+    def start_as_identity(self) -> None:
+        """Set the initial values so that the output is the first three channels of the finest latent. All values train.
+
+        Raises ValueError with skip='concat', where the skip is learned.
+        """
+        if self.merge is not None:
+            raise ValueError("identity_start needs decoder.skip='add'")
+        # pixel shuffle makes output channel k of channels 4k to 4k+3
+        self.up[0].conv.weight[:12] = 0
+        self.end.weight.zero_()
+        self.end.bias.zero_()
+        for channel in range(3):
+            self.end.weight[channel, channel, 1, 1] = 1
+
     def forward(self, latents: list[Tensor]) -> Tensor:
         """List of (B,L_i,H/s_i,W/s_i), fine to coarse, to (B,3,H,W), not clamped.
 

@@ -49,6 +49,15 @@ def bottleneck_plan(channels: int, latent: int, steps: int, plan: str = 'linear'
     return [channels - round((channels - latent) * k / steps / 4) * 4 for k in range(steps)] + [latent]
 
 
+def _pass_through(conv: nn.Conv2d) -> None:
+    """Let output channels 0 to 2 be input channels 0 to 2."""
+    middle = conv.kernel_size[0] // 2
+    conv.weight[:3] = 0
+    conv.bias[:3] = 0
+    for channel in range(3):
+        conv.weight[channel, channel, middle, middle] = 1
+
+
 class BaseBlock(nn.Module):
     """Modality embedding, then NAFBlock (LURE, Sec. 3)."""
 
@@ -154,6 +163,28 @@ class LUREEncoder(ImageEncoder):
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
         )
+
+    @torch.no_grad()
+    def start_as_identity(self) -> None:
+        """Set the initial values so that the first three channels of the finest latent are the picture itself.
+
+        A start only: every value trains. Raises ValueError without the inner residual, whose Linear branch carries it.
+        """
+        level = self.levels[0]
+        if level.linear is None:
+            raise ValueError('identity_start needs image_encoder.inner_residual=True')
+        _pass_through(self.stem)
+        for text_block, block in zip(level.base_text, level.base, strict=True):
+            # nothing may be added to these channels of the residual stream
+            for name, parameter in text_block.named_parameters():
+                if name.endswith('project_out.weight'):
+                    parameter[:3] = 0
+            if block.modality.kind == 'add':
+                block.modality.table.weight[:, :3] = 0
+        _pass_through(level.linear)
+        last = level.bottleneck[-1][-1]
+        last.weight[:3] = 0
+        last.bias[:3] = 0
 
     def forward(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """x (B,3,H,W) in [0,1], H and W multiples of the last stride; c (B,text_dim); m (B,) int64."""

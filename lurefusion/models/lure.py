@@ -45,6 +45,8 @@ class LURE(BaseModel):
         losses: Name -> member of LOSSES; the name appears in the log as ``loss_<name>``.
         frozen: Names of children that neither train nor leave eval mode, e.g. ``('text_encoder', 'image_encoder')``.
         chroma: Modality that owns the colour: where its file is grey, so is the output.
+        identity_start: Start from D(E(x)) = x, as residual restorers do, without their input residual (which would
+            bypass the latent space). Saves a small budget the time in which the network learns to copy.
         max_pixels: Larger pictures are predicted in tiles.
         tile: Side of those tiles.
         overlap: Pixels that neighbouring tiles share.
@@ -67,6 +69,7 @@ class LURE(BaseModel):
         losses: dict[str, Any] | None = None,
         frozen: Sequence[str] = (),
         chroma: str | None = None,
+        identity_start: bool = False,
         max_pixels: int = 1_100_000,
         tile: int = 640,
         overlap: int = 64,
@@ -94,6 +97,9 @@ class LURE(BaseModel):
         if stage == 'fusion':
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit()
+        if identity_start:
+            self.image_encoder.start_as_identity()
+            self.decoder.start_as_identity()
         self.losses = LossSet(losses or {})
         self.diagnose = False
         self.frozen = tuple(frozen)
@@ -110,10 +116,15 @@ class LURE(BaseModel):
                     f'to take over the latter'
                 )
         divisor = self.data_preprocessor.size_divisor
-        if divisor % max(self.image_encoder.strides):
+        last = max(self.image_encoder.strides)
+        if self.tiling['tile'] % last:
+            raise ValueError(
+                f'model.tile={self.tiling["tile"]} is no multiple of the last stride {last} of image_encoder'
+            )
+        if divisor % last:
             raise ValueError(
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of the last stride '
-                f'{max(self.image_encoder.strides)} of model.image_encoder'
+                f'{last} of model.image_encoder'
             )
 
     def _freeze(self) -> None:
@@ -172,7 +183,7 @@ class LURE(BaseModel):
         sentences = [self._training_sentence(sample) for sample in data_samples]
         pseudo = self.prompts.canonical(PSEUDO_TASK)
         c, logits = self.text_encoder(sentences + [pseudo] * batch)
-        m = torch.tensor([self.modalities.index(s.modality) for s in data_samples], device=x.device)
+        m = self._modality_index(data_samples).to(x.device)
         labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * batch
         z = self.image_encoder(torch.cat([x, y]), c, torch.cat([m, m]))
         out = self.decoder(z)
@@ -195,6 +206,14 @@ class LURE(BaseModel):
         fused_latents = self.fuser(latents)
         sources = dict(zip(self.modalities, images, strict=True))
         return self.losses(dict(fused=self.decoder(fused_latents), sources=sources, fused_latents=fused_latents))
+
+    def _modality_index(self, data_samples: list[FusionDataSample]) -> Tensor:
+        """(B,) int64."""
+        names = [sample.get('modality') for sample in data_samples]
+        for name in names:
+            if name not in self.modalities:
+                raise ValueError(f'a sample is of modality {name!r}; model.modalities={self.modalities}')
+        return torch.tensor([self.modalities.index(name) for name in names])
 
     def _training_sentence(self, sample: FusionDataSample) -> str:
         return self.prompts.sample(sample.task, np.random.default_rng(sample.seed))
@@ -233,7 +252,7 @@ class LURE(BaseModel):
         """Restored (`x` in the inputs) or fused image, (B,3,H,W), not clamped; large pictures in tiles."""
         if 'x' in inputs:
             c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
-            m = torch.tensor([self.modalities.index(s.modality) for s in data_samples], device=c.device)
+            m = self._modality_index(data_samples).to(c.device)
             images, run = [inputs['x']], lambda x: self.restore(x, c, m)
         else:
             images = self._images(inputs, self.modalities)

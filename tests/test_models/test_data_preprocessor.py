@@ -59,10 +59,12 @@ def test_pads_by_reflection_right_and_below(height: int, width: int, divisor: in
         assert torch.equal(FusionDataPreprocessor.unpad(row, sample), original)
 
 
-def test_pads_by_replication_where_the_side_is_too_short() -> None:
-    x = picture(9, 40)
+@pytest.mark.parametrize(('height', 'width'), [(9, 40), (40, 9), (16, 40), (40, 16)])
+def test_pads_by_replication_where_a_side_is_not_longer_than_its_pad(height: int, width: int) -> None:
+    x = picture(height, width)
     padded = run(x, 32)['inputs']['vi']
-    np.testing.assert_array_equal(padded, np.pad(x, ((0, 0), (0, 0), (0, 23), (0, 24)), mode='edge'))
+    edges = ((0, 0), (0, 0), (0, -height % 32), (0, -width % 32))
+    np.testing.assert_array_equal(padded, np.pad(x, edges, mode='edge'))
 
 
 def test_unpad_clamps() -> None:

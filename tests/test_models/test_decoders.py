@@ -19,7 +19,8 @@ def decoder(**changes: object) -> LUREDecoder:
 def latents(batch: int = 2, height: int = 16, width: int = 24, seed: int = 0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [
-        torch.randn(batch, channels, height >> i, width >> i, generator=generator) for i, channels in enumerate(CHANNELS)
+        torch.randn(batch, channels, height >> i, width >> i, generator=generator)
+        for i, channels in enumerate(CHANNELS)
     ]
 
 
@@ -84,7 +85,9 @@ def test_output_is_not_clamped() -> None:
 def test_published_size() -> None:
     net = LUREDecoder()
     widths = (16, 32, 64, 128)
-    expected = sum(7 * c * c + 33 * c for c in widths) + sum(4 * a * b for a, b in zip(widths, widths[1:], strict=False))
+    expected = sum(7 * c * c + 33 * c for c in widths) + sum(
+        4 * a * b for a, b in zip(widths, widths[1:], strict=False)
+    )
     assert sum(p.numel() for p in net.parameters()) == expected + 3 * 16 * 9 + 3
 
 

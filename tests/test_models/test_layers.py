@@ -102,9 +102,7 @@ def naive_mdta(
         rows = slice(head * depth, (head + 1) * depth)
         q_dN, k_dN, v_dN = (t[b, rows].reshape(depth, -1) for t in (q, k, v))
         for r in range(depth):
-            cosines = [
-                q_dN[r] @ k_dN[s] / (np.linalg.norm(q_dN[r]) * np.linalg.norm(k_dN[s])) for s in range(depth)
-            ]
+            cosines = [q_dN[r] @ k_dN[s] / (np.linalg.norm(q_dN[r]) * np.linalg.norm(k_dN[s])) for s in range(depth)]
             weights = np.exp(sign * tau[head] * np.array(cosines))
             mixed[b, rows][r] = row_weight[b, head * depth + r] * (weights / weights.sum()) @ v_dN
     return naive_conv1x1(mixed.reshape(batch, channels, height, width), attention.project_out)

@@ -17,7 +17,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadImages', cache_mb=1500),
             dict(type='FrameDepth'),
-            dict(type='RandomCrop', size=[(0, 64), (3000, 96)], scale=(0.4, 1.0)),
+            dict(type='RandomCrop', size=[(0, 64), (2800, 96)], scale=(0.35, 1.0), scale_prob=0.6),
             dict(type='RandomFlip'),
             dict(type='Degrade'),
             dict(type='PackInputs'),

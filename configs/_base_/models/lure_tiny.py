@@ -1,6 +1,7 @@
 # 1.4 M parameters: trains on two CPU cores.
 _base_ = './lure.py'
 model = dict(
+    identity_start=True,
     text_encoder=dict(backbone=dict(_delete_=True, type='HashBag')),
     image_encoder=dict(
         channels=(16, 32, 64, 128),

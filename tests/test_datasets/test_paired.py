@@ -1,0 +1,218 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from torch.utils.data import DataLoader
+
+from lurefusion.datasets.paired import MissingDataError, PairedDataset, Ticket
+from lurefusion.datasets.restoration import RestorationDataset
+from lurefusion.images import write_image
+
+LOAD = dict(type='LoadImages')
+
+
+def folder(path: Path, *names: str, size: tuple[int, int] = (40, 48)) -> Path:
+    for number, name in enumerate(names):
+        image = np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8, endpoint=False)
+        write_image(path / name, image)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    names = [f'{i:02}.png' for i in range(7)]
+    folder(tmp_path / 'vi', *names)
+    folder(tmp_path / 'ir', *(name.replace('.png', '.bmp') for name in names))
+    return tmp_path
+
+
+def paired(root: Path, **kwargs) -> PairedDataset:
+    return PairedDataset(dict(vi='vi', ir='ir'), data_root=str(root), **kwargs)
+
+
+def names(dataset: PairedDataset) -> list[str]:
+    return [dataset.get_data_info(i)['name'] for i in range(len(dataset))]
+
+
+def test_one_sample_per_stem(root):
+    dataset = paired(root)
+    assert names(dataset) == [f'{i:02}' for i in range(7)]
+    assert dataset.get_data_info(3)['paths'] == dict(vi=str(root / 'vi/03.png'), ir=str(root / 'ir/03.bmp'))
+    assert dataset.missing() == []
+
+
+def test_what_the_pipeline_gets(root):
+    results = paired(root, test_mode=True)[Ticket(index=2, position=5, iteration=4, seed=9)]
+    assert results['name'] == '02'
+    assert results['iteration'] == 4
+    assert results['test_mode'] is True
+    rng = np.random.default_rng([9, 5])
+    assert results['seed'] == rng.integers(2**31)
+    assert results['rng'].random() == rng.random()
+    assert paired(root)[2]['test_mode'] is False
+
+
+def test_plain_numbers(root):
+    dataset = paired(root)
+    assert [results['name'] for results in dataset] == names(dataset)
+    assert dataset[-1]['name'] == '06'
+    assert dataset[np.int64(3)]['name'] == '03'
+    assert dataset[3]['rng'].random() == dataset[3]['rng'].random() != dataset[4]['rng'].random()
+    for beyond in (7, -8):
+        with pytest.raises(IndexError, match='of 7'):
+            dataset[beyond]
+
+
+def test_nested_folders(tmp_path):
+    for role in ('vi', 'ir'):
+        folder(tmp_path / role, 'day/1.png', 'night/1.png')
+    assert names(paired(tmp_path)) == ['day/1', 'night/1']
+
+
+def test_missing_folder_says_which_and_how_to_get_it(root):
+    with pytest.raises(MissingDataError) as caught:
+        PairedDataset(dict(vi='vi', ir='heat', label='label'), data_root=str(root))
+    message = str(caught.value)
+    assert f'{root}/heat, {root}/label' in message
+    assert f'{root}/vi' not in message
+    assert PairedDataset.how_to_get in message
+    assert '$LUREFUSION_DATA' in message
+    assert issubclass(MissingDataError, FileNotFoundError)
+
+
+def test_lazy_init_does_not_look(root):
+    dataset = PairedDataset(dict(vi='gone'), data_root=str(root), lazy_init=True)
+    assert dataset.missing() == [str(root / 'gone')]
+    for use in (len, lambda d: d[0]):
+        with pytest.raises(MissingDataError, match='gone'):
+            use(dataset)
+    folder(root / 'gone', 'a.png')
+    assert dataset[0]['name'] == 'a'
+
+
+def test_missing_partners_are_listed_by_role(root):
+    (root / 'ir/03.bmp').unlink()
+    (root / 'vi/05.png').unlink()
+    (root / 'vi/06.png').unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        paired(root)
+    assert not isinstance(caught.value, MissingDataError)
+    message = str(caught.value)
+    assert f'ir ({root}/ir) has no file for 1 of 7 stems: 03' in message
+    assert f'vi ({root}/vi) has no file for 2 of 7 stems: 05, 06' in message
+
+
+def test_empty_folder(root):
+    (root / 'label').mkdir()
+    with pytest.raises(ValueError, match=r'no image in .*label'):
+        PairedDataset(dict(vi='vi', label='label'), data_root=str(root))
+
+
+def test_sizes_that_differ_name_both_files_and_sizes(root):
+    write_image(root / 'ir/04.bmp', np.zeros((40, 50, 3), np.uint8))
+    dataset = paired(root, pipeline=[LOAD])
+    dataset[3]
+    with pytest.raises(ValueError, match=r'one size .*vi 48x40 \(.*vi/04\.png\), ir 50x40 \(.*ir/04\.bmp\)'):
+        dataset[4]
+
+
+def test_stems_of_one_role_let_the_others_hold_more(root):
+    (root / 'ir/03.bmp').unlink()
+    assert names(paired(root, stems='ir')) == ['00', '01', '02', '04', '05', '06']
+    with pytest.raises(FileNotFoundError, match=r'ir \(.* for 1 of 7 stems: 03'):
+        paired(root, stems='vi')
+    with pytest.raises(ValueError, match=r"stems must be 'all' or one of the roles \('vi', 'ir'\), got 'x'"):
+        paired(root, stems='x')
+
+
+def test_every_and_indices(root):
+    assert names(paired(root, every=3)) == ['00', '03', '06']
+    assert names(paired(root, indices=2)) == ['00', '01']
+    assert names(paired(root, indices=[5, 1])) == ['05', '01']
+    assert names(paired(root, every=2, indices=3)) == ['00', '02', '04']
+    with pytest.raises(ValueError, match='every must be at least 1, got 0'):
+        paired(root, every=0)
+
+
+def test_a_data_set_that_leaves_everything_out(root):
+    class Picky(PairedDataset):
+        def pair_key(self, role, stem):
+            return None
+
+    with pytest.raises(ValueError, match=r'Picky: no file of .* belongs to this data set'):
+        Picky(dict(vi='vi'), data_root=str(root))
+
+
+def test_relative_roots_start_from_the_environment(root, monkeypatch):
+    monkeypatch.setenv('LUREFUSION_DATA', str(root))
+    assert PairedDataset(dict(vi='vi')).data_prefix == dict(vi=str(root / 'vi'))
+    monkeypatch.setenv('LUREFUSION_DATA', str(root.parent))
+    dataset = PairedDataset(dict(vi='vi', ir=str(root / 'ir')), data_root=root.name)
+    assert dataset.data_prefix == dict(vi=str(root / 'vi'), ir=str(root / 'ir'))
+    monkeypatch.delenv('LUREFUSION_DATA')
+    monkeypatch.chdir(root)
+    with pytest.raises(MissingDataError, match=r'data/vi'):
+        PairedDataset(dict(vi='vi'))
+
+
+def restoration(root: Path) -> RestorationDataset:
+    return RestorationDataset(
+        dict(y='vi'),
+        task='ll',
+        modality='vi',
+        degradation=dict(type='LowLight'),
+        data_root=str(root),
+        pipeline=[
+            dict(type='LoadImages', cache_mb=1),
+            dict(type='RandomCrop', size=[(0, 16), (3, 24)], scale=(0.5, 1)),
+            dict(type='RandomFlip', vertical=0.5),
+            dict(type='Degrade'),
+            dict(type='PackInputs'),
+        ],
+    )
+
+
+TICKETS = [Ticket(index=i % 7, position=i, iteration=i // 3, seed=11) for i in range(12)]
+
+
+def content(item: dict) -> tuple:
+    sample = item['data_samples']
+    return (
+        {role: tensor.numpy().tobytes() for role, tensor in item['inputs'].items()},
+        {role: tuple(tensor.shape) for role, tensor in item['inputs'].items()},
+        (sample.name, sample.seed, sample.degradation),
+    )
+
+
+def test_a_ticket_alone_decides_the_draws(root):
+    forward = restoration(root)
+    first = [content(forward[ticket]) for ticket in TICKETS]
+    backward = restoration(root)
+    second = [content(backward[ticket]) for ticket in reversed(TICKETS)][::-1]
+    assert first == second
+    assert first == [content(forward[ticket]) for ticket in TICKETS]
+    assert {shapes['x'] for _, shapes, _ in first} == {(3, 16, 16), (3, 24, 24)}
+    # position and seed matter, each
+    ticket = TICKETS[4]
+    other = [ticket, ticket._replace(position=5), ticket._replace(seed=12)]
+    assert len({content(forward[t])[0]['x'] for t in other}) == 3
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_draws_do_not_depend_on_the_workers(root, workers):
+    dataset = restoration(root)
+    loader = DataLoader(dataset, sampler=TICKETS, batch_size=3, num_workers=workers, collate_fn=pseudo_collate)
+    torch.manual_seed(workers)
+    found = []
+    for batch in loader:
+        for i, sample in enumerate(batch['data_samples']):
+            found.append(content(dict(inputs={r: x[i] for r, x in batch['inputs'].items()}, data_samples=sample)))
+    assert found == [content(restoration(root)[ticket]) for ticket in TICKETS]
+
+
+def test_survives_pickling(root):
+    dataset = pickle.loads(pickle.dumps(restoration(root)))
+    assert content(dataset[TICKETS[1]]) == content(restoration(root)[TICKETS[1]])

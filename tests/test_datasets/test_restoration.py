@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lurefusion.datasets.restoration import RestorationDataset
+from lurefusion.images import write_image
+
+PIPELINE = [dict(type='LoadImages'), dict(type='Degrade'), dict(type='PackInputs')]
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    for stem in ('a', 'b', 'c'):
+        image = np.full((16, 24, 3), (90, 120, 150), np.uint8)
+        write_image(tmp_path / f'high/{stem}.png', image)
+        write_image(tmp_path / f'low/{stem}.png', image // 3)
+    return tmp_path
+
+
+def build(root: Path, **kwargs) -> RestorationDataset:
+    return RestorationDataset(task='ll', modality='vi', data_root=str(root), pipeline=PIPELINE, **kwargs)
+
+
+def test_real_pairs(root):
+    dataset = build(root, data_prefix=dict(x='low', y='high'))
+    item = dataset[1]
+    assert item['data_samples'].name == 'b'
+    assert item['data_samples'].task == 'll'
+    assert item['data_samples'].modality == 'vi'
+    assert 'degradation' not in item['data_samples']
+    np.testing.assert_array_equal(item['inputs']['x'][:, 0, 0], [30, 40, 50])
+    np.testing.assert_array_equal(item['inputs']['y'][:, 0, 0], [90, 120, 150])
+
+
+def test_made_pairs(root):
+    degradation = dict(type='LowLight', gain=0.5, gamma=1.0, shot=0.0, read=0.0)
+    dataset = build(root, data_prefix=dict(y='high'), degradation=degradation)
+    item = dataset[0]
+    np.testing.assert_array_equal(item['inputs']['x'][:, 3, 3], [45, 60, 75])
+    np.testing.assert_array_equal(item['inputs']['y'][:, 3, 3], [90, 120, 150])
+    assert item['data_samples'].degradation['type'] == 'LowLight'
+    assert item['data_samples'].degradation['gain'] == 0.5
+
+
+def test_test_mode_makes_y_the_reference(root):
+    item = build(root, data_prefix=dict(x='low', y='high'), test_mode=True)[0]
+    assert set(item['inputs']) == set(item['data_samples'].sources) == {'x'}
+    torch.testing.assert_close(item['data_samples'].references['y'][:, 0, 0], torch.tensor([90.0, 120.0, 150.0]) / 255)
+
+
+@pytest.mark.parametrize(
+    ('data_prefix', 'degradation', 'got'),
+    [
+        (dict(x='low'), None, r"got roles \('x',\)"),
+        (dict(x='low'), dict(type='Haze'), r"got roles \('x',\) and degradation=\{'type': 'Haze'\}"),
+        (dict(y='high'), None, r"got roles \('y',\) and degradation=None"),
+        (dict(x='low', y='high'), dict(type='Haze'), r"got roles \('x', 'y'\) and degradation"),
+        ({}, None, r'got roles \(\)'),
+    ],
+)
+def test_x_comes_from_a_folder_or_from_a_degradation(root, data_prefix, degradation, got):
+    with pytest.raises(ValueError, match=rf"data_prefix needs 'y' and either 'x' or a degradation .*{got}"):
+        build(root, data_prefix=data_prefix, degradation=degradation)
+
+
+def test_unknown_degradation_is_named(root):
+    dataset = build(root, data_prefix=dict(y='high'), degradation=dict(type='LowLigth'))
+    with pytest.raises(KeyError, match='LowLight'):
+        dataset[0]

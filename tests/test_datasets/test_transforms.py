@@ -1,0 +1,376 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lurefusion.datasets.degradations import LowContrast, LowLight
+from lurefusion.datasets.transforms import Degrade, FrameDepth, LoadImages, PackInputs, RandomCrop, RandomFlip
+from lurefusion.images import write_image
+from lurefusion.registry import TRANSFORMS
+
+HEIGHT, WIDTH = 60, 90
+
+
+def located(height: int = HEIGHT, width: int = WIDTH) -> dict:
+    """Pictures in which every pixel knows its row and column, in all roles."""
+    rows, columns = np.mgrid[:height, :width]
+    x = np.dstack([rows, columns, np.zeros_like(rows)]).astype(np.uint8)
+    y = np.dstack([rows, columns, np.full_like(rows, 9)]).astype(np.uint8)
+    return dict(
+        images=dict(x=x, y=y, label=(rows + columns).astype(np.uint8)),
+        depth=(rows / 128 + columns / 1024).astype(np.float32),
+        rng=np.random.default_rng(0),
+        iteration=0,
+    )
+
+
+def assert_registered(results: dict) -> None:
+    images = results['images']
+    rows, columns = np.moveaxis(images['x'][..., :2].astype(int), 2, 0)
+    np.testing.assert_array_equal(images['y'][..., :2], images['x'][..., :2])
+    np.testing.assert_array_equal(images['label'], rows + columns)
+    np.testing.assert_allclose(results['depth'], rows / 128 + columns / 1024, atol=1e-6)
+
+
+def test_all_are_registered():
+    names = ('LoadImages', 'FrameDepth', 'RandomCrop', 'RandomFlip', 'Degrade', 'PackInputs')
+    assert all(callable(TRANSFORMS.build(dict(type=name))) for name in names)
+
+
+# LoadImages
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    write_image(tmp_path / 'vi.png', rng.integers(0, 256, (16, 20, 3), np.uint8))
+    write_image(tmp_path / 'ir.png', rng.integers(0, 256, (16, 20), np.uint8))
+    write_image(tmp_path / 'label.png', (np.arange(320).reshape(16, 20) % 9).astype(np.uint8))
+    assert cv2.imwrite(str(tmp_path / 'raw.png'), rng.integers(0, 4000, (16, 20), np.uint16))
+    return {role: str(tmp_path / f'{role}.png') for role in ('vi', 'ir', 'label', 'raw')}
+
+
+def test_load(files):
+    results = LoadImages('full')(dict(paths=files))
+    images = results['images']
+    assert images['vi'].shape == images['ir'].shape == (16, 20, 3)
+    assert images['vi'].dtype == images['ir'].dtype == np.uint8
+    np.testing.assert_array_equal(images['label'], np.arange(320).reshape(16, 20) % 9)
+    assert images['raw'].dtype == np.float32
+    assert images['raw'].max() < 4000 / 65535
+    assert {'ir', 'raw'} <= set(results['grey'])
+    assert 'vi' not in results['grey']
+    assert LoadImages('minmax')(dict(paths=files))['images']['raw'].max() == 1
+
+
+def test_load_keeps_what_the_data_set_made():
+    image = np.zeros((16, 16, 3), np.uint8)
+    results = LoadImages()(dict(images=dict(vi=image), paths={}, grey=('ir',)))
+    assert results['images']['vi'] is image
+    assert results['grey'] == ('ir',)
+
+
+def test_cache_holds_what_there_is_room_for(files, monkeypatch):
+    size = 16 * 20 * 3
+    cached = LoadImages(cache_mb=(size + 10) / 2**20)
+    first = cached(dict(paths=dict(vi=files['vi'], ir=files['ir'])))['images']
+    read = []
+    original = cached._read.__globals__['read_image']
+    monkeypatch.setitem(cached._read.__globals__, 'read_image', lambda *a: read.append(a[0]) or original(*a))
+    again = cached(dict(paths=dict(vi=files['vi'], ir=files['ir'])))['images']
+    assert read == [files['ir']]
+    for role in first:
+        np.testing.assert_array_equal(again[role], first[role])
+
+
+def test_cached_pictures_survive_the_other_transforms(files):
+    load = LoadImages(cache_mb=1)
+    for _ in range(2):
+        images = load(dict(paths=dict(y=files['vi'])))['images']
+        assert images['y'].max() > 0
+        images['y'][:] = 0
+    before = load(dict(paths=dict(y=files['vi'])))['images']['y'].copy()
+    steps = [RandomCrop(16), RandomFlip(1, 1), Degrade(), PackInputs()]
+    for seed in range(3):
+        results = dict(
+            load(dict(paths=dict(y=files['vi']))),
+            rng=np.random.default_rng(seed),
+            iteration=0,
+            degradation=dict(type='LowLight'),
+        )
+        for step in steps:
+            results = step(results)
+        results['inputs']['x'].zero_()
+    np.testing.assert_array_equal(load(dict(paths=dict(y=files['vi'])))['images']['y'], before)
+
+
+def test_load_errors(tmp_path, files):
+    write_image(tmp_path / 'wide.png', np.zeros((16, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'vi 20x16 \(.*vi\.png\), ir 30x16 \(.*wide\.png\)'):
+        LoadImages()(dict(paths=dict(vi=files['vi'], ir=str(tmp_path / 'wide.png'))))
+    write_image(tmp_path / 'tiny.png', np.zeros((7, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'tiny\.png: 30x7 pixels; at least 8x8'):
+        LoadImages()(dict(paths=dict(vi=str(tmp_path / 'tiny.png'))))
+
+
+# FrameDepth
+
+
+def test_frame_depth_only_where_it_is_needed_and_missing():
+    def run(degradation, **extra):
+        results = dict(images=dict(y=np.zeros((40, 50, 3), np.uint8)), rng=np.random.default_rng(2), **extra)
+        return FrameDepth()(dict(results, degradation=degradation))
+
+    made = run(dict(type='Haze'))
+    assert made['depth'].shape == (40, 50)
+    assert made['depth'].dtype == np.float32
+    assert 0 <= made['depth'].min() <= made['depth'].max() <= 1
+    assert made['depth'][:5].mean() > 0.6 > 0.3 > made['depth'][-5:].mean()
+    np.testing.assert_array_equal(run(dict(type='Haze'))['depth'], made['depth'])
+    assert 'depth' not in run(dict(type='LowLight'))
+    assert 'depth' not in run(None)
+    known = np.full((40, 50), 0.5, np.float32)
+    assert run(dict(type='Haze'), depth=known)['depth'] is known
+    # nothing is drawn where nothing is made
+    assert run(None)['rng'].random() == np.random.default_rng(2).random()
+
+
+# RandomCrop
+
+
+def test_crops_cut_all_roles_alike_and_reach_everywhere():
+    tops, lefts = set(), set()
+    for seed in range(200):
+        results = RandomCrop(40)(dict(located(), rng=np.random.default_rng(seed)))
+        assert results['images']['x'].shape == (40, 40, 3)
+        assert results['images']['label'].shape == results['depth'].shape == (40, 40)
+        assert_registered(results)
+        tops.add(int(results['images']['x'][0, 0, 0]))
+        lefts.add(int(results['images']['x'][0, 0, 1]))
+    assert tops == set(range(HEIGHT - 40 + 1))
+    assert min(lefts) == 0
+    assert max(lefts) == WIDTH - 40
+
+
+def test_crop_of_the_whole_picture_is_the_picture():
+    results = located(64, 64)
+    cut = RandomCrop(64)(dict(results))
+    np.testing.assert_array_equal(cut['images']['x'], results['images']['x'])
+
+
+def test_crop_schedule():
+    crop = RandomCrop([(100, 32), (0, 16), (200, 48)])
+    for iteration, side in ((0, 16), (99, 16), (100, 32), (199, 32), (200, 48), (10**6, 48)):
+        assert crop(dict(located(), iteration=iteration))['images']['y'].shape == (side, side, 3)
+
+
+@pytest.mark.parametrize('shape', [(20, 90), (60, 20), (20, 24), (9, 8)])
+def test_small_pictures_are_extended_by_reflection(shape):
+    original = located(*shape)['images']['x']
+    results = RandomCrop(32)(located(*shape))
+    assert_registered(results)
+    x = results['images']['x']
+    assert x.shape == (32, 32, 3)
+    for axis, side in enumerate(shape):
+        line = np.moveaxis(x[..., axis], axis, 0)[:, 0].astype(int)
+        start = line[0]
+        mirrored = np.pad(np.arange(side), (0, 40), mode='symmetric')
+        np.testing.assert_array_equal(line, mirrored[start : start + 32])
+        assert start == 0 or side >= 32
+    assert original.shape[:2] == shape
+
+
+@pytest.mark.parametrize(('factor', 'window'), [(0.5, 48), (2.0, 12), (0.1, HEIGHT), (1.0, 24)])
+def test_scale_changes_how_much_of_the_scene_is_in_the_window(factor, window):
+    for seed in range(5):
+        results = RandomCrop(24, scale=(factor, factor))(dict(located(), rng=np.random.default_rng(seed)))
+        images = results['images']
+        assert images['x'].shape == (24, 24, 3)
+        span = images['x'][..., 0].astype(float).max() - images['x'][..., 0].min()
+        assert span == pytest.approx(window * 23 / 24 if window > 24 else window - 1, abs=2)
+        np.testing.assert_array_equal(images['x'][..., :2], images['y'][..., :2])
+        # labels are picked, not mixed: each is one that the source has, near its place
+        near = images['x'][..., 0].astype(int) + images['x'][..., 1]
+        assert np.abs(images['label'] - near).max() <= 2 * max(1, window / 24)
+
+
+@pytest.mark.parametrize(('prob', 'expected'), [(0.0, 0), (0.3, 90), (1.0, 300)])
+def test_scale_prob_is_how_often_crops_are_scaled(prob, expected):
+    crop = RandomCrop(24, scale=(0.5, 0.5), scale_prob=prob)
+    scaled = 0
+    for seed in range(300):
+        rows = crop(dict(located(), rng=np.random.default_rng(seed)))['images']['x'][..., 0]
+        scaled += int(rows[-1, 0]) - int(rows[0, 0]) > 23
+    assert scaled == pytest.approx(expected, abs=30 if 0 < prob < 1 else 0)
+
+
+def test_shrinking_by_two_averages_blocks():
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    results = dict(images=dict(y=image), rng=np.random.default_rng(0), iteration=0)
+    cut = RandomCrop(24, scale=(0.5, 0.5))(results)['images']['y']
+    blocks = image.reshape(24, 2, 24, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(cut, blocks, atol=0.51)
+
+
+def test_scaled_floats_stay_in_range():
+    # OpenCV's area filter makes 1.0000002 of 1.0, which degradations refuse
+    worst = 0.0
+    for side in range(64, 160):
+        ones = np.ones((side, side), np.float32)
+        results = dict(images=dict(y=np.dstack([ones] * 3)), depth=ones, rng=np.random.default_rng(0), iteration=0)
+        results = RandomCrop(64, scale=(0.4, 1.5))(results)
+        worst = max(worst, float(results['depth'].max()), float(results['images']['y'].max()))
+    assert worst == 1
+    assert results['images']['y'].dtype == results['depth'].dtype == np.float32
+
+
+def test_crop_arguments():
+    for size in (0, 20, [(0, 64), (10, 30)]):
+        with pytest.raises(ValueError, match='crop sizes must be positive multiples of 8'):
+            RandomCrop(size)
+    for schedule in ([(10, 64)], []):
+        with pytest.raises(ValueError, match='must begin at iteration 0'):
+            RandomCrop(schedule)
+    for scale in ((0, 1), (1, 0.5)):
+        with pytest.raises(ValueError, match='scale must be a range of positive factors'):
+            RandomCrop(64, scale)
+
+
+# RandomFlip
+
+
+@pytest.mark.parametrize(('horizontal', 'vertical'), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_flips_are_joint(horizontal, vertical):
+    results = RandomFlip(horizontal, vertical)(located())
+    assert_registered(results)
+    expected = located()['images']['x'][:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    np.testing.assert_array_equal(results['images']['x'], expected)
+
+
+def test_flip_probability():
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[0, 0] = 1
+    corners = np.zeros((2, 2), int)
+    for seed in range(400):
+        flipped = RandomFlip(0.5, 0.25)(dict(images=dict(y=image), rng=np.random.default_rng(seed)))['images']['y']
+        corners += flipped[::7, ::7, 0]
+    assert 160 < corners[:, 1].sum() < 240
+    assert 70 < corners[1].sum() < 130
+
+
+# Degrade
+
+
+def degradable(dtype=np.uint8, **extra) -> dict:
+    image = np.random.default_rng(3).integers(0, 256, (24, 32, 3), np.uint8)
+    image = image if dtype == np.uint8 else image.astype(dtype) / np.float32(255)
+    return dict(images=dict(y=image), rng=np.random.default_rng(4), **extra)
+
+
+def test_degrade_records_its_parameters_and_leaves_the_clean_picture():
+    before = degradable()['images']['y']
+    results = Degrade()(degradable(degradation=dict(type='LowContrast')))
+    np.testing.assert_array_equal(results['images']['y'], before)
+    parameters = results['degradation_parameters']
+    assert parameters['type'] == 'LowContrast'
+    expected, drawn = LowContrast()(before.astype(np.float32) / 255, np.random.default_rng(4))
+    assert parameters == dict(type='LowContrast', **drawn)
+    assert results['images']['x'].dtype == np.uint8
+    np.testing.assert_array_equal(results['images']['x'], np.round(expected * 255))
+
+
+def test_degrade_keeps_floats():
+    results = Degrade()(degradable(np.float32, degradation=dict(type='LowLight')))
+    expected, _ = LowLight()(degradable(np.float32)['images']['y'], np.random.default_rng(4))
+    assert results['images']['x'].dtype == np.float32
+    np.testing.assert_array_equal(results['images']['x'], expected)
+
+
+def test_degrade_uses_the_depth_and_takes_flipped_pictures():
+    depth = np.zeros((24, 32), np.float32)
+    depth[:, 16:] = 1
+    results = degradable(degradation=dict(type='Haze', beta=50.0, airlight=0.8), depth=depth)
+    results = Degrade()(RandomFlip(1.0)(results))
+    x, y = results['images']['x'], results['images']['y']
+    assert (x[:, :16] == 204).all()
+    np.testing.assert_array_equal(x[:, 16:], y[:, 16:])
+
+
+def test_degrade_leaves_real_pairs_alone():
+    results = degradable(degradation=None)
+    assert Degrade()(results) is results
+    assert set(results['images']) == {'y'}
+    assert results['rng'].random() == np.random.default_rng(4).random()
+
+
+def test_one_degrade_serves_many_configs():
+    degrade = Degrade()
+    strong = degrade(degradable(degradation=dict(type='LowContrast', gain=0.2, noise=0.0)))
+    weak = degrade(degradable(degradation=dict(type='LowContrast', gain=0.9, noise=0.0)))
+    identity = degrade(degradable(degradation=dict(type='Identity')))
+    assert strong['degradation_parameters']['gain'] == 0.2
+    assert weak['degradation_parameters']['gain'] == 0.9
+    assert identity['degradation_parameters'] == dict(type='Identity')
+    np.testing.assert_array_equal(identity['images']['x'], identity['images']['y'])
+
+
+# PackInputs
+
+
+def packable(test_mode: bool) -> dict:
+    rng = np.random.default_rng(0)
+    roles = ('vi', 'ir', 'reference_vi', 'reference_ir')
+    images = {role: rng.integers(0, 256, (10, 12, 3), np.uint8) for role in roles}
+    images['ir'] = images['ir'].astype(np.float32) / 255
+    images['label'] = rng.integers(0, 9, (10, 12), np.uint8)[:, ::-1]
+    return dict(
+        images=images,
+        name='a',
+        paths={},
+        grey=('ir',),
+        tasks=dict(vi='ll'),
+        seed=5,
+        test_mode=test_mode,
+        rng=rng,
+        iteration=3,
+        sample_idx=1,
+    )
+
+
+def test_pack_for_training():
+    results = packable(False)
+    item = PackInputs()(results)
+    assert set(item) == {'inputs', 'data_samples'}
+    assert set(item['inputs']) == {'vi', 'ir'}
+    assert item['inputs']['vi'].dtype == torch.uint8
+    assert item['inputs']['ir'].dtype == torch.float32
+    np.testing.assert_array_equal(item['inputs']['vi'].permute(1, 2, 0), results['images']['vi'])
+    sample = item['data_samples']
+    assert (sample.name, sample.grey, sample.tasks, sample.seed) == ('a', ('ir',), dict(vi='ll'), 5)
+    assert set(sample.metainfo_keys()) == {'name', 'paths', 'grey', 'tasks', 'seed'}
+    assert list(sample.keys()) == []
+
+
+def test_pack_for_testing():
+    results = packable(True)
+    item = PackInputs()(results)
+    assert set(item['inputs']) == {'vi', 'ir'}
+    sample = item['data_samples']
+    assert set(sample.sources) == set(sample.references) == {'vi', 'ir'}
+    for role, picture in (('vi', sample.sources['vi']), ('reference_vi', sample.references['vi'])):
+        assert picture.dtype == torch.float32
+        np.testing.assert_allclose(picture.permute(1, 2, 0), results['images'][role] / 255, atol=1e-6)
+    np.testing.assert_array_equal(sample.label, results['images']['label'])
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_pack_restoration_pairs(test_mode):
+    results = dict(degradable(degradation=dict(type='LowLight')), name='a', task='ll', modality='vi')
+    item = PackInputs()(dict(Degrade()(results), test_mode=test_mode))
+    sample = item['data_samples']
+    assert sample.degradation == results['degradation_parameters']
+    assert (sample.task, sample.modality) == ('ll', 'vi')
+    assert set(item['inputs']) == ({'x'} if test_mode else {'x', 'y'})
+    if test_mode:
+        assert set(sample.sources) == {'x'}
+        assert set(sample.references) == {'y'}

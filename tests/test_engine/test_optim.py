@@ -1,0 +1,49 @@
+"""Parameter groups and bfloat16 on the CPU."""
+
+import pytest
+import torch
+from torch import nn
+
+from lurefusion.engine.optim import CPUAmpOptimWrapper, GroupedOptimWrapperConstructor
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(2, 2)
+        self.gate = nn.Linear(2, 2)
+        self.decoder = nn.Linear(2, 2)
+
+
+def build(net: nn.Module, **paramwise):
+    cfg = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.1))
+    return GroupedOptimWrapperConstructor(cfg, paramwise)(net)
+
+
+def test_groups_by_decay_and_rate_without_frozen_parameters():
+    net = Net()
+    net.encoder.requires_grad_(False)
+    groups = build(net, no_decay=('gate',), lr_mult={'decoder': 0.1}).optimizer.param_groups
+    found = {(g['lr'], g['weight_decay']): {id(p) for p in g['params']} for g in groups}
+    assert found == {
+        (1.0, 0.0): {id(net.gate.weight), id(net.gate.bias)},
+        (0.1, 0.1): {id(net.decoder.weight)},
+        (0.1, 0.0): {id(net.decoder.bias)},
+    }
+
+
+def test_unknown_paramwise_key_is_refused():
+    with pytest.raises(ValueError, match='custom_keys'):
+        build(Net(), custom_keys={})
+
+
+def test_cpu_amp_computes_in_bfloat16_and_updates_in_float32():
+    net = nn.Linear(4, 4)
+    wrapper = CPUAmpOptimWrapper(torch.optim.SGD(net.parameters(), lr=0.1))
+    before = net.weight.clone()
+    with wrapper.optim_context(net):
+        out = net(torch.ones(1, 4))
+    assert out.dtype == torch.bfloat16
+    wrapper.update_params(out.float().sum())
+    assert net.weight.dtype == torch.float32
+    assert not torch.equal(net.weight, before)

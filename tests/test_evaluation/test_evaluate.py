@@ -1,0 +1,157 @@
+import argparse
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lurefusion.evaluation.cards import compute
+from lurefusion.evaluation.evaluate import add_arguments, evaluate_folders, read_means, run, write_report
+from lurefusion.images import read_image, write_image
+
+STEMS = ('a', 'b', 'c')
+
+
+def draw(seed: int, colour: bool = True) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    image = np.kron(rng.integers(0, 256, (12, 14, 3)), np.ones((4, 4, 1))) * 0.7 + rng.integers(0, 70, (48, 56, 3))
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    return image if colour else image[..., 0]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for index, stem in enumerate(STEMS):
+        write_image(tmp_path / 'vi' / f'{stem}.png', draw(index))
+        write_image(tmp_path / 'ir' / f'{stem}.bmp', draw(10 + index, colour=False))
+        write_image(tmp_path / 'one' / f'{stem}.tif', draw(index) // 2 + draw(10 + index) // 2)
+        write_image(tmp_path / 'two' / f'{stem}.jpg', draw(20 + index, colour=False))
+    return tmp_path
+
+
+def load(path: Path) -> torch.Tensor:
+    return torch.from_numpy(read_image(path)[0].transpose(2, 0, 1).copy())[None]
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(list(words))
+
+
+def test_numbers_equal_the_functions(folders):
+    sources = {'vi': folders / 'vi', 'ir': folders / 'ir'}
+    result = evaluate_folders({'one': folders / 'one', 'two': folders / 'two'}, sources, metrics=['CC', 'PSNR', 'VIF'],
+                              variant='both')  # fmt: skip
+    assert result.columns == ['CC', 'PSNR', 'PSNR_paper', 'VIF']
+    assert not result.warnings
+    pair = [load(folders / 'vi/b.png'), load(folders / 'ir/b.bmp')]
+    expected = compute(load(folders / 'two/b.jpg'), pair, ['CC', 'PSNR', 'VIF'], 'both')
+    assert result.rows['two'][1] == pytest.approx({'name': 'b'} | {c: float(v) for c, v in expected.items()})
+    mean = np.mean([row['VIF'] for row in result.rows['one']])
+    assert result.means()['one']['VIF'] == pytest.approx(mean)
+    assert result.ranks()['one'] < result.ranks()['two']
+
+
+def test_reference_and_other_modalities(folders):
+    result = evaluate_folders({'one': folders / 'one'}, {'mri': folders / 'vi', 'pet': folders / 'ir'},
+                              reference=folders / 'vi', metrics=['EN'])  # fmt: skip
+    assert result.columns == ['EN', 'PSNR_ref', 'SSIM_ref']
+    assert result.ranks() is None
+
+
+def test_what_does_not_pair_is_listed(folders):
+    (folders / 'one/b.tif').unlink()
+    write_image(folders / 'two/extra.png', draw(3))
+    sources = {'vi': folders / 'vi', 'ir': folders / 'ir'}
+    result = evaluate_folders({'one': folders / 'one', 'two': folders / 'two'}, sources, metrics=['EN'])
+    assert [row['name'] for row in result.rows['two']] == ['a', 'c']
+    text = '\n'.join(result.warnings)
+    assert f'one ({folders / "one"}) lacks 2 of 4 stems: b, extra' in text
+    assert f'vi ({folders / "vi"}) lacks 1 of 4 stems: extra' in text
+    assert 'only the 2 stems' in text
+
+
+def test_mistakes(folders):
+    sources = {'vi': folders / 'vi', 'ir': folders / 'ir'}
+    write_image(folders / 'other/z.png', draw(0))
+    with pytest.raises(ValueError, match='nothing can be paired'):
+        evaluate_folders({'other': folders / 'other'}, sources)
+    write_image(folders / 'small/a.png', draw(0)[:40])
+    with pytest.raises(ValueError, match=r'differ in size.*small/a.png is 56x40'):
+        evaluate_folders({'small': folders / 'small'}, sources)
+    with pytest.raises(FileNotFoundError, match='no such folder'):
+        evaluate_folders({'one': folders / 'none'}, sources)
+    with pytest.raises(ValueError, match='names both a source and a method'):
+        evaluate_folders({'vi': folders / 'one'}, sources)
+    with pytest.raises(ValueError, match='need the folder of clean references'):
+        evaluate_folders({'one': folders / 'one'}, sources, metrics=['PSNR_ref'])
+
+
+def test_command_writes_a_whole_report(folders, capsys):
+    (folders / 'beside.csv').write_text('set,method,CC,SSIM,mean_rank\nx,Net,0.9,0.8,1\ny,Old,0.1,0.1,2\n')
+    out = folders / 'report'
+    words = [str(folders / 'one'), f'B={folders / "two"}', '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')]
+    words += ['--ref', str(folders / 'vi'), '--variant', 'both', '--networks', 'MUSIQ', '--weights-dir', str(out)]
+    words += ['--out', str(out), '--beside', str(folders / 'beside.csv'), '--beside-set', 'x', '--grids', '2']
+    assert run(parse(*words)) == 0
+    printed = capsys.readouterr().out
+    assert 'warning: MS-SSIM: 6 picture(s) are too small' in printed
+    assert f'not available: put musiq_koniq_ckpt-e95806b9.pth into {out}' in printed
+    assert sorted(os.listdir(out)) == ['grid.png', 'per_image.csv', 'report.csv', 'report.md', 'report.tex']
+    text = (out / 'report.md').read_text()
+    assert '| Net |' in text
+    assert '| Old |' not in text
+    assert '95% interval of the mean' in text
+    assert '**' in text
+    assert r'\toprule' in (out / 'report.tex').read_text()
+    with (out / 'per_image.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(r['method'], r['name']) for r in rows] == [(m, s) for m in ('one', 'B') for s in STEMS]
+    with (out / 'report.csv').open(newline='') as file:
+        stats = {(r['method'], r['metric']): r for r in csv.DictReader(file)}
+    assert float(stats['one', 'CC']['mean']) == pytest.approx(np.mean([float(r['CC']) for r in rows[:3]]))
+    assert read_image(out / 'grid.png')[0].shape[1] == 5 * 320
+
+
+def test_commands_that_lack_something(folders):
+    one = str(folders / 'one')
+    with pytest.raises(ValueError, match='two or more sources'):
+        run(parse(one, '--vi', str(folders / 'vi')))
+    with pytest.raises(ValueError, match='--source takes NAME=DIR'):
+        run(parse(one, '--source', str(folders / 'vi')))
+    with pytest.raises(ValueError, match="two folders are called 'one'"):
+        run(parse(one, one, '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')))
+    (folders / 'm.csv').write_text('set,method,CC\nx,Net,0.9\n')
+    with pytest.raises(ValueError, match="no set 'z'; known: x"):
+        read_means(folders / 'm.csv', 'z')
+
+
+def test_a_box_and_no_grid(folders):
+    result = evaluate_folders({'one': folders / 'one'}, {'vi': folders / 'vi', 'ir': folders / 'ir'}, metrics=['EN'])
+    written = write_report(result, folders / 'out', grids=1, box=(0, 0, 20, 20))
+    assert written[-1].name == 'grid.png'
+    assert 'grid.png' not in [p.name for p in write_report(result, folders / 'out2', grids=0)]
+
+
+@pytest.mark.real_data
+def test_classical_baselines_have_the_numbers_of_independent_code():
+    from lurefusion.images import pair_by_stem
+    from lurefusion.models.baselines import BaselineFuser
+
+    root = os.environ.get('LUREFUSION_DATA')
+    if not root or not Path(root, 'RoadScene/val').is_dir():
+        pytest.skip('needs RoadScene/val under $LUREFUSION_DATA')
+    targets = read_means(Path(__file__).parents[2] / 'docs/targets.csv', 'RoadScene/val 15')
+    pairs = list(pair_by_stem({m: Path(root, 'RoadScene/val', m) for m in ('vi', 'ir')}).values())[::2]
+    columns = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')
+    fuser = BaselineFuser('lap_pyramid')
+    rows = []
+    for files in pairs:
+        sources = {m: load(path) for m, path in files.items()}
+        rows.append(compute(fuser({m: x / 255 for m, x in sources.items()}), sources, columns))
+    for column in columns:
+        mean = np.mean([float(row[column]) for row in rows])
+        assert mean == pytest.approx(targets['LapPyr'][column], abs=0.0051 if column == 'PSNR' else 0.00051), column

@@ -1,0 +1,199 @@
+import csv
+import importlib.util
+import math
+import os
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from mmengine.evaluator import Evaluator
+
+from lurefusion.evaluation.cards import FUSION_METRICS, NETWORK_METRICS, compute
+from lurefusion.evaluation.metrics import FusionMetrics, NoReferenceIQA, RestorationMetrics, mean_columns, write_rows
+from lurefusion.registry import METRICS
+from lurefusion.structures import FusionDataSample
+
+NAMES = ('CC', 'SCD', 'PSNR', 'SSIM', 'EN')
+
+
+def fusion_samples(count: int = 5, side: int = 32) -> list[FusionDataSample]:
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for index in range(count):
+        images = {m: torch.rand(3, side, side, generator=generator) for m in ('vi', 'ir', 'pred')}
+        sample = FusionDataSample(metainfo=dict(name=f'scene_{index}'))
+        sample.set_data(dict(pred=images.pop('pred'), sources=images))
+        samples.append(sample)
+    return samples
+
+
+def expected_means(samples) -> dict[str, float]:
+    rows = [compute(s.pred[None], {m: x[None] for m, x in s.sources.items()}, NAMES, 'both') for s in samples]
+    return {column: sum(float(row[column]) for row in rows) / len(rows) for column in rows[0]}
+
+
+def test_evaluator_means_equal_the_functions(tmp_path):
+    samples = fusion_samples()
+    table = tmp_path / 'per_image.csv'
+    metric = METRICS.build(dict(type='FusionMetrics', metrics=NAMES, variant='both', prefix='val', out_csv=str(table)))
+    evaluator = Evaluator(metric)
+    evaluator.process(samples)
+    got = evaluator.evaluate(len(samples))
+    assert got == pytest.approx({f'val/{c}': v for c, v in expected_means(samples).items()}, rel=1e-12)
+    assert [row['name'] for row in metric.rows] == [f'scene_{i}' for i in range(5)]
+    with table.open(newline='') as file:
+        written = list(csv.DictReader(file))
+    assert [float(r['CC']) for r in written] == pytest.approx([r['CC'] for r in metric.rows], rel=1e-8)
+
+
+def test_all_metrics_and_pictures_too_small_for_some():
+    metric = FusionMetrics('all')
+    metric.process(None, fusion_samples(2))
+    got = metric.evaluate(2)
+    assert list(got) == list(FUSION_METRICS)
+    assert {name for name, value in got.items() if math.isnan(value)} == {'MS-SSIM', 'VIF', 'NIQE'}
+
+
+def test_against_clean_references():
+    (sample,) = fusion_samples(1)
+    clean = torch.rand(3, 32, 32)
+    sample.set_data(dict(references={'vi': clean}))
+    metric = FusionMetrics(('CC',), against='references')
+    metric.process(None, [sample.to_dict()])
+    expected = compute(sample.pred[None], [clean[None], sample.sources['ir'][None]], ['CC'])['CC']
+    assert metric.evaluate(1)['CC'] == pytest.approx(float(expected))
+    sample.set_data(dict(references={'y': clean}))
+    with pytest.raises(KeyError, match='references y belong to none of the sources'):
+        metric.process(None, [sample])
+
+
+def test_predictions_outside_the_range_count_as_an_8_bit_file_would():
+    samples = fusion_samples(1)
+    metric = FusionMetrics(('SD', 'EN'))
+    metric.process(None, [dict(pred=samples[0].pred * 3 - 1, sources=samples[0].sources)])
+    assert metric.evaluate(1)['SD'] > 0
+
+
+def test_missing_fields_and_bad_options():
+    metric = FusionMetrics(NAMES)
+    with pytest.raises(KeyError, match="needs the field 'sources'"):
+        metric.process(None, [dict(pred=torch.rand(3, 20, 20))])
+    with pytest.raises(ValueError, match='against must be'):
+        FusionMetrics(against='clean')
+    with pytest.raises(KeyError, match="Did you mean 'MS-SSIM'"):
+        FusionMetrics(('MSSSIM',))
+    with pytest.raises(KeyError, match="Did you mean 'MUSIQ'"):
+        NoReferenceIQA(('MUSQ',))
+
+
+def _evaluate_in_process(rank: int, world: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', rank=rank, world_size=world)
+    samples = fusion_samples()
+    # as a distributed sampler deals them out: one after the other, padded to equal length by starting again
+    padded = samples + samples[: -len(samples) % world]
+    metric = FusionMetrics(NAMES, 'both')
+    metric.process(None, padded[rank::world])
+    torch.save(metric.evaluate(len(samples)), f'{folder}/{rank}.pth')
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_numbers_of_one(tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    multiprocessing.start_processes(
+        _evaluate_in_process,
+        (2, port, str(tmp_path)),
+        nprocs=2,
+        start_method='fork' if hasattr(os, 'fork') else 'spawn',
+    )
+    metric = FusionMetrics(NAMES, 'both')
+    metric.process(None, fusion_samples())
+    alone = metric.evaluate(5)
+    for rank in range(2):
+        assert torch.load(tmp_path / f'{rank}.pth', weights_only=True) == alone
+
+
+def test_restoration_by_task():
+    clean = torch.full((3, 16, 16), 100 / 255)
+    samples = [
+        dict(name=str(i), task=task, pred=clean + good / 255, sources={'x': clean + bad / 255}, references={'y': clean})
+        for i, (task, good, bad) in enumerate((('ll', 5, 50), ('ll', 10, 100), ('hz', 1, 20)))
+    ]
+    metric = RestorationMetrics()
+    metric.process(None, samples)
+    got = metric.evaluate(3)
+
+    def decibel(*errors):
+        return sum(20 * math.log10(255 / e) for e in errors) / len(errors)
+
+    assert got['ll/PSNR_in'] == pytest.approx(decibel(50, 100))
+    assert got['ll/PSNR_out'] == pytest.approx(decibel(5, 10))
+    assert got['hz/PSNR_out'] == pytest.approx(decibel(1))
+    assert got['PSNR_out'] == pytest.approx((decibel(5, 10) + decibel(1)) / 2)
+    assert got['hz/SSIM_out'] > got['hz/SSIM_in']
+    with pytest.raises(KeyError, match="needs the field 'y'"):
+        metric.process(None, [samples[0] | dict(references={'vi': clean})])
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError('the network was asked')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+
+
+def test_networks_without_weights_say_what_is_missing(tmp_path, no_network):
+    metric = NoReferenceIQA(NETWORK_METRICS, weights_dir=tmp_path / 'none')
+    metric.process(None, fusion_samples(2))
+    got = metric.evaluate(2)
+    assert got['CLIP-IQA'] == f'not available: put RN50.pt into {tmp_path / "none"}'
+    assert got['ARNIQA'] == f'not available: put ARNIQA.pth, regressor_koniq10k.pth into {tmp_path / "none"}'
+    assert all(str(value).startswith('not available: put ') for value in got.values())
+
+
+needs_pyiqa = pytest.mark.skipif(importlib.util.find_spec('pyiqa') is None, reason='needs pyiqa')
+
+
+@needs_pyiqa
+@pytest.mark.slow
+def test_a_damaged_file_costs_its_column_only(tmp_path, no_network):
+    (tmp_path / 'RN50.pt').write_bytes(b'no weights')
+    metric = NoReferenceIQA(('CLIP-IQA',), weights_dir=tmp_path)
+    metric.process(None, fusion_samples(1))
+    assert metric.evaluate(1)['CLIP-IQA'].startswith('not available: ')
+    assert (tmp_path / 'RN50.pt').read_bytes() == b'no weights'
+
+
+@needs_pyiqa
+@pytest.mark.slow
+def test_weights_of_the_folder_are_used(tmp_path, no_network):
+    from lurefusion.models.text_encoders import allow_unmatched_torchvision
+
+    allow_unmatched_torchvision()
+    from pyiqa.archs.musiq_arch import MUSIQ
+
+    torch.manual_seed(0)
+    torch.save(MUSIQ(pretrained=False).state_dict(), tmp_path / 'musiq_koniq_ckpt-e95806b9.pth')
+    metric = NoReferenceIQA(('MUSIQ', 'LIQE'), weights_dir=tmp_path)
+    metric.process(None, fusion_samples(2, 64))
+    got = metric.evaluate(2)
+    assert math.isfinite(got['MUSIQ'])
+    assert got['LIQE'].startswith('not available: put ViT-B-32.pt, liqe_koniq.pt')
+    assert torch.hub.get_dir() != str(tmp_path)
+
+
+def test_means_leave_out_what_is_missing():
+    rows = [{'a': 1.0, 'b': math.nan}, {'a': 3.0, 'b': math.nan}, {'a': math.nan}]
+    assert mean_columns(rows, ['a'])['a'] == 2
+    assert math.isnan(mean_columns(rows, ['b'])['b'])
+
+
+def test_rows_are_written_whole(tmp_path):
+    write_rows(tmp_path / 'sub/rows.csv', [{'name': 'a,b', 'x': 1 / 3}])
+    assert (tmp_path / 'sub/rows.csv').read_text() == 'name,x\n"a,b",0.333333333\n'
