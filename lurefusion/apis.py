@@ -227,8 +227,8 @@ def _build(model: str, weights: str | None) -> torch.nn.Module:
         if model not in shipped:
             raise FileNotFoundError(
                 f'{model!r} is neither a config (.py) nor shipped weights.{did_you_mean(model, list(shipped))} '
-                f'Shipped: {", ".join(shipped) or "none"}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT), '
-                'on the command line --model CONFIG --weights CHECKPOINT'
+                f'Shipped: {", ".join(shipped) or "none"}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT); '
+                'command line: --model CONFIG --weights CHECKPOINT'
             )
         state, meta = read_weights(shipped[model])
         network = MODELS.build(meta['model'])

@@ -17,7 +17,12 @@ train_dataloader = dict(
     dataset=dict(_delete_=True, type='EmbeddedScenes', num=40, size=(192, 256), pipeline=pipeline),
 )
 held_out = dict(
-    type='EmbeddedScenes', first=1000, num=8, size=(192, 256), test_mode=True, pipeline=[dict(type='PackInputs')]
+    type='EmbeddedScenes',
+    first=1000,
+    num=8,
+    size=(192, 256),
+    test_mode=True,
+    pipeline=[dict(type='Degrade'), dict(type='PackInputs')],
 )
 val_dataloader = dict(dataset=dict(_delete_=True, **dict(held_out, num=2)))
 test_sets = [

@@ -17,7 +17,7 @@ model = dict(
     ),
 )
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
-max_iters = 1200
+max_iters = 900
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.scenes import Scene, render_scene
-from lurefusion.registry import DATASETS, DEGRADATIONS
+from lurefusion.registry import DATASETS
 
 
 @lru_cache(maxsize=256)
@@ -54,7 +54,7 @@ class _Scenes(PairedDataset):
 
 @DATASETS.register_module()
 class EmbeddedScenes(_Scenes):
-    """Fusion pairs with labels from rendered scenes, optionally degraded by fixed, seeded draws.
+    """Fusion pairs with labels from rendered scenes, optionally degraded (haze with the real depth).
 
     Args:
         num: Number of scenes.
@@ -64,7 +64,7 @@ class EmbeddedScenes(_Scenes):
         visible: Name of the visible modality.
         infrared: Name of the infrared modality.
         tasks: Modality -> task key that the prompts name.
-        degradations: Modality -> member of DEGRADATIONS that spoils it; the clean picture becomes the reference.
+        degradations: Modality -> member of DEGRADATIONS with which the transform `Degrade` spoils it.
         **kwargs: Of :class:`PairedDataset` (pipeline, test_mode, ...).
     """
 
@@ -92,13 +92,11 @@ class EmbeddedScenes(_Scenes):
         info = super().get_data_info(idx)
         scene = self.scene(info['scene'])
         images = self.pictures(scene)
-        for name, cfg in self.degradations.items():
-            rng = np.random.default_rng([info['scene'], 7])
-            spoilt, _ = DEGRADATIONS.build(cfg)(images[name].astype(np.float32) / 255, rng, depth=scene.depth)
-            images[f'reference_{name}'] = images[name]
-            images[name] = np.round(spoilt * 255).astype(np.uint8)
         images['label'] = scene.label.copy()
-        return dict(info, images=images, tasks=dict(self.tasks), paths={}, grey=(self.names['infrared'],))
+        return dict(
+            info, images=images, depth=scene.depth.copy(), tasks=dict(self.tasks), degradations=dict(self.degradations),
+            paths={}, grey=(self.names['infrared'],),
+        )  # fmt: skip
 
 
 @DATASETS.register_module()

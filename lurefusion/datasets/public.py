@@ -74,6 +74,12 @@ M3SVD = _pair(
     dict(vi='M3SVD/{split}/visible', ir='M3SVD/{split}/infrared'),
 )  # fmt: skip
 
+EMS = _pair(
+    'EMS', 'github.com/XunpengYi/EMS; sort the pairs of each degradation into these two folders',
+    dict(vi='EMS/{split}/test/vi', ir='EMS/{split}/test/ir'),
+    split='low_light',
+)  # fmt: skip
+
 
 class _Restoration(_Public, RestorationDataset):
     """A public set of restoration pairs: task and modality are known."""

@@ -183,25 +183,34 @@ class RandomFlip:
 
 @TRANSFORMS.register_module()
 class Degrade:
-    """Make x from y by the sample's `degradation`, where it has one; its parameters are kept in the sample."""
+    """Spoil pictures by the sample's degradations, where it has some; what was drawn is kept in the sample.
+
+    `degradation` of a restoration sample makes x from y. `degradations` (modality -> member of DEGRADATIONS) of a
+    fusion sample spoil its sources; the clean pictures stay as ``reference_<modality>``.
+    """
 
     def __init__(self) -> None:
         self._built: dict[str, Any] = {}
 
     def __call__(self, results: dict) -> dict:
-        cfg = results.get('degradation')
-        if cfg is None:
-            return results
+        images = results['images']
+        if results.get('degradation') is not None:
+            images['x'], results['degradation_parameters'] = self._spoil(results['degradation'], images['y'], results)
+        for modality, cfg in (results.get('degradations') or {}).items():
+            images[f'{REFERENCE}{modality}'] = images[modality]
+            images[modality], parameters = self._spoil(cfg, images[modality], results)
+            results.setdefault('degradation_parameters', {})[modality] = parameters
+        return results
+
+    def _spoil(self, cfg: dict, clean: np.ndarray, results: dict) -> tuple[np.ndarray, dict]:
         # one object per config: data sets hand out copies
         key = repr(cfg)
         if key not in self._built:
             self._built[key] = DEGRADATIONS.build(cfg)
-        clean = results['images']['y']
         unit = clean.astype(np.float32) / 255 if clean.dtype == np.uint8 else clean
         x, parameters = self._built[key](np.ascontiguousarray(unit), results['rng'], depth=results.get('depth'))
-        results['images']['x'] = np.round(x * 255).astype(np.uint8) if clean.dtype == np.uint8 else x
-        results['degradation_parameters'] = dict(type=type(self._built[key]).__name__, **parameters)
-        return results
+        x = np.round(x * 255).astype(np.uint8) if clean.dtype == np.uint8 else x
+        return x, dict(type=type(self._built[key]).__name__, **parameters)
 
 
 @TRANSFORMS.register_module()

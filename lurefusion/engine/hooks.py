@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,34 +92,35 @@ class StripHook(Hook):
     """Hands (visible, infrared, ..., result, reference) strips to the visualizer while validating and testing.
 
     Args:
-        max_val: Pictures per validation.
+        max_val: Pictures per validation, of restoration sets per task.
         max_test: Strips per test set; None: all.
         write_fused: While testing, write every result as ``<work_dir>/fused/<set>/<name>.png``.
     """
 
-    def __init__(self, max_val: int = 6, max_test: int | None = None, write_fused: bool = True) -> None:
+    def __init__(self, max_val: int = 2, max_test: int | None = None, write_fused: bool = True) -> None:
         self.max_val = max_val
         self.max_test = max_test
         self.write_fused = write_fused
-        self._seen = 0
+        self._seen: Counter[str] = Counter()
 
     def before_val_epoch(self, runner: Any) -> None:
         """Count anew."""
-        self._seen = 0
+        self._seen.clear()
 
     def before_test_epoch(self, runner: Any) -> None:
         """Count anew."""
-        self._seen = 0
+        self._seen.clear()
 
     def after_val_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Strips to the visualizer's back-ends (TensorBoard, files)."""
         for sample in outputs or ():
-            if self._seen < self.max_val:
-                task = f'{sample.task}_' if 'task' in sample else ''
-                runner.visualizer.add_datasample(f'val/{task}{sample.name}', None, sample, step=runner.iter)
-            self._seen += 1
+            task = sample.get('task', '')
+            if self._seen[task] < self.max_val:
+                name = '_'.join(part for part in ('val', task, sample.name) if part)
+                runner.visualizer.add_datasample(name, None, sample, step=runner.iter)
+            self._seen[task] += 1
 
     def after_test_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -133,7 +135,7 @@ class StripHook(Hook):
                 if bool((picture[..., :1] == picture).all()):
                     picture = picture[..., 0]
                 write_image(Path(runner.work_dir) / 'fused' / folder / f'{sample.name}.png', picture)
-            if self.max_test is None or self._seen < self.max_test:
+            if self.max_test is None or self._seen[folder] < self.max_test:
                 out = Path(runner.work_dir) / 'strips' / folder / f'{sample.name}.png'
                 runner.visualizer.add_datasample(sample.name, None, sample, out_file=str(out))
-            self._seen += 1
+            self._seen[folder] += 1

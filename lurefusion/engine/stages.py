@@ -25,6 +25,8 @@ from lurefusion.config import (
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.engine.checkpoint import allow_resume, find_weights, latest_checkpoint, load_into, read_weights
+from lurefusion.evaluation.paper_tables import published
+from lurefusion.evaluation.report import format_table
 from lurefusion.images import write_bytes
 from lurefusion.models.text_encoders import allow_unmatched_torchvision
 from lurefusion.registry import DATASETS
@@ -275,15 +277,17 @@ def _write_report(results: Mapping[str, Any], folder: Path, config: Path, weight
     rows: dict[str, dict[str, Any]] = {}
     for key, value in results.items():
         name, _, metric = key.partition('/')
-        rows.setdefault(name, {})[metric] = value
+        if not metric.startswith(('time', 'data_time')):
+            rows.setdefault(name, {})[metric] = value
     lines = [f'# {config.stem}', '', f'weights: {weights or "none"}', '']
-    for metrics in dict.fromkeys(tuple(row) for row in rows.values()):
-        lines += ['| set | ' + ' | '.join(metrics) + ' |', '|---' * (len(metrics) + 1) + '|']
+    for columns in dict.fromkeys(tuple(row) for row in rows.values()):
+        means: dict[str, dict[str, Any]] = {}
         for name, row in rows.items():
-            if tuple(row) == metrics:
-                cells = [f'{v:.3f}' if isinstance(v, float) else str(v) for v in row.values()]
-                lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-        lines.append('')
+            if tuple(row) == columns:
+                means[name] = row
+                if printed := published(name):
+                    means[f'{name}, LURE as printed'] = printed
+        lines += [format_table(means, columns, mark=False), '']
     text = '\n'.join(lines)
     write_bytes(folder / 'report.md', text.encode())
     write_bytes(folder / 'metrics.json', json.dumps(results, indent=1, default=str).encode())

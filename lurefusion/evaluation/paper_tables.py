@@ -141,3 +141,11 @@ def paper_rows(table: int, group: str) -> dict[str, dict[str, float]]:
         known = dict.fromkeys(c.partition('/')[0] for c in chosen.columns)
         raise KeyError(f'Table {table} has no group {group!r}; known: {", ".join(known)}')
     return {name: {metric: float(row[i]) for metric, i in places.items()} for name, row in chosen.rows.items()}
+
+
+def published(group: str, method: str = 'LURE') -> dict[str, float]:
+    """What Tables 1 to 4 print for a data set or task: metric -> number, {} where they have nothing."""
+    for table in (1, 2, 3, 4):
+        if any(column.partition('/')[0] == group for column in PAPER_TABLES[table].columns):
+            return paper_rows(table, group).get(method, {})
+    return {}

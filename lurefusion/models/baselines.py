@@ -152,7 +152,7 @@ class BaselineFuser(BaseModel):
         eight_bit: bool = True,
         data_preprocessor: dict | torch.nn.Module | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
+        super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='FusionDataPreprocessor')))
         if method not in METHODS:
             raise ValueError(
                 f'method must be one of {", ".join(METHODS)}; got {method!r}.{did_you_mean(str(method), list(METHODS))}'

@@ -27,6 +27,7 @@ LAYOUTS = [
     ('HarvardCT', {}, dict(ct='Harvard/CT-MRI/CT', mri='Harvard/CT-MRI/MRI')),
     ('HarvardPET', {}, dict(pet='Harvard/PET-MRI/PET', mri='Harvard/PET-MRI/MRI')),
     ('HarvardSPECT', {}, dict(spect='Harvard/SPECT-MRI/SPECT', mri='Harvard/SPECT-MRI/MRI')),
+    ('EMS', {}, dict(vi='EMS/low_light/test/vi', ir='EMS/low_light/test/ir')),
     ('LOL', {}, dict(x='LOL/our485/low', y='LOL/our485/high')),
     ('LOL', dict(split='eval15'), dict(x='LOL/eval15/low', y='LOL/eval15/high')),
     ('RESIDE', {}, dict(x='RESIDE/OTS/hazy', y='RESIDE/OTS/clear')),

@@ -43,7 +43,7 @@ init_from = dict(stage='small_stage1')
 scenes = dict(type='EmbeddedScenes', num=2, size=(64, 64))
 pipeline = [dict(type='LoadImages'), dict(type='RandomCrop', size=32), dict(type='PackInputs')]
 train_dataloader = dict(batch_size=2, dataset=dict(_delete_=True, pipeline=pipeline, **scenes))
-held_out = dict(scenes, first=50, num=1, test_mode=True, pipeline=[dict(type='PackInputs')])
+held_out = dict(scenes, first=50, num=1, test_mode=True, pipeline=[dict(type='Degrade'), dict(type='PackInputs')])
 val_dataloader = dict(dataset=dict(_delete_=True, **held_out))
 loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = [

@@ -23,10 +23,9 @@ train_dataloader = dict(
         ],
     ),
 )
-test_metrics = [dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'EN', 'SD', 'AG', 'SF'))]
-degraded_metrics = [
-    dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'EN', 'SD', 'AG', 'SF'), against='references')
-]
+columns = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf', 'EN', 'SD', 'AG', 'SF')
+test_metrics = [dict(type='FusionMetrics', metrics=columns)]
+degraded_metrics = [dict(type='FusionMetrics', metrics=columns, against='references')]
 pair = dict(type='FusionPairDataset', pipeline={{_base_.test_pipeline}}, test_mode=True)
 loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
 degraded = [
@@ -54,14 +53,15 @@ degraded = [
     ]
 ]
 names = ('LL', 'HZ', 'OE', 'LC', 'SR4', 'SR8', 'LL+LC', 'OE+LC', 'HZ+SR4')
+# not the official test splits: other names than the paper's
 msrs = dict(pair, data_prefix=dict(vi='MSRS/test_dev/vi', ir='MSRS/test_dev/ir'))
 roadscene = dict(pair, data_prefix=dict(vi='RoadScene/val/vi', ir='RoadScene/val/ir'))
 val_dataloader = dict(_delete_=True, **loader, dataset=dict(roadscene, every=6))
 val_evaluator = test_metrics
 test_dataloader = [
-    dict(loader, name='MSRS', dataset=msrs),
-    dict(loader, name='RoadScene', dataset=roadscene),
-    *[dict(loader, name=name, dataset=dataset) for name, dataset in zip(names, degraded, strict=True)],
+    dict(loader, name='MSRS_dev', dataset=msrs),
+    dict(loader, name='RoadScene_val', dataset=roadscene),
+    *[dict(loader, name=f'{name}_dev', dataset=dataset) for name, dataset in zip(names, degraded, strict=True)],
     dict(loader, name='restored', dataset=dict(type='MixDataset', datasets={{_base_.restoration_sets}})),
 ]
 test_evaluator = [test_metrics] * 2 + [degraded_metrics] * len(degraded) + [[dict(type='RestorationMetrics')]]

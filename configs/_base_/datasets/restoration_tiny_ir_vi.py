@@ -4,8 +4,15 @@ oe = dict(task='oe', modality='vi', degradation=dict(type='OverExposure'))
 hz = dict(task='hz', modality='vi', degradation=dict(type='Haze'))
 lc = dict(task='lc', modality='ir', degradation=dict(type='LowContrast'))
 sr = dict(task='sr', modality='ir', degradation=dict(type='LowResolution', scales=(4, 8), down='random'))
-visible = ('MSRS/train/vi', 'RoadScene/train/vi', 'M3SVD/train/visible')
-infrared = ('MSRS/train/ir', 'MSRS/train_ir_only/ir', 'RoadScene/train/ir', 'LLVIP/train/ir', 'M3SVD/train/infrared')
+# folder -> times: cameras count about alike, whatever the number of their pictures
+visible = {'MSRS/train/vi': 4, 'RoadScene/train/vi': 1, 'M3SVD/train/visible': 4}
+infrared = {
+    'MSRS/train/ir': 3,
+    'MSRS/train_ir_only/ir': 3,
+    'RoadScene/train/ir': 1,
+    'LLVIP/train/ir': 5,
+    'M3SVD/train/infrared': 5,
+}
 train_dataloader = dict(
     batch_size=6,
     num_workers=1,
@@ -17,7 +24,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadImages', cache_mb=1500),
             dict(type='FrameDepth'),
-            dict(type='RandomCrop', size=[(0, 64), (2800, 96)], scale=(0.35, 1.0), scale_prob=0.6),
+            dict(type='RandomCrop', size=[(0, 64), (2700, 96)], scale=(0.2, 1.0), scale_prob=0.7),
             dict(type='RandomFlip'),
             dict(type='Degrade'),
             dict(type='PackInputs'),
@@ -27,14 +34,14 @@ train_dataloader = dict(
             dict(type='RESIDE', split='SOTS_indoor', times=3),
             dict(type='HDRPS', split='train', times=3),
             *[
-                dict(type='RestorationDataset', data_prefix=dict(y=folder), **kind)
+                dict(type='RestorationDataset', data_prefix=dict(y=folder), times=times, **kind)
                 for kind in (ll, oe, hz)
-                for folder in visible
+                for folder, times in visible.items()
             ],
             *[
-                dict(type='RestorationDataset', data_prefix=dict(y=folder), **kind)
+                dict(type='RestorationDataset', data_prefix=dict(y=folder), times=times, **kind)
                 for kind in (lc, sr)
-                for folder in infrared
+                for folder, times in infrared.items()
             ],
         ],
     ),
