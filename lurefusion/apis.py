@@ -225,10 +225,11 @@ def _build(model: str, weights: str | None) -> torch.nn.Module:
     if not str(model).endswith('.py'):
         shipped = shipped_weights()
         if model not in shipped:
+            known = ', '.join(shipped) or 'none'
             raise FileNotFoundError(
                 f'{model!r} is neither a config (.py) nor shipped weights.{did_you_mean(model, list(shipped))} '
-                f'Shipped: {", ".join(shipped) or "none"}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT); '
-                'command line: --model CONFIG --weights CHECKPOINT'
+                f'Shipped: {known}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT), on the command line '
+                f'--model CONFIG --weights CHECKPOINT'
             )
         state, meta = read_weights(shipped[model])
         network = MODELS.build(meta['model'])

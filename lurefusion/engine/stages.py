@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import barrier
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
@@ -85,6 +86,8 @@ def train(
         runner = build_runner(cfg, folder, launcher, amp)
         runner.train()
         _close(runner)
+        # the main process may still be writing what the next stage starts from
+        barrier()
         checkpoint = latest_checkpoint(folder)
     return checkpoint
 
