@@ -1,6 +1,10 @@
 """lurefusion: degradation-aware multi-modal image fusion on MMEngine registries."""
 
+import logging
 from typing import Any
+
+# where pyiqa is installed, MMEngine imports bitsandbytes, which warns about kernels that nothing here uses
+logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
 
 __version__ = '0.1.0'
 __all__ = ['FolderReport', 'FusionInferencer', '__version__', 'list_configs', 'load_config']

@@ -15,6 +15,7 @@ from mmengine.dist import barrier
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
+from lurefusion.compat import allow_unmatched_torchvision
 from lurefusion.config import (
     apply_options,
     check_options,
@@ -29,7 +30,6 @@ from lurefusion.engine.checkpoint import allow_resume, find_weights, latest_chec
 from lurefusion.evaluation.paper_tables import published
 from lurefusion.evaluation.report import format_table
 from lurefusion.images import write_bytes
-from lurefusion.models.text_encoders import allow_unmatched_torchvision
 from lurefusion.registry import DATASETS
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')

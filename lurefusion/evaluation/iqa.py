@@ -85,7 +85,7 @@ class NetworkScore:
 @contextlib.contextmanager
 def _offline(weights_dir: Path) -> Iterator[None]:
     """pyiqa sees `weights_dir` as each of its caches, reads no pickle, and finds no network."""
-    from lurefusion.models.text_encoders import allow_unmatched_torchvision
+    from lurefusion.compat import allow_unmatched_torchvision
 
     allow_unmatched_torchvision()
     hub_dir = torch.hub.get_dir()

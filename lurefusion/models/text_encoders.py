@@ -12,7 +12,6 @@ import math
 import os
 import re
 import secrets
-import sys
 import unicodedata
 import zipfile
 from collections import Counter
@@ -25,6 +24,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from lurefusion.compat import allow_unmatched_torchvision
 from lurefusion.images import write_bytes
 from lurefusion.registry import TEXT_ENCODERS
 
@@ -444,32 +444,6 @@ def _file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-_torchvision_schemas: torch.library.Library | None = None
-
-
-def allow_unmatched_torchvision() -> None:
-    """Let torchvision be imported although its operators do not fit this torch (a CUDA build beside CPU torch).
-
-    transformers' models import torchvision if it is installed, and its import dies with `operator torchvision::nms does
-    not exist` when `_C` does not load. Declaring the two operators cures that; calling them still fails.
-    """
-    global _torchvision_schemas
-    if 'torchvision' in sys.modules or _torchvision_schemas is not None or hasattr(torch.ops.torchvision, 'nms'):
-        return
-    spec = importlib.util.find_spec('torchvision')
-    if spec is None or spec.origin is None:
-        return
-    for library in [path for path in Path(spec.origin).parent.glob('_C*') if path.suffix in ('.so', '.pyd', '.dylib')]:
-        try:
-            torch.ops.load_library(str(library))
-            return
-        except OSError:
-            continue
-    _torchvision_schemas = torch.library.Library('torchvision', 'DEF')
-    for name in ('nms', 'qnms'):
-        _torchvision_schemas.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
 
 
 class TextProjector(nn.Module):

@@ -173,7 +173,7 @@ def test_a_damaged_file_costs_its_column_only(tmp_path, no_network):
 @needs_pyiqa
 @pytest.mark.slow
 def test_weights_of_the_folder_are_used(tmp_path, no_network):
-    from lurefusion.models.text_encoders import allow_unmatched_torchvision
+    from lurefusion.compat import allow_unmatched_torchvision
 
     allow_unmatched_torchvision()
     from pyiqa.archs.musiq_arch import MUSIQ

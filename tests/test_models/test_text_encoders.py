@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lurefusion.compat import allow_unmatched_torchvision
 from lurefusion.models import text_encoders
 from lurefusion.models.text_encoders import (
     CLIPText,
@@ -16,7 +17,6 @@ from lurefusion.models.text_encoders import (
     TextBackbone,
     TextEncoder,
     TextProjector,
-    allow_unmatched_torchvision,
 )
 from lurefusion.registry import TEXT_ENCODERS
 

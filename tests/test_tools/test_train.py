@@ -144,7 +144,7 @@ def test_missing_data_is_one_error_that_lists_every_set(small):
     ('option', 'message'),
     [
         ('modle.stage=fusion', "Did you mean 'model.stage'"),
-        ('model.image_encoder.chanels=[8]', 'channels'),
+        ('model.image_encoder.channelz=[8]', 'channels'),
         ('model.image_encoder.interaction.type=TGAA', "Did you mean 'TGA'"),
         ('model.losses.unified.kind=cosine', 'pix'),
         ('model.decoder.channels=[4,8]', r'model\.decoder\.channels.*model\.image_encoder'),
