@@ -170,13 +170,20 @@ def load_stages(
 def check_data(cfgs: Sequence[Config]) -> None:
     """Look for every folder that training and validation need, before anything starts.
 
+    Where the training data may be skipped (`missing='skip'`), a validation set that is missing is left out too.
+
     Raises:
         MissingDataError: Lists every missing set, the folders looked in, how to get it, and the config that needs none.
     """
     rows: dict[str, None] = {}
     for cfg in cfgs:
-        for key in ('train_dataloader', 'val_dataloader'):
-            rows.update(dict.fromkeys(_missing_rows(cfg.get(key) or {})))
+        rows.update(dict.fromkeys(_missing_rows(cfg.get('train_dataloader') or {})))
+        unseen = list(_missing_rows(cfg.get('val_dataloader') or {}))
+        if unseen and cfg.train_dataloader.dataset.get('missing') == 'skip':
+            print_log(f'no validation: {"; ".join(unseen)}')
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        else:
+            rows.update(dict.fromkeys(unseen))
     if rows:
         raise MissingDataError(
             'these data sets are not on disk:\n'

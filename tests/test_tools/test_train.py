@@ -140,6 +140,20 @@ def test_missing_data_is_one_error_that_lists_every_set(small):
     assert not Path('work_dirs').exists()
 
 
+def test_skip_trains_on_what_is_there_without_validation(small, capsys):
+    gone = dict(type='LOL', split='our485')
+    options = {
+        'train_cfg.max_iters': 2,
+        'train_dataloader.dataset.datasets.1': dict(gone, _delete_=True),
+        'val_dataloader.dataset.datasets.0': dict(gone, _delete_=True, test_mode=True),
+    }
+    with pytest.raises(FileNotFoundError, match='LOL: no folder'):
+        train(small / 'small_stage1.py', options=options)
+    train(small / 'small_stage1.py', options={**options, 'train_dataloader.dataset.missing': 'skip'})
+    assert Path('work_dirs/small_stage1/iter_2.pth').is_file()
+    assert 'no validation: LOL' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
