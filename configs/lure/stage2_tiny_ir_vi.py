@@ -14,6 +14,8 @@ model = dict(
         color=dict(type='ColorLoss', weight=1.0, source='vi'),
         grad=dict(type='GradLoss', weight=10 / 12, mode='position'),
         per=dict(type='PerceptualLoss', weight=1.0, mode='u2'),
+        # without VGG features nothing else asks for the full heat of the infrared
+        int=dict(type='IntensityMaxLoss', weight=3.0),
     ),
 )
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
