@@ -17,7 +17,8 @@ from lurefusion.engine.checkpoint import find_weights, load_into, read_weights
 from lurefusion.registry import HOOKS
 
 
-def _plain(runner: Any) -> nn.Module:
+def plain_model(runner: Any) -> nn.Module:
+    """The runner's model without its distributed wrapper."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
@@ -53,7 +54,7 @@ class InitFromHook(Hook):
         if runner.iter > 0:
             return
         path = find_weights(self.checkpoint)
-        load_into(_plain(runner), read_weights(path)[0], self.prefixes, origin=str(path))
+        load_into(plain_model(runner), read_weights(path)[0], self.prefixes, origin=str(path))
 
 
 @HOOKS.register_module()
@@ -62,12 +63,12 @@ class FrozenCheckHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Remember the digests; runs after `InitFromHook`."""
-        model = _plain(runner)
+        model = plain_model(runner)
         self.digests = {name: tensors_digest(getattr(model, name)) for name in getattr(model, 'frozen', ())}
 
     def after_train(self, runner: Any) -> None:
         """Compare them."""
-        model = _plain(runner)
+        model = plain_model(runner)
         changed = [name for name, digest in self.digests.items() if tensors_digest(getattr(model, name)) != digest]
         if changed:
             raise RuntimeError(f'frozen parts changed during training: {", ".join(changed)}')
@@ -84,7 +85,7 @@ class LatentDiagnosticsHook(Hook):
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Ask the model for diagnostics in this iteration."""
-        _plain(runner).diagnose = (runner.iter + 1) % self.interval == 0
+        plain_model(runner).diagnose = (runner.iter + 1) % self.interval == 0
 
 
 @HOOKS.register_module()

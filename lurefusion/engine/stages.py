@@ -27,6 +27,7 @@ from lurefusion.config import (
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.engine.checkpoint import allow_resume, find_weights, latest_checkpoint, load_into, read_weights
+from lurefusion.engine.hooks import plain_model
 from lurefusion.evaluation.paper_tables import published
 from lurefusion.evaluation.report import format_table
 from lurefusion.images import write_bytes
@@ -138,7 +139,7 @@ def test(
     cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if h['type'] == 'StripHook']
     runner = build_runner(cfg, folder, launcher, amp=False)
     if path is not None:
-        load_into(runner.model, read_weights(path)[0], origin=str(path))
+        load_into(plain_model(runner), read_weights(path)[0], origin=str(path))
     results = runner.test()
     _close(runner)
     _write_report(results, folder, find_config(config), path)

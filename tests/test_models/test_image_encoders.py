@@ -196,7 +196,7 @@ def test_lists_of_different_length_and_unknown_options_are_named() -> None:
         encoder(K_tb=(1, 1, 1))
     with pytest.raises(ValueError, match='num_heads=3 does not divide channels=8'):
         encoder(interaction=dict(type='TGA', num_heads=3))
-    with pytest.raises(KeyError, match="Did you mean 'tga'"):
+    with pytest.raises(KeyError, match="Did you mean 'TGA'"):
         encoder(interaction='TGAA')
     with pytest.raises(ValueError, match='modality_embedding must be one of'):
         encoder(modality_embedding='sum')

@@ -16,10 +16,11 @@ model = dict(
     decoder=dict(K_dec=(1, 1)),
     fuser=dict(K_f=(1, 1)),
 )
-train_dataloader = dict(batch_size=2, dataset=dict(_delete_=True, type='MixDataset', missing='error', pipeline=pipeline, datasets=[
+train_dataloader = dict(batch_size=2)
+train_dataloader['dataset'] = dict(_delete_=True, type='MixDataset', missing='error', pipeline=pipeline, datasets=[
     dict(scenes, task='ll', modality='vi', degradation=dict(type='LowLight')),
     dict(scenes, task='lc', modality='ir', degradation=dict(type='LowContrast')),
-]))
+])
 val_dataloader = dict(dataset=dict(_delete_=True, type='MixDataset', datasets=[
     dict(scenes, first=50, num=1, test_mode=True, pipeline=pipeline[3:], task='ll', modality='vi',
          degradation=dict(type='LowLight')),
