@@ -153,13 +153,21 @@ class RestorationMetrics(_RowMetric):
     `<task>/PSNR_out`, `<task>/SSIM_in`, `<task>/SSIM_out`, and without a task the mean over the tasks.
 
     Args:
+        by_task: Whether the columns of every task are among the results.
         out_csv, prefix, collect_device: As in :class:`FusionMetrics`.
     """
 
     COLUMNS = ('PSNR_in', 'PSNR_out', 'SSIM_in', 'SSIM_out')
 
-    def __init__(self, out_csv: str | None = None, prefix: str | None = None, collect_device: str = 'cpu') -> None:
+    def __init__(
+        self,
+        by_task: bool = True,
+        out_csv: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
         super().__init__(out_csv, collect_device, prefix)
+        self.by_task = by_task
 
     def row(self, sample: Any) -> Row:
         pred = _batch(_field(sample, 'pred', 'RestorationMetrics'))
@@ -176,7 +184,7 @@ class RestorationMetrics(_RowMetric):
     def summary(self, rows: list[Row]) -> dict[str, float]:
         tasks = sorted({row['task'] for row in rows})
         means = {task: mean_columns([r for r in rows if r['task'] == task], self.COLUMNS) for task in tasks}
-        values = {f'{task}/{column}': value for task in tasks for column, value in means[task].items()}
+        values = {f'{t}/{column}': value for t in tasks for column, value in means[t].items() if self.by_task}
         return values | mean_columns(list(means.values()), self.COLUMNS)
 
 

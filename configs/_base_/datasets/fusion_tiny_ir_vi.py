@@ -62,6 +62,5 @@ test_dataloader = [
     dict(loader, name='MSRS_dev', dataset=msrs),
     dict(loader, name='RoadScene_val', dataset=roadscene),
     *[dict(loader, name=f'{name}_dev', dataset=dataset) for name, dataset in zip(names, degraded, strict=True)],
-    dict(loader, name='restored', dataset=dict(type='MixDataset', datasets={{_base_.restoration_sets}})),
 ]
-test_evaluator = [test_metrics] * 2 + [degraded_metrics] * len(degraded) + [[dict(type='RestorationMetrics')]]
+test_evaluator = [test_metrics] * 2 + [degraded_metrics] * len(degraded)

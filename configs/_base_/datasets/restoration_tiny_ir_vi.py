@@ -71,5 +71,10 @@ val_dataloader = dict(
     loader, dataset=dict(type='MixDataset', datasets=[dict(item, every=4) for item in restoration_sets])
 )
 val_evaluator = [dict(type='RestorationMetrics')]
-test_dataloader = [dict(loader, name='restored', dataset=dict(type='MixDataset', datasets=restoration_sets))]
-test_evaluator = [val_evaluator]
+restoration_tests = [
+    dict(loader, name=f'restored_{name}', dataset=dataset)
+    for name, dataset in zip(('LL', 'HZ', 'OE', 'LC', 'SR4', 'SR8'), restoration_sets, strict=True)
+]
+restoration_metrics = [[dict(type='RestorationMetrics', by_task=False)]] * len(restoration_tests)
+test_dataloader = restoration_tests
+test_evaluator = restoration_metrics
