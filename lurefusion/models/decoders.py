@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.models.layers import NAFBlock, Upsample, conv1x1
@@ -33,7 +34,8 @@ class LUREDecoder(Decoder):
 
     Args:
         channels: L_i of the latents, fine to coarse; also the decoder's widths.
-        strides: Their strides; each twice the one before.
+        strides: Their strides; each twice the one before. Where the first is s > 1, the last convolution makes the s^2
+            pixels of each block as channels (pixel shuffle).
         K_dec: NAFBlocks of each level.
         skip: ``add`` (NAFNet) or ``concat`` followed by a 1x1 convolution.
 
@@ -49,8 +51,8 @@ class LUREDecoder(Decoder):
         skip: str = 'add',
     ) -> None:
         super().__init__(channels, strides)
-        if any(b != 2 * a for a, b in zip(strides[:-1], strides[1:], strict=True)) or strides[0] != 1:
-            raise ValueError(f'LUREDecoder needs strides 1, 2, 4, ...; the image encoder has {tuple(strides)}')
+        if any(b != 2 * a for a, b in zip(strides[:-1], strides[1:], strict=True)):
+            raise ValueError(f'LUREDecoder needs strides that double; the image encoder has {tuple(strides)}')
         if len(K_dec) != len(channels):
             raise ValueError(f'decoder.K_dec has {len(K_dec)} entries for {len(channels)} latents')
         if skip not in SKIPS:
@@ -60,21 +62,22 @@ class LUREDecoder(Decoder):
         )
         self.up = nn.ModuleList(Upsample(b, a) for a, b in zip(channels[:-1], channels[1:], strict=True))
         self.merge = nn.ModuleList(conv1x1(2 * a, a) for a in channels[:-1]) if skip == 'concat' else None
-        self.end = nn.Conv2d(channels[0], 3, 3, padding=1)
+        self.end = nn.Conv2d(channels[0], 3 * strides[0] ** 2, 3, padding=1)
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
-        """Set the initial values so that the output is the first three channels of the finest latent. All values train.
+        """Set the initial values so that the first channels of the finest latent are the output. All values train.
 
         Raises ValueError with skip='concat', where the skip is learned.
         """
         if self.merge is not None:
             raise ValueError("identity_start needs decoder.skip='add'")
+        count = self.end.out_channels
         # pixel shuffle makes output channel k of channels 4k to 4k+3
-        self.up[0].conv.weight[:12] = 0
+        self.up[0].conv.weight[: 4 * count] = 0
         self.end.weight.zero_()
         self.end.bias.zero_()
-        for channel in range(3):
+        for channel in range(count):
             self.end.weight[channel, channel, 1, 1] = 1
 
     def forward(self, latents: list[Tensor]) -> Tensor:
@@ -94,4 +97,5 @@ class LUREDecoder(Decoder):
             y = self.up[i](y)
             y = y + latents[i] if self.merge is None else self.merge[i](torch.cat([y, latents[i]], dim=1))
             y = self.blocks[i](y)
-        return self.end(y)
+        with torch.autocast(y.device.type, enabled=False):
+            return F.pixel_shuffle(self.end(y.float()), self.strides[0])

@@ -5,7 +5,16 @@ hz = dict(task='hz', modality='vi', degradation=dict(type='Haze'))
 lc = dict(task='lc', modality='ir', degradation=dict(type='LowContrast'))
 sr = dict(task='sr', modality='ir', degradation=dict(type='LowResolution', scales=(4, 8), down='random'))
 # folder -> times: cameras count about alike, whatever the number of their pictures
-visible = {'MSRS/train/vi': 4, 'RoadScene/train/vi': 1, 'M3SVD/train/visible': 4}
+visible = {
+    'MSRS/train/vi': 4,
+    'MSRS/train_128/vi': 1,
+    'RoadScene/train/vi': 1,
+    'M3SVD/train/visible': 4,
+    'LLVIP/train/vi': 2,
+    'LOL/our485/high': 2,
+    'RESIDE/SOTS_indoor/GT': 2,
+    'HDRPS/train/gt': 2,
+}
 infrared = {
     'MSRS/train/ir': 3,
     'MSRS/train_ir_only/ir': 3,
@@ -13,22 +22,25 @@ infrared = {
     'LLVIP/train/ir': 5,
     'M3SVD/train/infrared': 5,
 }
+crop = dict(type='RandomCrop', size=[(0, 128), (6000, 192)], scale=(0.2, 1.0), scale_prob=0.8)
+pipeline = [
+    dict(type='LoadImages', cache_mb=1500),
+    dict(type='FrameDepth'),
+    crop,
+    dict(type='RandomFlip'),
+    dict(type='Degrade'),
+    dict(type='PackInputs'),
+]
+# global formulas are learned from shrunk frames, lost detail from pixels as they are
+native = [dict(step, scale=(0.5, 1.0), scale_prob=0.4) if step is crop else step for step in pipeline]
 train_dataloader = dict(
-    batch_size=6,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='TaskUniformSampler'),
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='TaskUniformSampler', ratios=dict(hz=1.5, sr=1.5)),
     dataset=dict(
         type='MixDataset',
         missing='error',
-        pipeline=[
-            dict(type='LoadImages', cache_mb=1500),
-            dict(type='FrameDepth'),
-            dict(type='RandomCrop', size=[(0, 64), (2700, 96)], scale=(0.2, 1.0), scale_prob=0.7),
-            dict(type='RandomFlip'),
-            dict(type='Degrade'),
-            dict(type='PackInputs'),
-        ],
+        pipeline=pipeline,
         datasets=[
             dict(type='LOL', split='our485', times=3),
             dict(type='RESIDE', split='SOTS_indoor', times=3),
@@ -39,8 +51,11 @@ train_dataloader = dict(
                 for folder, times in visible.items()
             ],
             *[
-                dict(type='RestorationDataset', data_prefix=dict(y=folder), times=times, **kind)
-                for kind in (lc, sr)
+                dict(type='RestorationDataset', data_prefix=dict(y=folder), times=times, **lc)
+                for folder, times in {**infrared, 'MSRS/train_128/ir': 1}.items()
+            ],
+            *[
+                dict(type='RestorationDataset', data_prefix=dict(y=folder), times=times, pipeline=native, **sr)
                 for folder, times in infrared.items()
             ],
         ],

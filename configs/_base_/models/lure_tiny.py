@@ -1,14 +1,18 @@
-# 1.4 M parameters: trains on two CPU cores.
+# 2.4 M parameters: trains on two CPU cores, fuses a 640x480 pair there in less than a second.
 _base_ = './lure.py'
 model = dict(
     identity_start=True,
     text_encoder=dict(backbone=dict(_delete_=True, type='HashBag')),
     image_encoder=dict(
-        channels=(16, 32, 64, 128),
-        latent_channels=(8, 16, 32, 64),
+        patch=2,
+        channels=(32, 48, 96, 144),
+        latent_channels=(16, 24, 48, 64),
         K_bt=(1, 1, 1, 1),
         K_tb=(1, 1, 2, 2),
         interaction=dict(ffn_ratio=2.0),
     ),
     fuser=dict(K_f=(1, 1, 1, 1), ffn_ratio=2.0),
+    data_preprocessor=dict(size_divisor=16),
+    # a distance that sees lengths: the cosine leaves the latents of every task apart (docs/model_zoo.md)
+    losses=dict(unified=dict(kind='mse', detach_target=True, weight=0.1)),
 )

@@ -100,8 +100,13 @@ def latent_distance(z: Tensor, z_pd: Tensor, kind: str = 'pix') -> Tensor:
         z, z_pd: Latents (B,L,h,w).
         kind: ``pix`` cosine over the channels of each pixel; ``flat`` cosine of whole latents; ``cc`` Pearson
             correlation over the pixels of each channel (CDDFuse, Conti-Fuse), without channels whose deviation is
-            below 1e-4; ``cpix`` as ``pix`` after subtracting the common mean of each channel.
+            below 1e-4; ``cpix`` as ``pix`` after subtracting the common mean of each channel; ``mse`` squared
+            distance of each channel over its variance in z_pd, clamped to at least 1e-6: unlike a cosine it sees
+            lengths, and its optimum, the conditional mean, leaves the mean latent of every task the same.
     """
+    if kind == 'mse':
+        variance = z_pd.detach().var(dim=(0, 2, 3), correction=0).clamp(min=1e-6)
+        return ((z - z_pd).square().mean(dim=(0, 2, 3)) / variance).mean()
     if kind == 'cpix':
         z, z_pd = _centred(z, z_pd)
     if kind in ('pix', 'cpix'):

@@ -48,7 +48,7 @@ class UnifiedLoss(Loss):
     """1 - Γ(Z, Z_pd): degraded latents align with those of the pseudo-degradation (LURE, Eq. 3).
 
     Args:
-        kind: ``pix``, ``flat``, ``cc`` or ``cpix``, see :func:`latent_distance`.
+        kind: ``pix``, ``flat``, ``cc``, ``cpix`` or ``mse``, see :func:`latent_distance`.
         detach_target: Stop the gradient at Z_pd, so that it alone is the anchor.
         scale_weights: One number per scale, fine to coarse, normalised to sum 1; None for equal ones.
     """
@@ -64,7 +64,7 @@ class UnifiedLoss(Loss):
         warmup: int = 0,
     ) -> None:
         super().__init__(weight, warmup)
-        self.kind = one_of('kind', kind, ('pix', 'flat', 'cc', 'cpix'))
+        self.kind = one_of('kind', kind, ('pix', 'flat', 'cc', 'cpix', 'mse'))
         self.detach_target = detach_target
         if scale_weights is not None and (min(scale_weights, default=-1) < 0 or sum(scale_weights) <= 0):
             raise ValueError(f'scale_weights must be at least 0 and not all 0, got {tuple(scale_weights)}')
