@@ -17,7 +17,7 @@ tasks = [
     dict(task='sr', modality='ir', degradation=dict(type='LowResolution', scales=(4, 8), down='random')),
 ]
 model = dict(
-    image_encoder=dict(channels=(8, 16, 32, 64), latent_channels=(8, 8, 16, 32), K_tb=(1, 1, 1, 1)),
+    image_encoder=dict(channels=(16, 24, 32, 48), latent_channels=(12, 12, 16, 24), K_tb=(1, 1, 1, 1)),
     losses=dict(unified=dict(warmup=20)),
 )
 train_dataloader = dict(

@@ -5,10 +5,11 @@ _base_ = [
     '../_base_/schedules/stage2.py',
     '../_base_/default_runtime.py',
 ]
-# Eq. 7: L2 = L_color + a1 L_grad + a2 L_per; encoders are frozen, fuser and decoder learn
+# Eq. 7: L2 = L_color + a1 L_grad + a2 L_per; the fuser learns. The decoder stays what stage 1 made of it, so that it
+# still restores: trained on clean pairs alone it forgets what restored latents look like
 model = dict(
     stage='fusion',
-    frozen=('text_encoder', 'image_encoder'),
+    frozen=('text_encoder', 'image_encoder', 'decoder'),
     losses=dict(
         _delete_=True,
         # colour weighs more than in the paper's ratio: a saturated sky would turn violet where dark infrared dims it
@@ -20,10 +21,10 @@ model = dict(
     ),
 )
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
-max_iters = 600
+max_iters = 1500
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=max_iters, T_max=max_iters, eta_min=1e-5)
 ]
-default_hooks = dict(checkpoint=dict(interval=200))
+default_hooks = dict(checkpoint=dict(interval=250), ema=dict(type='EMAHook', momentum=0.01))

@@ -33,7 +33,7 @@ from lurefusion.models.losses import (
 from lurefusion.models.losses.vgg import vgg16_layers
 from lurefusion.registry import LOSSES
 
-KINDS = ('pix', 'flat', 'cc', 'cpix')
+KINDS = ['pix', 'flat', 'cc', 'cpix', 'mse']
 
 
 def generator(seed=0):
@@ -190,6 +190,14 @@ def test_pix_and_cc_against_numpy():
     assert latent_distance(*tensors, 'pix').item() == pytest.approx(1 - cosine.mean(), abs=1e-5)
     pearson = [np.corrcoef(z[b, c].ravel(), z_pd[b, c].ravel())[0, 1] for b in range(2) for c in range(z.shape[1])]
     assert latent_distance(*tensors, 'cc').item() == pytest.approx(1 - np.mean(pearson), abs=1e-5)
+
+
+def test_mse_against_numpy_and_sees_lengths():
+    q = restoration()
+    z, z_pd = q['latents'][0].numpy(), q['latents_pd'][0].numpy()
+    parts = [((z[:, c] - z_pd[:, c]) ** 2).mean() / z_pd[:, c].var() for c in range(z.shape[1])]
+    assert latent_distance(q['latents'][0], q['latents_pd'][0], 'mse').item() == pytest.approx(np.mean(parts), rel=1e-4)
+    assert latent_distance(2 * q['latents_pd'][0], q['latents_pd'][0], 'mse').item() > 0.9
 
 
 def test_cc_skips_constant_channels():

@@ -12,7 +12,7 @@ pipeline = [dict(type='LoadImages'), dict(type='RandomCrop', size=32), dict(type
 model = dict(
     data_preprocessor=dict(size_divisor=2),
     text_encoder=dict(backbone=dict(dim=64), out_dim=32),
-    image_encoder=dict(channels=(8, 8), latent_channels=(4, 4), K_bt=(1, 1), K_tb=(1, 1)),
+    image_encoder=dict(patch=1, channels=(8, 8), latent_channels=(4, 4), K_bt=(1, 1), K_tb=(1, 1)),
     decoder=dict(K_dec=(1, 1)),
     fuser=dict(K_f=(1, 1)),
 )
@@ -36,7 +36,7 @@ _base_ = 'lurefusion::lure/stage2_demo.py'
 model = dict(
     data_preprocessor=dict(size_divisor=2),
     text_encoder=dict(backbone=dict(dim=64), out_dim=32),
-    image_encoder=dict(channels=(8, 8), latent_channels=(4, 4), K_bt=(1, 1), K_tb=(1, 1)),
+    image_encoder=dict(patch=1, channels=(8, 8), latent_channels=(4, 4), K_bt=(1, 1), K_tb=(1, 1)),
     decoder=dict(K_dec=(1, 1)),
     fuser=dict(K_f=(1, 1)),
 )

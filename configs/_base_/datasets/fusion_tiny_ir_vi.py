@@ -3,20 +3,20 @@ _base_ = './restoration_tiny_ir_vi.py'
 train_dataloader = dict(
     _delete_=True,
     batch_size=4,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type='SeededSampler'),
     dataset=dict(
         type='MixDataset',
         missing='error',
         pipeline=[
             dict(type='LoadImages', cache_mb=1500),
-            dict(type='RandomCrop', size=96, scale=(0.4, 1.0)),
+            dict(type='RandomCrop', size=128, scale=(0.4, 1.0)),
             dict(type='RandomFlip'),
             dict(type='PackInputs'),
         ],
         datasets=[
             dict(type='MSRS', split='train', times=4),
+            dict(type='MSRS', split='train_128'),
             dict(type='RoadScene', split='train'),
             dict(type='LLVIP', split='train', times=4),
             dict(type='M3SVD', split='train', times=4),
