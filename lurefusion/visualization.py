@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -56,3 +57,45 @@ def draw_strip(panels: list[tuple[str, torch.Tensor]]) -> np.ndarray:
         cv2.putText(bar, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         columns.append(np.concatenate([bar, picture]))
     return np.concatenate(columns, axis=1)
+
+
+def draw_clouds(
+    panels: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray]]], side: float = 3.2, dpi: int = 110
+) -> np.ndarray:
+    """Scatter plots in a grid, a class per colour, the same in all panels.
+
+    Args:
+        panels: Name of the row -> (text below the panel, points (N,2), classes (N,)) per column.
+        side: Of a panel, inches.
+        dpi: Pixels per inch.
+
+    Returns:
+        (H,W,3) uint8.
+
+    Raises:
+        ValueError: If the rows differ in their number of panels.
+    """
+    # MMEngine brings matplotlib; imported late, for it takes half a second
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not panels or len({len(row) for row in panels.values()}) != 1:
+        raise ValueError(f'every row needs the same number of panels, got {[len(row) for row in panels.values()]}')
+    classes = list(dict.fromkeys(str(c) for row in panels.values() for _, _, names in row for c in names))
+    colours = dict(zip(classes, colormaps['tab10'].colors * (len(classes) // 10 + 1), strict=False))
+    columns = len(next(iter(panels.values())))
+    figure = Figure((side * columns, (side + 0.9) * len(panels)), dpi=dpi, layout='constrained')
+    canvas = FigureCanvasAgg(figure)
+    grid = figure.subplots(len(panels), columns, squeeze=False)
+    for axes, (name, row) in zip(grid, panels.items(), strict=True):
+        for axis, (text, points, names) in zip(axes, row, strict=True):
+            for key in dict.fromkeys(str(n) for n in names):
+                chosen = points[names == key]
+                axis.scatter(chosen[:, 0], chosen[:, 1], s=9, color=colours[key], label=key, linewidths=0)
+            axis.set(xticks=[], yticks=[])
+            axis.set_xlabel(text, fontsize=8)
+        axes[0].set_ylabel(name)
+        axes[0].legend(fontsize=8, markerscale=2)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -161,6 +161,33 @@ class RandomCrop:
 
 
 @TRANSFORMS.register_module()
+class CenterCrop:
+    """Cut the same window, `size` x `size` pixels in the middle, out of all images of the sample.
+
+    Raises:
+        ValueError: If `size` is no positive multiple of 8, or a picture is smaller.
+    """
+
+    def __init__(self, size: int = 128) -> None:
+        if size < 8 or size % 8:
+            raise ValueError(f'the crop size must be a positive multiple of 8, got {size}')
+        self.size = size
+
+    def __call__(self, results: dict) -> dict:
+        height, width = next(iter(results['images'].values())).shape[:2]
+        if min(height, width) < self.size:
+            raise ValueError(
+                f'{results["name"]}: {width}x{height} pixels; CenterCrop(size={self.size}) needs at least that much'
+            )
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        window = np.s_[top : top + self.size, left : left + self.size]
+        results['images'] = {role: image[window] for role, image in results['images'].items()}
+        if results.get('depth') is not None:
+            results['depth'] = results['depth'][window]
+        return results
+
+
+@TRANSFORMS.register_module()
 class RandomFlip:
     """Flip all images of the sample left-right with probability `prob` (and up-down with `vertical`)."""
 

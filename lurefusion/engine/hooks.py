@@ -1,4 +1,4 @@
-"""Hooks: strict stage hand-over, the proof that frozen parts stayed frozen, latent-space diagnostics, pictures."""
+"""Hooks: strict stage hand-over, the proof that frozen parts stayed frozen, the latent space, pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from lurefusion.datasets.paired import MissingDataError
 from lurefusion.engine.checkpoint import find_weights, load_into, read_weights
+from lurefusion.evaluation.latents import build_probe, collect_latents
 from lurefusion.registry import HOOKS
 
 
@@ -86,6 +88,75 @@ class LatentDiagnosticsHook(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Ask the model for diagnostics in this iteration."""
         plain_model(runner).diagnose = (runner.iter + 1) % self.interval == 0
+
+
+@HOOKS.register_module()
+class LatentProbeHook(Hook):
+    """Records pooled latents of a scene-matched probe set as ``<work_dir>/latents/iter_<N>.npz`` (LURE, Fig. 2).
+
+    Nothing is drawn at random, so that a training with this hook ends with the tensors of one without it. Where the
+    image encoder is frozen there is nothing to follow, and nothing is recorded.
+
+    Args:
+        dataset: Probe set, see :func:`lurefusion.evaluation.latents.build_probe`.
+        fractions: When, as parts of the training: 0 is before the first step, 1 after the last.
+        iterations: When, as numbers of steps; in place of `fractions`.
+        batch_size: Pictures at once.
+        missing: ``error``, or ``skip`` to train without a probe whose pictures are not on disk (logged).
+
+    Raises:
+        ValueError: If a fraction or an option is out of range.
+    """
+
+    # before the checkpoint of the same step: what a resumed training skips is on disk
+    priority = 'LOW'
+
+    def __init__(
+        self,
+        dataset: dict | str | None = None,
+        fractions: Sequence[float] = (0, 0.1, 0.4, 1),
+        iterations: Sequence[int] | None = None,
+        batch_size: int = 8,
+        missing: str = 'error',
+    ) -> None:
+        if any(not 0 <= fraction <= 1 for fraction in fractions) or any(step < 0 for step in iterations or ()):
+            raise ValueError(f'fractions lie in [0, 1], iterations at 0 or above; got {fractions} and {iterations}')
+        if missing not in ('error', 'skip'):
+            raise ValueError(f"missing must be 'error' or 'skip', got {missing!r}")
+        self.dataset_cfg = dataset
+        self.fractions = tuple(fractions)
+        self.iterations = iterations
+        self.batch_size = batch_size
+        self.missing = missing
+        self.steps: set[int] = set()
+
+    def before_train(self, runner: Any) -> None:
+        """Build the probe set; record the untrained network."""
+        if 'image_encoder' in getattr(plain_model(runner), 'frozen', ()):
+            return
+        try:
+            self.dataset = build_probe(self.dataset_cfg)
+        except MissingDataError as error:
+            if self.missing == 'error':
+                raise
+            runner.logger.warning(f'no latents are recorded: {error}')
+            return
+        steps = (round(fraction * runner.max_iters) for fraction in self.fractions)
+        self.steps = set(steps if self.iterations is None else self.iterations)
+        if runner.iter == 0:
+            self._record(runner, 0)
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Record at the chosen steps."""
+        self._record(runner, runner.iter + 1)
+
+    def _record(self, runner: Any, step: int) -> None:
+        if step in self.steps:
+            latents = collect_latents(plain_model(runner), self.dataset, self.batch_size, step)
+            if latents is not None:
+                latents.save(Path(runner.work_dir) / 'latents' / f'iter_{step}.npz')
 
 
 @HOOKS.register_module()

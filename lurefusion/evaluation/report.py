@@ -152,6 +152,7 @@ def format_table(
     spread: Mapping[str, Mapping[str, float]] | None = None,
     ranks: Mapping[str, float] | None = None,
     mark: bool = True,
+    head: str = 'method',
 ) -> str:
     """One table, a method per row.
 
@@ -162,6 +163,7 @@ def format_table(
         spread: Method -> column -> standard deviation, printed after a ±.
         ranks: Method -> mean rank, as a last column.
         mark: Whether best and second are marked; a single row never is.
+        head: Title of the first column.
 
     Raises:
         ValueError: On an unknown style.
@@ -185,10 +187,10 @@ def format_table(
             if not math.isnan(deviation):
                 text = f'{text} ± {_print(column, deviation)}'
             cells[method].append(_emphasise(text, place, style))
-    titles = ['method', *(_title(c) for c, _ in everything)]
+    titles = [head, *(_title(c) for c, _ in everything)]
     if style == 'csv':
         text = io.StringIO()
-        csv.writer(text, lineterminator='\n').writerows([['method', *(c for c, _ in everything)]])
+        csv.writer(text, lineterminator='\n').writerows([[head, *(c for c, _ in everything)]])
         csv.writer(text, lineterminator='\n').writerows([m, *cells[m]] for m in methods)
         return text.getvalue()
     if style == 'latex':

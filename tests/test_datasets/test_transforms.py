@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from lurefusion.datasets.degradations import LowContrast, LowLight
-from lurefusion.datasets.transforms import Degrade, FrameDepth, LoadImages, PackInputs, RandomCrop, RandomFlip
+from lurefusion.datasets.transforms import (
+    CenterCrop,
+    Degrade,
+    FrameDepth,
+    LoadImages,
+    PackInputs,
+    RandomCrop,
+    RandomFlip,
+)
 from lurefusion.images import write_image
 from lurefusion.registry import TRANSFORMS
 
@@ -33,7 +41,7 @@ def assert_registered(results: dict) -> None:
 
 
 def test_all_are_registered():
-    names = ('LoadImages', 'FrameDepth', 'RandomCrop', 'RandomFlip', 'Degrade', 'PackInputs')
+    names = ('LoadImages', 'FrameDepth', 'RandomCrop', 'CenterCrop', 'RandomFlip', 'Degrade', 'PackInputs')
     assert all(callable(TRANSFORMS.build(dict(type=name))) for name in names)
 
 
@@ -162,6 +170,17 @@ def test_crop_schedule():
     crop = RandomCrop([(100, 32), (0, 16), (200, 48)])
     for iteration, side in ((0, 16), (99, 16), (100, 32), (199, 32), (200, 48), (10**6, 48)):
         assert crop(dict(located(), iteration=iteration))['images']['y'].shape == (side, side, 3)
+
+
+def test_center_crop_is_the_middle_of_all_roles():
+    results = CenterCrop(32)(located())
+    assert_registered(results)
+    assert results['images']['x'].shape == (32, 32, 3)
+    assert tuple(results['images']['x'][0, 0, :2]) == ((HEIGHT - 32) // 2, (WIDTH - 32) // 2)
+    with pytest.raises(ValueError, match=r'a: 90x60 pixels; CenterCrop\(size=64\)'):
+        CenterCrop(64)(dict(located(), name='a'))
+    with pytest.raises(ValueError, match='multiple of 8'):
+        CenterCrop(12)
 
 
 @pytest.mark.parametrize('shape', [(20, 90), (60, 20), (20, 24), (9, 8)])

@@ -7,7 +7,9 @@ import torch
 from mmengine.logging import MMLogger
 from torch import nn
 
-from lurefusion.engine.hooks import FrozenCheckHook, LatentDiagnosticsHook, tensors_digest
+from lurefusion.engine.hooks import FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook, tensors_digest
+from lurefusion.evaluation.latents import Latents
+from lurefusion.models.data_preprocessor import FusionDataPreprocessor
 
 
 def runner_of(model: nn.Module) -> SimpleNamespace:
@@ -47,3 +49,68 @@ def test_diagnostics_every_interval(iteration, asked):
     runner = SimpleNamespace(model=net, iter=iteration)
     LatentDiagnosticsHook(interval=10).before_train_iter(runner, 0)
     assert net.diagnose is asked
+
+
+class Pooled(nn.Module):
+    """The least that can be probed."""
+
+    modalities = ('vi',)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = nn.Conv2d(3, 4, 1)
+        self.data_preprocessor = FusionDataPreprocessor()
+
+    def latents(self, x, data_samples):
+        return [self.image_encoder(x)]
+
+
+SCENES = dict(type='EmbeddedRestoration', num=2, size=(64, 64), modality='vi', test_mode=True)
+PROBE = dict(
+    type='MixDataset',
+    pipeline=[dict(type='CenterCrop', size=32), dict(type='Degrade'), dict(type='PackInputs')],
+    datasets=[
+        dict(SCENES, task='ll', degradation=dict(type='LowLight')),
+        dict(SCENES, task='pd', degradation=dict(type='Identity')),
+    ],
+)
+
+
+def probed(tmp_path, hook, start=0, frozen=()):
+    runner = runner_of(Pooled())
+    runner.model.frozen = frozen
+    runner.work_dir, runner.max_iters, runner.iter = str(tmp_path), 10, start
+    hook.before_train(runner)
+    for runner.iter in range(start, 10):
+        hook.after_train_iter(runner, runner.iter)
+    return sorted(path.name for path in (tmp_path / 'latents').glob('*'))
+
+
+def test_latents_are_recorded_at_the_chosen_steps(tmp_path):
+    hook = LatentProbeHook(PROBE, fractions=(0, 0.3, 1))
+    assert probed(tmp_path, hook) == ['iter_0.npz', 'iter_10.npz', 'iter_3.npz']
+    latents = Latents.load(tmp_path / 'latents' / 'iter_3.npz')
+    assert latents.iteration == 3
+    assert latents.features.shape == (4, 4)
+    assert probed(tmp_path / 'other', LatentProbeHook(PROBE, iterations=(2, 5))) == ['iter_2.npz', 'iter_5.npz']
+
+
+def test_a_resumed_run_records_only_what_is_ahead(tmp_path):
+    assert probed(tmp_path, LatentProbeHook(PROBE, fractions=(0, 0.3, 1)), start=4) == ['iter_10.npz']
+
+
+def test_a_frozen_encoder_is_not_recorded(tmp_path):
+    assert probed(tmp_path, LatentProbeHook(PROBE), frozen=('image_encoder',)) == []
+
+
+def test_a_missing_probe_is_an_error_unless_it_may_be_skipped(tmp_path, monkeypatch):
+    monkeypatch.setenv('LUREFUSION_DATA', str(tmp_path / 'nothing'))
+    with pytest.raises(FileNotFoundError, match='MSRS/test_dev'):
+        probed(tmp_path, LatentProbeHook())
+    assert probed(tmp_path, LatentProbeHook(missing='skip')) == []
+
+
+@pytest.mark.parametrize('wrong', [dict(fractions=(2,)), dict(iterations=(-1,)), dict(missing='perhaps')])
+def test_wrong_options_of_the_probe(wrong):
+    with pytest.raises(ValueError, match=r'fractions lie in|missing must be'):
+        LatentProbeHook(**wrong)

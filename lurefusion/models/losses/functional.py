@@ -130,7 +130,7 @@ def latent_diagnostics(latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) 
     A high cosine alone proves nothing: a common offset of all latents gives it too. So beside `gamma_i` (per-pixel
     cosine of degraded and pseudo-degraded latents) stand `gamma_centred_i` (the same without the common mean),
     `cross_image_i` (cosine between *different* images; only for batches of two or more), `norm_ratio_i`
-    (‖z‖ / ‖z_pd‖) and `erank_i` (effective rank exp(H(σ/Σσ)) of the centred, 8x8-pooled features; Roy & Vetterli 2007).
+    (‖z‖ / ‖z_pd‖) and `erank_i` (:func:`effective_rank` of the 8x8-pooled features).
 
     Args:
         latents, latents_pd: Lists over scales of (B,L_i,h_i,w_i).
@@ -144,8 +144,12 @@ def latent_diagnostics(latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) 
             values[f'cross_image_{i}'] = F.cosine_similarity(z_pd, z_pd.roll(1, dims=0), dim=1).mean()
         values[f'norm_ratio_{i}'] = (z.flatten(1).norm(dim=1) / z_pd.flatten(1).norm(dim=1).clamp(min=1e-12)).mean()
         pooled = F.adaptive_avg_pool2d(z_pd, (min(8, z_pd.shape[2]), min(8, z_pd.shape[3])))
-        rows = pooled.flatten(2).transpose(1, 2).flatten(0, 1)
-        spectrum = torch.linalg.svdvals(rows - rows.mean(dim=0))
-        share = spectrum / spectrum.sum().clamp(min=1e-12)
-        values[f'erank_{i}'] = torch.special.entr(share).sum().exp()
+        values[f'erank_{i}'] = effective_rank(pooled.flatten(2).transpose(1, 2).flatten(0, 1))
     return values
+
+
+def effective_rank(rows: Tensor) -> Tensor:
+    """exp(H(σ/Σσ)) of the centred features (Roy & Vetterli 2007): (N,D) -> 0-dim, between 1 and min(N - 1, D)."""
+    spectrum = torch.linalg.svdvals(rows - rows.mean(dim=0))
+    share = spectrum / spectrum.sum().clamp(min=1e-12)
+    return torch.special.entr(share).sum().exp()
