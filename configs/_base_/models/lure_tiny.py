@@ -13,6 +13,9 @@ model = dict(
     ),
     fuser=dict(K_f=(1, 1, 1, 1), ffn_ratio=2.0),
     data_preprocessor=dict(size_divisor=16),
-    # a distance that sees lengths: the cosine leaves the latents of every task apart (docs/model_zoo.md)
-    losses=dict(unified=dict(kind='mse', detach_target=True, weight=0.1)),
+    # distances that see lengths and offsets, for which a cosine is blind
+    losses=dict(
+        unified=dict(kind='mse', detach_target=True, weight=0.1),
+        mean=dict(type='MeanLatentLoss', width=152, weight=0.05, start=1500, warmup=200),
+    ),
 )

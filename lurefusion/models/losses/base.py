@@ -27,16 +27,17 @@ class Loss(nn.Module):
         weight: Factor in the sum of the stage; ``auto:NAME`` sets it at the first training call so that the gradient
             with respect to the stage's prediction is as large as that of the loss called NAME with its weight.
         warmup: Training calls over which the weight rises linearly from 0; 0 for none.
+        start: Training calls before that, in which the weight is 0.
 
     Raises:
-        ValueError: If the weight is negative, not finite or another string; if `warmup` is negative.
+        ValueError: If the weight is negative, not finite or another string; if `warmup` or `start` is negative.
     """
 
     needs: tuple[str, ...] = ()
     step: Tensor
     auto_weight: Tensor
 
-    def __init__(self, weight: float | str = 1.0, warmup: int = 0) -> None:
+    def __init__(self, weight: float | str = 1.0, warmup: int = 0, start: int = 0) -> None:
         super().__init__()
         self.reference: str | None = None
         if isinstance(weight, str) and weight.startswith('auto:') and weight != 'auto:':
@@ -44,10 +45,12 @@ class Loss(nn.Module):
             self.register_buffer('auto_weight', torch.tensor(float('nan')))
         elif isinstance(weight, str) or not math.isfinite(weight) or weight < 0:
             raise ValueError(f"weight must be a number of at least 0 or 'auto:<name of a loss>', got {weight!r}")
-        if warmup < 0 or warmup != int(warmup):
-            raise ValueError(f'warmup must be a whole number of training calls, at least 0; got {warmup!r}')
+        for name, calls in (('warmup', warmup), ('start', start)):
+            if calls < 0 or calls != int(calls):
+                raise ValueError(f'{name} must be a whole number of training calls, at least 0; got {calls!r}')
         self.weight = weight
         self.warmup = int(warmup)
+        self.start = int(start)
         self.register_buffer('step', torch.zeros((), dtype=torch.long))
 
     @property
@@ -58,7 +61,9 @@ class Loss(nn.Module):
     @property
     def current_weight(self) -> float | Tensor:
         """Weight at the present step of the warm-up."""
-        return self.full_weight * (self.step / self.warmup).clamp(max=1) if self.warmup else self.full_weight
+        if not self.warmup and not self.start:
+            return self.full_weight
+        return self.full_weight * ((self.step - self.start) / max(self.warmup, 1)).clamp(0, 1)
 
 
 class LossSet(nn.ModuleDict):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
+from mmengine.dist import all_gather
 from torch import Tensor
 
 from lurefusion.models.losses.base import Loss, one_of
@@ -79,6 +81,67 @@ class UnifiedLoss(Loss):
         targets = [z.detach() if self.detach_target else z for z in latents_pd]
         distances = [latent_distance(z, z_pd, self.kind) for z, z_pd in zip(latents, targets, strict=True)]
         return sum(w * d for w, d in zip(weights, distances, strict=True)) / sum(weights)
+
+
+@LOSSES.register_module()
+class MeanLatentLoss(Loss):
+    """Degraded latents agree with Z_pd on average: what a linear probe of pooled latents reads the task from.
+
+    Squared distance of the spatial means of all scales, whitened by the covariance of those of Z_pd over the latest
+    pictures and divided by their number: an offset counts by how far it leaves the range of clean latents, also along
+    axes in which these hardly differ. No gradient reaches Z_pd. A part of "unified" (LURE, Eq. 3) that a mean of
+    per-pixel distances lets pass.
+
+    Args:
+        width: Sum of the latents' channels.
+        ridge: Added to the correlation matrix; the square of the smallest deviation that counts as one.
+        momentum: Share of a batch in the running mean and covariance.
+        weight, warmup, start: See :class:`Loss`.
+    """
+
+    needs = ('latents', 'latents_pd')
+
+    def __init__(
+        self,
+        width: int,
+        ridge: float = 0.01,
+        momentum: float = 0.01,
+        weight: float | str = 1.0,
+        warmup: int = 0,
+        start: int = 0,
+    ) -> None:
+        super().__init__(weight, warmup, start)
+        if ridge <= 0 or not 0 < momentum <= 1:
+            raise ValueError(f'ridge must be above 0 and momentum in (0, 1], got {ridge} and {momentum}')
+        self.ridge = ridge
+        self.momentum = momentum
+        self.register_buffer('mean', torch.zeros(width))
+        self.register_buffer('second', torch.zeros(width, width))
+        self.register_buffer('batches', torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def _update(self, means: Tensor) -> None:
+        rows = torch.cat(all_gather(means.contiguous()))
+        self.batches += 1
+        share = max(self.momentum, 1 / self.batches.item())
+        self.mean.lerp_(rows.mean(dim=0), share)
+        self.second.lerp_(rows.mT @ rows / len(rows), share)
+
+    def forward(self, latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) -> Tensor:
+        means, target = (torch.cat([z.mean(dim=(2, 3)) for z in scales], dim=1) for scales in (latents, latents_pd))
+        target = target.detach()
+        if means.shape[1] != len(self.mean):
+            raise ValueError(f'MeanLatentLoss.width={len(self.mean)}, but the latents have {means.shape[1]} channels')
+        if self.training:
+            self._update(target)
+        covariance = (self.second - torch.outer(self.mean, self.mean)).double()
+        deviation = covariance.diagonal().clamp(min=1e-12).sqrt()
+        correlation = covariance / torch.outer(deviation, deviation)
+        correlation += self.ridge * torch.eye(len(correlation), dtype=torch.double, device=correlation.device)
+        offsets = (means - target).double() / deviation
+        # the ridge keeps the factorisation defined, also after fewer pictures than channels
+        whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(correlation), offsets.mT, upper=False)
+        return whitened.square().sum(dim=0).mean().float() / len(self.mean)
 
 
 @LOSSES.register_module()
