@@ -104,7 +104,7 @@ class MeanLatentLoss(Loss):
     def __init__(
         self,
         width: int,
-        ridge: float = 0.01,
+        ridge: float = 1e-5,
         momentum: float = 0.01,
         weight: float | str = 1.0,
         warmup: int = 0,
@@ -115,13 +115,14 @@ class MeanLatentLoss(Loss):
             raise ValueError(f'ridge must be above 0 and momentum in (0, 1], got {ridge} and {momentum}')
         self.ridge = ridge
         self.momentum = momentum
-        self.register_buffer('mean', torch.zeros(width))
-        self.register_buffer('second', torch.zeros(width, width))
+        # the covariance is a small difference of them
+        self.register_buffer('mean', torch.zeros(width, dtype=torch.double))
+        self.register_buffer('second', torch.zeros(width, width, dtype=torch.double))
         self.register_buffer('batches', torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def _update(self, means: Tensor) -> None:
-        rows = torch.cat(all_gather(means.contiguous()))
+        rows = torch.cat(all_gather(means.contiguous())).double()
         self.batches += 1
         share = max(self.momentum, 1 / self.batches.item())
         self.mean.lerp_(rows.mean(dim=0), share)
@@ -134,7 +135,7 @@ class MeanLatentLoss(Loss):
             raise ValueError(f'MeanLatentLoss.width={len(self.mean)}, but the latents have {means.shape[1]} channels')
         if self.training:
             self._update(target)
-        covariance = (self.second - torch.outer(self.mean, self.mean)).double()
+        covariance = self.second - torch.outer(self.mean, self.mean)
         deviation = covariance.diagonal().clamp(min=1e-12).sqrt()
         correlation = covariance / torch.outer(deviation, deviation)
         correlation += self.ridge * torch.eye(len(correlation), dtype=torch.double, device=correlation.device)
