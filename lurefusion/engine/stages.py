@@ -241,7 +241,7 @@ def _take_over(cfg: Config, parent: Path) -> None:
     if not Path(checkpoint).exists() and init_from.get('checkpoint') is None:
         raise FileNotFoundError(
             f'this stage starts from stage {init_from["stage"]!r}, looked for in {checkpoint}; train that '
-            f'first, or give its checkpoint by --cfg-options init_from.checkpoint=PATH'
+            f'first, or give its checkpoint by --cfg-options +init_from.checkpoint=PATH'
         )
     hook = dict(type='InitFromHook', checkpoint=str(checkpoint), prefixes=init_from['prefixes'])
     cfg.custom_hooks = [hook, *cfg.get('custom_hooks', [])]
