@@ -149,7 +149,7 @@ def load_methods(models: Sequence[str]) -> tuple[list[Method], list[Method]]:
     baselines = [
         Method(name, FusionInferencer(str(folder / f'{stem}_ir_vi.py')), version) for name, stem in BASELINES.items()
     ]
-    trained, version = [], code('apis.py', 'models/*.py', 'datasets/prompts/*.py')
+    trained, version = [], code('apis.py', 'models/*.py', 'datasets/prompts/tasks.py')
     for text in models:
         name, _, model = text.rpartition('=')
         config, _, weights = model.partition(':')
