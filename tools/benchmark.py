@@ -281,6 +281,10 @@ The other rows are networks run on the same pictures with their authors' publish
 (`docs/targets.csv`). The mean rank counts CC, SCD, PSNR, SSIM, MS-SSIM, VIF and Qabf as printed, over all rows of the
 table, ties shared; best in bold, second underlined.
 """
+WHY_MAX = (
+    'That code took chroma through the fixed-point YCrCb of OpenCV, which moves single grey levels, and with them the '
+    'MI of Max; here it is exact.'
+)
 DEGRADED = """## Degraded pairs
 
 Pairs of `degraded_val`, spoilt by fixed formulas and measured against the *clean* pair; `clean` is the same pairs
@@ -373,7 +377,7 @@ def agreement(tables: Sequence[Measured]) -> str:
         return ''
     others = f'; the others are {"; ".join(differing)}' if differing else ''
     agreeing = f'{count - len(differing)} agree to the printed digit'
-    return f'Of {count} numbers that independent code measured as well, {agreeing}{others}.\n'
+    return f'Of {count} numbers that independent code measured as well, {agreeing}{others}. {WHY_MAX}\n'
 
 
 def measure_tables(methods: Sequence[Method], root: Path, limit: int | None, cache: Cache) -> list[Measured]:
