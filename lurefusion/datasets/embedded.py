@@ -13,9 +13,9 @@ from lurefusion.registry import DATASETS
 
 
 @lru_cache(maxsize=256)
-def _rendered(seed: int, size: tuple[int, int], time: str | None) -> Scene:
+def _rendered(seed: int, size: tuple[int, int], time: str | None, difficulty: str | None) -> Scene:
     """Data sets of several tasks share the scenes."""
-    return render_scene(seed, size, time)
+    return render_scene(seed, size, time, difficulty)
 
 
 class _Scenes(PairedDataset):
@@ -29,11 +29,13 @@ class _Scenes(PairedDataset):
         time: str | None = None,
         visible: str = 'vi',
         infrared: str = 'ir',
+        difficulty: str | None = None,
         **kwargs: Any,
     ) -> None:
         if num < 1:
             raise ValueError(f'EmbeddedScenes needs num >= 1, got {num}')
-        self.num, self.first, self.size, self.time = num, first, tuple(size), time
+        self.num, self.first, self.size = num, first, tuple(size)
+        self.time, self.difficulty = time, difficulty
         self.names = dict(visible=visible, infrared=infrared)
         super().__init__(data_prefix={}, **kwargs)
 
@@ -44,7 +46,7 @@ class _Scenes(PairedDataset):
 
     def scene(self, seed: int) -> Scene:
         """The scene of that seed."""
-        return _rendered(seed, self.size, self.time)
+        return _rendered(seed, self.size, self.time, self.difficulty)
 
     def pictures(self, scene: Scene) -> dict[str, np.ndarray]:
         """Modality -> (H,W,3) uint8, copies: the scene is shared."""
@@ -65,6 +67,7 @@ class EmbeddedScenes(_Scenes):
         infrared: Name of the infrared modality.
         tasks: Modality -> task key that the prompts name.
         degradations: Modality -> member of DEGRADATIONS with which the transform `Degrade` spoils it.
+        difficulty: ``headlights``, ``smoke``, ``bright_sky``, ``hot_targets`` or None, see :func:`render_scene`.
         **kwargs: Of :class:`PairedDataset` (pipeline, test_mode, ...).
     """
 
@@ -78,11 +81,12 @@ class EmbeddedScenes(_Scenes):
         infrared: str = 'ir',
         tasks: dict[str, str] | None = None,
         degradations: dict[str, dict] | None = None,
+        difficulty: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.tasks = dict(tasks or {})
         self.degradations = dict(degradations or {})
-        super().__init__(num, first, size, time, visible, infrared, **kwargs)
+        super().__init__(num, first, size, time, visible, infrared, difficulty, **kwargs)
         unknown = [name for name in self.degradations if name not in self.names.values()]
         if unknown:
             raise ValueError(f'degradations names {unknown}; the modalities are {tuple(self.names.values())}')

@@ -57,6 +57,13 @@ def test_numbers_names_and_time():
     assert len(scenes(indices=2)) == 2
 
 
+def test_difficult_scenes():
+    item = scenes(difficulty='smoke')[1]
+    scene = render_scene(1, SIZE, difficulty='smoke')
+    np.testing.assert_array_equal(item['inputs']['vi'].permute(1, 2, 0), scene.visible)
+    assert (scene.visible != render_scene(1, SIZE, 'day').visible).any()
+
+
 def test_the_root_does_not_matter(monkeypatch):
     monkeypatch.setenv('LUREFUSION_DATA', '/nowhere')
     assert scenes().missing() == []

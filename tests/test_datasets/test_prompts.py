@@ -517,6 +517,28 @@ def test_classifier_is_asked_only_where_patterns_are_silent(bank, warnings):
         PromptRouter(bank, ['vi'], lambda clauses: np.ones((1, 2))).route('lit by a candle')
 
 
+def test_classifier_hears_all_that_is_said_of_one_modality(bank, warnings):
+    asked = []
+
+    def classify(clauses):
+        asked.extend(clauses)
+        scores = np.zeros((len(clauses), 6))
+        scores[range(len(clauses)), [bank.index('sr' if 'heat' in clause else 'll') for clause in clauses]] = 1
+        return scores
+
+    router = PromptRouter(bank, ['vi', 'ir'], classify)
+    assert names(router.route('For this input, lit by a candle')) == {'vi': 'll', 'ir': 'pd'}
+    assert names(router.route('The visible photo, taken today, is gone and the heat map, alas, is tiny')) == {
+        'vi': 'll',
+        'ir': 'sr',
+    }
+    assert asked == [
+        'for this input, lit by a candle',
+        'the visible photo, taken today, is gone',
+        'the heat map, alas, is tiny',
+    ]
+
+
 def test_four_and_eightfold_super_resolution():
     router = PromptRouter(PromptBank(['ll', 'sr4', 'sr8', 'pd']), ['vi', 'ir'])
     expected = {

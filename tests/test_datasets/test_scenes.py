@@ -193,3 +193,84 @@ def test_texture_tiles_are_standardised_and_periodic(name):
     np.testing.assert_array_equal(patch(name, 8, 8, (508, 508)), np.roll(tile, (4, 4), (0, 1))[:8, :8])
     with pytest.raises(ValueError, match='read-only'):
         tile[0, 0] = 0
+
+
+# ---- difficult pairs ----
+
+PLAIN_MEANS = [(135.8, 69.0), (42.9, 42.2), (157.0, 69.5), (65.8, 53.8)]
+HARD_SIZE = (120, 160)
+HARD = {'headlights': 6, 'smoke': 4, 'bright_sky': 5, 'hot_targets': 4}
+
+
+@pytest.fixture(scope='module')
+def hard() -> dict[str, tuple[Scene, Scene]]:
+    """Difficulty -> the scene with it, and the same seed and time without."""
+    pairs = {}
+    for difficulty, seed in HARD.items():
+        scene = render_scene(seed, HARD_SIZE, difficulty=difficulty)
+        pairs[difficulty] = scene, render_scene(seed, HARD_SIZE, scene.time)
+    return pairs
+
+
+def test_plain_scenes_are_those_of_earlier_versions(scenes):
+    # means of visible and infrared pictures, as they were before there were difficult ones
+    means = np.array([(s.visible.mean(), s.infrared.mean()) for s in scenes[:4]])
+    np.testing.assert_allclose(means, PLAIN_MEANS, atol=0.5)
+    assert all(s.veil.shape == SMALL and s.veil.max() == 0 for s in scenes)
+
+
+@pytest.mark.parametrize('difficulty', HARD)
+def test_difficult_scenes_are_the_plain_ones_and_something_more(hard, difficulty):
+    scene, plain = hard[difficulty]
+    assert digest(render_scene(HARD[difficulty], HARD_SIZE, difficulty=difficulty)) == digest(scene)
+    assert scene.veil.dtype == np.float32
+    assert (0 <= scene.veil).all()
+    assert (scene.veil <= 1).all()
+    assert (scene.label == plain.label).mean() > 0.85
+    assert (scene.depth <= plain.depth + 1e-6).mean() > 0.999  # what was added stands before the rest
+
+
+def test_headlights_dazzle_the_visible_camera_only(hard):
+    scene, plain = hard['headlights']
+    dazzled = scene.veil > 0.5
+    assert scene.time == 'night'
+    assert scene.visible[dazzled].mean() > plain.visible[dazzled].mean() + 60
+    assert scene.visible[scene.veil > 0.9].min(axis=1).mean() > 190
+    assert (scene.infrared[dazzled] >= 250).mean() < 0.5
+
+
+def test_smoke_hides_from_the_visible_camera_what_the_infrared_one_sees(hard):
+    scene, plain = hard['smoke']
+    hidden = (scene.veil > 0.85) & (scene.label == plain.label) & (scene.label != PERSON)
+    assert hidden.mean() > 0.05
+
+    def detail(picture: np.ndarray) -> float:
+        picture = picture.astype(np.float32)
+        return float((picture - cv2.GaussianBlur(picture, (0, 0), 2))[hidden].std())
+
+    assert detail(scene.visible.mean(axis=2)) < 0.4 * detail(plain.visible.mean(axis=2))
+    assert detail(scene.infrared) > 0.7 * detail(plain.infrared)
+
+
+def test_bright_sky_is_saturated_and_cold(hard):
+    scene, plain = hard['bright_sky']
+    sky = plain.depth == 1
+    assert (scene.visible[sky].max(axis=1) >= 250).mean() > 0.5 > (plain.visible[sky].max(axis=1) >= 250).mean()
+    assert scene.infrared[sky].mean() < scene.infrared[~sky].mean() - 5
+
+
+def test_hot_targets_are_far_and_small(hard):
+    scene, plain = hard['hot_targets']
+    added = (scene.label == PERSON) & (plain.label != PERSON)
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(added.astype(np.uint8))
+    assert count >= 3
+    assert boxes[1:, cv2.CC_STAT_HEIGHT].max() < 0.1 * HARD_SIZE[0]
+    assert scene.depth[added].min() > 0.25
+    assert scene.infrared[added].mean() > plain.infrared[added].mean() + 20
+
+
+def test_bad_difficulty():
+    with pytest.raises(ValueError, match=r"one of headlights, smoke, bright_sky, hot_targets or None; got 'fog'"):
+        render_scene(0, SMALL, difficulty='fog')
+    with pytest.raises(ValueError, match=r"smoke is seen by day; got time='night'"):
+        render_scene(0, SMALL, 'night', 'smoke')

@@ -178,7 +178,14 @@ class PromptRouter:
         return degradations or hits, bool(spans)
 
     def _classified(self, text: str) -> list[tuple[str, str, str]]:
-        clauses = [c for c in self._clauses(text) if not self._hits(c)[1] and not _FILLER.fullmatch(c)]
+        clauses: list[str] = []
+        for clause in self._clauses(text):
+            if self._hits(clause)[1] or _FILLER.fullmatch(clause):
+                continue
+            # the head learned from whole sentences: only what speaks of another modality stands for itself
+            if clauses and not (self._named(clause) and self._named(clauses[-1])):
+                clause = f'{clauses.pop()}, {clause}'
+            clauses.append(clause)
         if self.classify is None or not clauses:
             return []
         scores = np.asarray(self.classify(clauses))

@@ -10,6 +10,7 @@ import numpy as np
 from lurefusion.datasets.scenes import objects, surroundings
 from lurefusion.datasets.scenes.background import Street, paint_ground, paint_sky
 from lurefusion.datasets.scenes.canvas import OVERSAMPLING, Camera, Canvas, Light, Weather, World
+from lurefusion.datasets.scenes.difficult import DIFFICULTIES, Difficulty
 from lurefusion.datasets.scenes.sensors import infrared_image, visible_image
 from lurefusion.datasets.scenes.vehicles import add_car
 
@@ -28,6 +29,7 @@ class Scene:
         label: (H, W) uint8, MSRS classes: 0 background, 1 car, 2 person, 3 bike, 4 curve, 5 car stop, 6 guardrail,
             7 color cone, 8 bump.
         time: ``day`` or ``night``.
+        veil: (H, W) float32 in [0, 1]: how much smoke or glare hides from the visible camera; zero in plain scenes.
     """
 
     visible: np.ndarray
@@ -35,21 +37,25 @@ class Scene:
     depth: np.ndarray
     label: np.ndarray
     time: str
+    veil: np.ndarray
 
 
-def render_scene(seed: int, size: tuple[int, int] = (240, 320), time: str | None = None) -> Scene:
-    """Render a street scene; the same seed, size and time give the same bytes in every call.
+def render_scene(
+    seed: int, size: tuple[int, int] = (240, 320), time: str | None = None, difficulty: str | None = None
+) -> Scene:
+    """Render a street scene; the same arguments give the same bytes in every call.
 
-    The same seed shows the same street by day and by night.
+    The same seed shows the same street by day and by night, plain and difficult.
 
     Args:
         seed: Non-negative integer.
         size: Height and width in pixels, at least 32 each.
-        time: ``day``, ``night`` or None (drawn from the seed).
+        time: ``day``, ``night`` or None (that of the difficulty, else drawn from the seed).
+        difficulty: ``headlights`` (by night), ``smoke``, ``bright_sky`` (both by day), ``hot_targets`` or None.
 
     Raises:
         TypeError: If the seed or the size is not made of integers.
-        ValueError: On a negative seed, a size below 32 pixels or an unknown time.
+        ValueError: On a negative seed, a size below 32 pixels, an unknown time or difficulty, or one at the wrong time.
     """
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
         raise TypeError(f'seed must be an integer; got {seed!r}')
@@ -61,14 +67,22 @@ def render_scene(seed: int, size: tuple[int, int] = (240, 320), time: str | None
         raise ValueError(f'size must be at least {MIN_SIDE} x {MIN_SIDE} pixels (height, width); got {tuple(size)}')
     if time is not None and time not in TIMES:
         raise ValueError(f'time must be one of {", ".join(TIMES)} or None; got {time!r}')
+    if difficulty is not None and difficulty not in DIFFICULTIES:
+        raise ValueError(f'difficulty must be one of {", ".join(DIFFICULTIES)} or None; got {difficulty!r}')
     height, width = int(size[0]), int(size[1])
-    layout, weather_rng, paint, sensor = (np.random.default_rng(s) for s in np.random.SeedSequence(int(seed)).spawn(4))
+    layout, weather_rng, paint, sensor, own = map(np.random.default_rng, np.random.SeedSequence(int(seed)).spawn(5))
+    hard = DIFFICULTIES.get(difficulty, Difficulty)(own)
+    if time and hard.time and time != hard.time:
+        raise ValueError(f'{difficulty} is seen by {hard.time}; got time={time!r}')
+    time = time or hard.time
     drawn = TIMES[int(weather_rng.random() < 0.5)]
     weather = draw_weather(weather_rng, (time or drawn) == 'night')
     camera = draw_camera(layout, height, width)
     street = draw_street(layout)
     world = World(camera, Canvas((height * OVERSAMPLING, width * OVERSAMPLING), camera), weather, layout)
     furnish(world, street)
+    world.rng = own
+    hard.furnish(world, street)
     world.rng, ground = paint.spawn(2)
     paint_sky(world)
     world.rng = ground
@@ -79,9 +93,10 @@ def render_scene(seed: int, size: tuple[int, int] = (240, 320), time: str | None
     fields = cv2.resize(canvas.fields, (width, height), interpolation=cv2.INTER_AREA)
     label = np.round(canvas.fields[::OVERSAMPLING, ::OVERSAMPLING, 2]).astype(np.uint8)
     depth = np.clip(fields[..., 1], 0, 1)
+    veil = hard.veil(surface, fields, weather)
     visible = visible_image(surface, fields[..., 3], depth, camera, weather, world.lights, sensor)
     infrared = infrared_image(np.ascontiguousarray(fields[..., 0]), weather, sensor)
-    return Scene(visible, infrared, depth, label, 'night' if weather.night else 'day')
+    return Scene(visible, infrared, depth, label, 'night' if weather.night else 'day', veil)
 
 
 def draw_weather(rng: np.random.Generator, night: bool) -> Weather:
