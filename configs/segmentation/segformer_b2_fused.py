@@ -50,6 +50,6 @@ param_scheduler = [
     dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=1500, end=max_iters),
 ]
 train_cfg = dict(_delete_=True, type='lurefusion.SeekingTrainLoop', max_iters=max_iters)
-default_hooks = dict(checkpoint=dict(interval=2000, max_keep_ckpts=1), visualization=None)
+default_hooks = dict(checkpoint=dict(interval=2000, max_keep_ckpts=1))
 custom_hooks = [dict(type='IterationSeedHook')]
 env_cfg = dict(cudnn_benchmark=False)

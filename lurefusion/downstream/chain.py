@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 import lurefusion
@@ -80,7 +79,7 @@ class Evaluation:
     inputs: tuple[str, ...]
 
     def result(self) -> dict[str, Any]:
-        """``confusion`` (K,K) int64, ``classes``, and what `evaluate` wrote beside them."""
+        """``confusion`` (K,K) int64, ``classes``."""
         found = json.loads((self.out / 'scores.json').read_text())
         return dict(found, confusion=np.array(found['confusion'], np.int64))
 
@@ -99,7 +98,7 @@ def require_segmentation() -> None:
     if missing:
         raise ImportError(
             f'downstream segmentation needs the extra `seg`, missing: {", ".join(missing)}. '
-            "pip install 'lurefusion[seg]' with PIP_CONSTRAINT and PIP_BUILD_CONSTRAINT set to constraints.txt (README, Install)"
+            "pip install 'lurefusion[seg]', PIP_CONSTRAINT and PIP_BUILD_CONSTRAINT naming constraints.txt (README)"
         )
 
 
@@ -181,6 +180,13 @@ def read_tasks(
     return tasks
 
 
+def run_name(
+    task: Task, pictures: Pictures, roles: Sequence[str], train: Sequence[Item], label: str | None = None
+) -> str:
+    """Name of the folder of a training: `label` (default: the task's name) and the digest of all that decides it."""
+    return f'{label or task.name}_{digest([task.identity, pictures.identity(train, roles)])}'
+
+
 def train_and_evaluate(
     task: Task,
     pictures: Pictures,
@@ -207,7 +213,7 @@ def train_and_evaluate(
     Raises:
         BusyError: If another process is at it.
     """
-    run = Path(base) / f'{label or task.name}_{digest([task.identity, pictures.identity(train, roles)])}'
+    run = Path(base) / run_name(task, pictures, roles, train, label)
     statistics = run / 'statistics.json'
     if not statistics.is_file():
         found = channel_statistics([pictures.path(item, role) for role in roles] for item in train)
@@ -310,9 +316,14 @@ class Downstream:
                 f'{file} has no entry `downstream = [...]`; name a segmentation config: --downstream '
                 f'{config_root() / "segmentation" / "segformer_b0_fused.py"}'
             )
-        self.tasks = read_tasks(tasks or own, task_options, iterations, seed or 0, pictures_of=own if tasks else ())
+        # of several processes that train the fusion, one does the rest
+        self.idle = int(os.environ.get('RANK', 0)) > 0
+        self.tasks: list[Task] = []
+        if not self.idle:
+            lenders = own if tasks else ()
+            self.tasks = read_tasks(tasks or own, task_options, iterations, seed or 0, pictures_of=lenders)
         self._exported: dict[str, Pictures] = {}
-        for task in self.tasks if is_main_process() else ():
+        for task in self.tasks:
             self._pictures(task)
 
     def _pictures(self, task: Task) -> Pictures:
@@ -341,7 +352,7 @@ class Downstream:
         Args:
             weights: Of the fusion; default: what training left.
         """
-        if not is_main_process():
+        if self.idle:
             return []
         path = self._weights(weights)
         done = []
@@ -370,7 +381,7 @@ class Downstream:
             FileNotFoundError: If there is no trained network.
             ValueError: If `segmentor` is given and there are several tasks.
         """
-        if not is_main_process():
+        if self.idle:
             return []
         if segmentor and len(self.tasks) > 1:
             raise ValueError(
@@ -396,14 +407,15 @@ class Downstream:
     ) -> tuple[Path, Path | None]:
         """Folder of the training and, where one is named, the checkpoint."""
         if segmentor:
-            found = find_weights(segmentor)
-            run, checkpoint = found.parent, found
-        else:
+            checkpoint = find_weights(segmentor)
+            run = checkpoint.parent
+        elif list(self.base.glob(f'{task.name}_*/trained.json')):
+            # there is one at least: only now it is worth to fuse the training pictures
             roles = self._roles(task.inputs, pictures, weights)
-            run = (
-                self.base / f'{task.name}_{digest([task.identity, pictures.identity(pictures.items("train"), roles)])}'
-            )
+            run = self.base / run_name(task, pictures, roles, pictures.items('train'))
             checkpoint = None
+        else:
+            run, checkpoint = self.base / f'{task.name}_*', None
         if not (run / 'statistics.json').is_file() or not (segmentor or (run / 'trained.json').is_file()):
             raise FileNotFoundError(
                 f'{run} holds no finished training of {task.name}. Train it on the pictures of these weights: '
@@ -446,7 +458,9 @@ class Downstream:
         shown = {name: name for name in sources}
         if FUSED in evaluation.inputs:
             shown[FUSED] = self._roles([FUSED], pictures, weights)[0]
-        draw_strips(pictures, pictures.items('test'), shown, evaluation, task.pictures['palette'], evaluation.out)
+        draw_strips(
+            pictures, pictures.items('test'), shown, evaluation, task.pictures['palette'], evaluation.out / 'strips'
+        )
 
 
 def _row_name(task: Task, evaluation: Evaluation) -> str:
@@ -463,9 +477,9 @@ def draw_strips(
     palette: Sequence[Sequence[int]],
     out: Path,
 ) -> None:
-    """Write ``strips/<name>.png``: the pictures of `shown` (caption -> role), prediction, label."""
+    """Write ``<out>/<name>.png``: the pictures of `shown` (caption -> role), prediction, label."""
     for item in items:
-        target = out / 'strips' / f'{item[1]}.png'
+        target = out / f'{item[1]}.png'
         if not target.is_file():
             panels = {caption: pictures.path(item, role) for caption, role in shown.items()}
             predicted = evaluation.out / 'predictions' / f'{item[1]}.png'

@@ -197,7 +197,10 @@ class CrossValidation:
         self.prepare()
         self.done: dict[tuple[str, int, int], Evaluation] = {}
         plan = self.plan()
-        for number, key in enumerate(plan, start=1):
+        # twice: what another process was at may be done by the end
+        for number, key in [*enumerate(plan, start=1)] * 2:
+            if key in self.done:
+                continue
             print_log(f'run {number} of {len(plan)}: {key[0]}, seed {key[1]}, fold {key[2]}')
             try:
                 self.done[key] = self.one(*key)
@@ -248,6 +251,7 @@ class CrossValidation:
         ]  # fmt: skip
         for name, found in matrices.items():
             lines += [f'### {name}', '', confusion_table(np.sum(found, axis=0), self.class_names)]
+        lines += ['Strips of every frame (sources, input, prediction, label) are in `strips/` of the work folder.']
         text = '\n'.join(lines).rstrip() + '\n'
         write_bytes(file, text.encode())
         content = {

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -97,6 +98,8 @@ def adapt(cfg: Any, classes: list[str]) -> None:
     Raises:
         ValueError: If a head predicts another number of classes than the labels have.
     """
+    from mmengine.logging import print_log
+
     heads = {'model.decode_head': cfg.model.get('decode_head'), 'model.auxiliary_head': cfg.model.get('auxiliary_head')}
     for key, head in heads.items():
         for one in head if isinstance(head, (list, tuple)) else [head] if head else []:
@@ -108,8 +111,12 @@ def adapt(cfg: Any, classes: list[str]) -> None:
                 )
     if len(cfg.inputs) > 1:
         cfg.model.backbone.in_channels = 3 * len(cfg.inputs)
-    cfg.model.pretrained = None
-    cfg.model.backbone.init_cfg = None
+    for node, key in ((cfg.model, 'pretrained'), (cfg.model.get('backbone', {}), 'init_cfg')):
+        if '://' in str(node.get(key)):
+            print_log(
+                f'nothing is downloaded: {key}={node[key]} of the config is left out; pretrained=PATH gives weights'
+            )
+            node[key] = None
     for node in _dicts(cfg._cfg_dict):
         if node.get('type') == 'SyncBN':
             node['type'] = 'BN'
@@ -164,8 +171,8 @@ def _prepared(job: Mapping[str, Any]) -> Any:
             cfg[key].dataset = _handed(cfg[key].dataset, job, job['train'] if key == LOADERS[0] else job['test'])
     hooks = cfg.default_hooks
     hooks.checkpoint.backend_args = dict(backend='atomic')
-    if hooks.get('visualization') is not None and not hooks.visualization.get('draw'):
-        hooks.visualization = None
+    if not hooks.get('visualization', {}).get('draw'):
+        hooks.pop('visualization', None)
     return cfg
 
 
@@ -229,7 +236,7 @@ def _evaluate(job: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
     for key in ('train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper'):
         cfg[key] = None
     cfg.param_scheduler = None
-    own = dict(type='ConfusionMetric', out=evaluation['out'], about=evaluation.get('about', {}))
+    own = dict(type='ConfusionMetric', out=evaluation['out'])
     theirs = cfg.get('test_evaluator') or []
     cfg.test_evaluator = [*(theirs if isinstance(theirs, (list, tuple)) else [theirs]), own]
     cfg.resume, cfg.load_from = False, None
@@ -243,6 +250,7 @@ def main() -> int:
     """Read the job, do it; a mistake of the user ends in ``error.json`` beside the job."""
     file = Path(sys.argv[1])
     job = json.loads(file.read_text())
+    warnings.filterwarnings('ignore', module='mmseg')
     make_importable()
     from lurefusion.images import write_bytes
 

@@ -120,13 +120,14 @@ class ConfusionMetric(BaseMetric):
 
     Args:
         out: Folder; predictions are ``predictions/<name>.png`` with class ids.
-        about: Goes into ``scores.json`` as it is.
     """
 
-    def __init__(self, out: str | None = None, about: dict | None = None, **kwargs: Any) -> None:
+    # MMSegmentation's own metric has an mIoU too
+    default_prefix = 'downstream'
+
+    def __init__(self, out: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.out = Path(out) if out else None
-        self.about = dict(about or {})
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of each pair of label and prediction."""
@@ -146,7 +147,7 @@ class ConfusionMetric(BaseMetric):
         confusion = np.sum(results, axis=0)
         found = scores(confusion)
         if self.out:
-            content = dict(self.about, classes=list(self.dataset_meta['classes']), confusion=confusion.tolist())
+            content = dict(classes=list(self.dataset_meta['classes']), confusion=confusion.tolist())
             write_bytes(self.out / 'scores.json', json.dumps(content).encode())
         return {key: found[key] for key in ('mIoU', 'mIoU_all', 'pixel_accuracy')}
 
