@@ -217,13 +217,11 @@ def _train(job: Mapping[str, Any], folder: Path) -> None:
     cfg = _prepared(job)
     newest = latest_checkpoint(folder)
     cfg.resume, cfg.load_from = newest is not None, str(newest) if newest else None
-    if newest:
-        print_log(f'going on from {newest}')
-    elif cfg.pretrained:
+    if cfg.pretrained and not newest:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PretrainedHook', path=cfg.pretrained)]
-    else:
-        print_log('the segmentation network trains from scratch: no pretrained weights are given (pretrained=PATH)')
     runner = build_runner(cfg, folder)
+    start = f'starts from {cfg.pretrained}' if cfg.pretrained else 'trains from scratch: no pretrained=PATH is given'
+    print_log(f'goes on from {newest}' if newest else f'the segmentation network {start}', logger='current')
     runner.train()
     write_bytes(folder / 'trained.json', json.dumps(dict(checkpoint=latest_checkpoint(folder).name)).encode())
 
