@@ -20,7 +20,17 @@ from mmengine.logging import print_log
 import lurefusion
 from lurefusion.config import config_root, find_config, load_config
 from lurefusion.downstream.mmseg_child import BUSY
-from lurefusion.downstream.pictures import FUSED, Item, Pictures, channel_statistics, digest, export, file_digest, fuse
+from lurefusion.downstream.pictures import (
+    FUSED,
+    Item,
+    Pictures,
+    channel_statistics,
+    digest,
+    export,
+    file_digest,
+    fuse,
+    fused_role,
+)
 from lurefusion.downstream.scores import confusion_table, draw_losses, draw_segmentation, loss_curve, score_table
 from lurefusion.engine.checkpoint import find_weights
 from lurefusion.engine.stages import load_stages
@@ -333,14 +343,16 @@ class Downstream:
             self._exported[key] = export(splits, task.pictures['classes'], self.base / 'pictures')
         return self._exported[key]
 
-    def _roles(self, inputs: Sequence[str], pictures: Pictures, weights: str | Path | None) -> list[str]:
-        """Folders of the inputs; fuses where one of them is ``fused``."""
+    def _roles(
+        self, inputs: Sequence[str], pictures: Pictures, weights: Path | None, splits: Sequence[str] | None = None
+    ) -> list[str]:
+        """Folders of the inputs; fuses (the splits; None: all) where one of them is ``fused``."""
         known = set(next(iter(next(iter(pictures.hashes.values())).values()))) - {'label'}
         roles = []
         for name in inputs:
             if name != FUSED and name not in known:
                 raise ValueError(f'there is no input {name!r}; there are {", ".join(sorted(known))} and {FUSED}')
-            roles.append(fuse(pictures, self.model, weights) if name == FUSED else name)
+            roles.append(fuse(pictures, self.model, weights, splits) if name == FUSED else name)
         return roles
 
     def _weights(self, weights: str | Path | None) -> Path | None:
@@ -394,7 +406,7 @@ class Downstream:
             pictures = self._pictures(task)
             run, checkpoint = self._network(task, pictures, path, segmentor)
             for shown in [tuple(name.split('+')) for name in on] or [task.inputs]:
-                roles = self._roles(shown, pictures, path)
+                roles = self._roles(shown, pictures, path, ['test'])
                 tasks.append(task)
                 done.append(
                     evaluate(task, pictures, roles, pictures.items('test'), run, weights=checkpoint, inputs=shown)
@@ -409,13 +421,9 @@ class Downstream:
         if segmentor:
             checkpoint = find_weights(segmentor)
             run = checkpoint.parent
-        elif list(self.base.glob(f'{task.name}_*/trained.json')):
-            # there is one at least: only now it is worth to fuse the training pictures
-            roles = self._roles(task.inputs, pictures, weights)
-            run = self.base / run_name(task, pictures, roles, pictures.items('train'))
-            checkpoint = None
         else:
-            run, checkpoint = self.base / f'{task.name}_*', None
+            roles = [fused_role(self.model, weights) if name == FUSED else name for name in task.inputs]
+            run, checkpoint = self.base / run_name(task, pictures, roles, pictures.items('train')), None
         if not (run / 'statistics.json').is_file() or not (segmentor or (run / 'trained.json').is_file()):
             raise FileNotFoundError(
                 f'{run} holds no finished training of {task.name}. Train it on the pictures of these weights: '
@@ -457,7 +465,7 @@ class Downstream:
         sources = sorted(set(next(iter(pictures.hashes['test'].values()))) - {'label'}, reverse=True)
         shown = {name: name for name in sources}
         if FUSED in evaluation.inputs:
-            shown[FUSED] = self._roles([FUSED], pictures, weights)[0]
+            shown[FUSED] = fused_role(self.model, weights)
         draw_strips(
             pictures, pictures.items('test'), shown, evaluation, task.pictures['palette'], evaluation.out / 'strips'
         )

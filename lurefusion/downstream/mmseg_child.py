@@ -171,7 +171,7 @@ def _prepared(job: Mapping[str, Any]) -> Any:
             cfg[key].dataset = _handed(cfg[key].dataset, job, job['train'] if key == LOADERS[0] else job['test'])
     hooks = cfg.default_hooks
     hooks.checkpoint.backend_args = dict(backend='atomic')
-    if not hooks.get('visualization', {}).get('draw'):
+    if not (hooks.get('visualization') or {}).get('draw'):
         hooks.pop('visualization', None)
     return cfg
 

@@ -62,17 +62,12 @@ class Pictures:
         """File of one picture."""
         return self.root / item[0] / role / f'{item[1]}.png'
 
-    def fused_hashes(self, role: str) -> dict[str, dict[str, str]]:
-        """Split -> name -> SHA-256 of the pictures that `fuse` wrote under `role`."""
-        return json.loads((self.root / f'{role}.json').read_text())['hashes']
-
     def identity(self, items: Iterable[Sequence[str]], roles: Sequence[str]) -> str:
-        """Digest of the pixels of some pictures in some roles, and of their labels."""
-        fused = {role: self.fused_hashes(role) for role in roles if role.startswith(f'{FUSED}_')}
+        """Digest of some pictures in some roles, and of their labels: by content, fused ones by what made them."""
         rows = []
         for split, name in items:
             known = self.hashes[split][name]
-            rows.append([name, known[LABEL], *(fused[r][split][name] if r in fused else known[r] for r in roles)])
+            rows.append([name, known[LABEL], *(known.get(role) or [role, self.root.name] for role in roles)])
         return digest(rows)
 
 
@@ -179,42 +174,49 @@ def check_label(label: np.ndarray, classes: int, where: str | Path) -> None:
         )
 
 
-def fuse(pictures: Pictures, model: Mapping[str, Any], weights: str | Path | None) -> str:
-    """Fuse all pictures with a model, once, and return the role under which they are filed.
+def fused_role(model: Mapping[str, Any], weights: str | Path | None) -> str:
+    """Role of pictures fused by a model: named by its config, the content of its weights, the version of lurefusion."""
+    return f'{FUSED}_{digest([_plain(model), file_digest(weights) if weights else None, __version__])}'
 
-    The role is named by the digest of the model's config, of the content of `weights`, of the version of lurefusion and
-    (through the folder) of the data: with other weights in the same file other pictures are made. An interrupted call
-    goes on where it stopped.
+
+def fuse(
+    pictures: Pictures, model: Mapping[str, Any], weights: str | Path | None, splits: Sequence[str] | None = None
+) -> str:
+    """Fuse pictures with a model, once, and return the role under which they are filed; see `fused_role`.
+
+    With other weights in the same file other pictures are made. An interrupted call goes on where it stopped.
 
     Args:
         pictures: Of `export`.
         model: Config of the fusion model.
         weights: Checkpoint or safetensors file; None for a model without weights.
+        splits: Which; None: all.
 
     Raises:
         ValueError: If the weights do not fit the model.
     """
-    origin = file_digest(weights) if weights else None
-    role = f'{FUSED}_{digest([_plain(model), origin, __version__])}'
-    index = pictures.root / f'{role}.json'
-    if index.is_file():
+    role = fused_role(model, weights)
+    missing = [
+        (number, item)
+        for split in splits or pictures.datasets
+        for number, item in enumerate(pictures.items(split))
+        if not pictures.path(item, role).is_file()
+    ]
+    if not missing:
         print_log(f'fused pictures of these weights are there: {pictures.root}/*/{role}')
         return role
     network = MODELS.build(dict(model))
     if weights:
         load_into(network, read_weights(weights)[0], origin=str(weights))
     run = _runner_of(network)
-    hashes: dict[str, dict[str, str]] = {}
-    for split, dataset in pictures.datasets.items():
-        hashes[split] = {}
-        for number, (_, name) in enumerate(pictures.items(split)):
-            path = pictures.path((split, name), role)
-            if not path.is_file():
-                write_image(path, run(dataset[number]))
-            hashes[split][name] = file_digest(path)
-            if (number + 1) % 50 == 0 or number + 1 == len(dataset):
-                print_log(f'{split}: fused {number + 1} of {len(dataset)} pictures')
-    write_bytes(index, json.dumps(dict(weights=str(weights), sha256=origin, hashes=hashes), indent=1).encode())
+    write_bytes(
+        pictures.root / f'{role}.json',
+        json.dumps(dict(weights=str(weights), model=_plain(model)), default=str).encode(),
+    )
+    for count, (number, item) in enumerate(missing, start=1):
+        write_image(pictures.path(item, role), run(pictures.datasets[item[0]][number]))
+        if count % 50 == 0 or count == len(missing):
+            print_log(f'fused {count} of {len(missing)} pictures')
     return role
 
 
