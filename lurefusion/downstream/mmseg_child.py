@@ -173,6 +173,9 @@ def _prepared(job: Mapping[str, Any]) -> Any:
     hooks.checkpoint.backend_args = dict(backend='atomic')
     if not (hooks.get('visualization') or {}).get('draw'):
         hooks.pop('visualization', None)
+    # MMEngine keeps visualizers by name: the second runner of a process would write into the folder of the first
+    if cfg.get('visualizer'):
+        cfg.visualizer.pop('name', None)
     return cfg
 
 
