@@ -19,6 +19,12 @@ def main() -> int:
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
     parser.add_argument('--seed', type=int, help="overrides the config's randomness.seed")
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config entries')
+    parser.add_argument(
+        '--downstream', nargs='*', metavar='CONFIG',
+        help="then segment with the fused pictures: the config's own downstream tasks, or these segmentation configs",
+    )  # fmt: skip
+    parser.add_argument('--downstream-options', nargs='+', default=[], metavar='KEY=VALUE', help='override theirs')
+    parser.add_argument('--downstream-iters', type=int, help='length of their trainings, their schedules with it')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -27,11 +33,22 @@ def main() -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    chain = None
+    if args.downstream is not None:
+        from lurefusion.downstream.chain import Downstream
+
+        # everything that can go wrong there goes wrong here, before hours of training
+        chain = Downstream(
+            args.config, args.downstream, work_dir=args.work_dir, options=args.cfg_options, data_root=args.data_root,
+            task_options=args.downstream_options, iterations=args.downstream_iters, seed=args.seed,
+        )  # fmt: skip
     checkpoint = train(
         args.config, work_dir=args.work_dir, resume=args.resume, options=args.cfg_options, data_root=args.data_root,
         launcher=args.launcher, amp=args.amp, seed=args.seed,
     )  # fmt: skip
     print(f'checkpoint: {checkpoint}')
+    if chain is not None:
+        chain.train(checkpoint)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,182 @@
+"""What is registered with MMSegmentation, and how configs are fitted. No Runner here: its scopes would stay behind."""
+
+import json
+from importlib import import_module
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from lurefusion.datasets.paired import Ticket
+from lurefusion.downstream import mmseg_child
+
+pytest.importorskip('mmcv')
+mmseg_child.make_importable()
+pytest.importorskip('mmseg')
+
+from mmseg.models.backbones import MixVisionTransformer  # noqa: E402
+
+from lurefusion.downstream import mmseg_parts as parts  # noqa: E402
+
+CLASSES = ['road', 'car', 'bump']
+
+
+@pytest.fixture
+def root(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ('a', 'b'):
+        for role, shape in (('vi', (24, 32, 3)), ('ir', (24, 32, 3)), ('label', (24, 32))):
+            image = rng.integers(0, 3 if role == 'label' else 256, shape).astype(np.uint8)
+            (tmp_path / 'x' / role).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / 'x' / role / f'{name}.png'), image)
+    return tmp_path
+
+
+def dataset(root, pipeline, roles=('vi', 'ir')):
+    return parts.HandedPictures(
+        root=str(root), items=[['x', 'a'], ['x', 'b']], roles=roles, pipeline=pipeline,
+        metainfo=dict(classes=CLASSES, palette=[[0, 0, 0], [1, 1, 1], [2, 2, 2]]),
+    )  # fmt: skip
+
+
+AUGMENT = [
+    dict(type='mmseg.LoadPictures'),
+    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmseg.RandomResize', scale=(32, 24), ratio_range=(0.8, 1.5), keep_ratio=True),
+    dict(type='mmseg.RandomCrop', crop_size=(16, 16), cat_max_ratio=0.75),
+    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='mmseg.DistortEachPicture'),
+    dict(type='mmseg.PackSegInputs'),
+]
+
+
+def test_pictures_are_stacked_in_rgb(root):
+    sample = dataset(root, [AUGMENT[0], AUGMENT[1], AUGMENT[-1]])[1]
+    expected = [cv2.imread(str(root / 'x' / role / 'b.png'))[..., ::-1] for role in ('vi', 'ir')]
+    np.testing.assert_array_equal(sample['inputs'].permute(1, 2, 0).numpy(), np.concatenate(expected, axis=2))
+    label = cv2.imread(str(root / 'x/label/b.png'), -1)
+    np.testing.assert_array_equal(sample['data_samples'].gt_sem_seg.data[0].numpy(), label)
+
+
+def test_own_pipelines_of_mmsegmentation_read_the_first_role(root):
+    sample = dataset(root, [dict(type='mmseg.LoadImageFromFile'), AUGMENT[-1]], roles=('ir',))[0]
+    np.testing.assert_array_equal(sample['inputs'].permute(1, 2, 0).numpy(), cv2.imread(str(root / 'x/ir/a.png')))
+
+
+def test_draws_depend_on_the_position_alone(root):
+    data = dataset(root, AUGMENT)
+    first = data[Ticket(0, 7, 3, 5)]['inputs']
+    assert first.shape == (6, 16, 16)
+    np.random.rand(3)  # noqa: NPY002
+    assert torch.equal(data[Ticket(0, 7, 3, 5)]['inputs'], first)
+    assert not torch.equal(data[Ticket(0, 8, 4, 5)]['inputs'], first)
+    # what an input shows does not decide which window is cut
+    other = dataset(root, [*AUGMENT[:5], AUGMENT[-1]], roles=('ir', 'vi'))[Ticket(0, 7, 3, 5)]
+    same = dataset(root, [*AUGMENT[:5], AUGMENT[-1]])[Ticket(0, 7, 3, 5)]
+    assert torch.equal(other['inputs'], same['inputs'][[3, 4, 5, 0, 1, 2]])
+
+
+def test_statistics_come_from_the_file(tmp_path):
+    file = tmp_path / 'statistics.json'
+    file.write_text(json.dumps(dict(mean=[1.0] * 6, std=[2.0] * 6)))
+    processor = parts.MeasuredPreProcessor(str(file), size=(4, 4))
+    out = processor(dict(inputs=[torch.full((6, 4, 4), 5, dtype=torch.uint8)], data_samples=None))
+    assert torch.equal(out['inputs'], torch.full((1, 6, 4, 4), 2.0))
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        parts.MeasuredPreProcessor(str(tmp_path / 'nowhere.json'))
+
+
+def test_confusion_counts_all_but_ignored_pixels(tmp_path):
+    metric = parts.ConfusionMetric(out=str(tmp_path))
+    metric.dataset_meta = dict(classes=CLASSES)
+    label = torch.tensor([[[0, 1], [255, 2]]])
+    predicted = torch.tensor([[[0, 2], [1, 2]]])
+    sample = dict(pred_sem_seg=dict(data=predicted), gt_sem_seg=dict(data=label), img_path='somewhere/a.png')
+    metric.process(None, [sample, sample])
+    found = metric.evaluate(2)
+    content = json.loads((tmp_path / 'scores.json').read_text())
+    assert content == dict(classes=CLASSES, confusion=[[2, 0, 0], [0, 0, 2], [0, 0, 2]])
+    assert found['downstream/pixel_accuracy'] == pytest.approx(400 / 6)
+    assert found['downstream/mIoU'] == pytest.approx(50)
+    assert cv2.imread(str(tmp_path / 'predictions/a.png'), -1).tolist() == [[0, 2], [1, 2]]
+
+
+class Segmentor(torch.nn.Module):
+    def __init__(self, pictures):
+        super().__init__()
+        self.backbone = MixVisionTransformer(
+            in_channels=3 * pictures, embed_dims=8, num_layers=[1] * 4, num_heads=[1] * 4, sr_ratios=[8, 4, 2, 1]
+        )
+
+
+@pytest.mark.parametrize('pictures', [1, 2])
+def test_pretrained_weights_are_taken_over_whole(tmp_path, pictures):
+    torch.manual_seed(0)
+    given = Segmentor(1).backbone.state_dict()
+    torch.save(given, tmp_path / 'mit.pth')
+    model = Segmentor(pictures)
+    parts.load_pretrained(model, str(tmp_path / 'mit.pth'))
+    own = model.backbone.state_dict()
+    for key, value in given.items():
+        if value.shape == own[key].shape:
+            assert torch.equal(value, own[key]), key
+    image = torch.rand(1, 3, 32, 32)
+    # the same picture twice gives what it gives once
+    first = next(m for m in model.backbone.modules() if isinstance(m, torch.nn.Conv2d))
+    alone = torch.nn.functional.conv2d(image, given['layers.0.0.projection.weight'], first.bias, 4, 3)
+    torch.testing.assert_close(first(image.repeat(1, pictures, 1, 1)), alone)
+
+
+def test_other_weights_are_refused(tmp_path):
+    state = Segmentor(1).backbone.state_dict()
+    state.pop('layers.0.0.projection.bias')
+    torch.save(state, tmp_path / 'mit.pth')
+    with pytest.raises(ValueError, match=r'missing: backbone\.layers\.0\.0\.projection\.bias'):
+        parts.load_pretrained(Segmentor(1), str(tmp_path / 'mit.pth'))
+    with pytest.raises(FileNotFoundError, match='nothing is fetched'):
+        parts.load_pretrained(Segmentor(1), 'https://somewhere/mit.pth')
+
+
+def test_missing_operators_say_so_when_they_are_called():
+    operators = import_module('mmcv._ext')
+    if operators.__spec__.loader is not None:
+        pytest.skip('mmcv was built with its operators')
+    with pytest.raises(ImportError, match='compiled operator nms of mmcv'):
+        operators.nms()
+
+
+def config(**changes):
+    model = dict(
+        backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='https://x'), norm_cfg=dict(type='SyncBN')),
+        decode_head=dict(num_classes=3, norm_cfg=dict(type='SyncBN')),
+        auxiliary_head=[dict(num_classes=3)],
+    )
+    return Config(dict(model=model, inputs=['vi', 'ir'], **changes))
+
+
+def test_a_config_is_fitted_to_the_pictures():
+    cfg = config()
+    mmseg_child.adapt(cfg, CLASSES)
+    assert cfg.model.backbone.in_channels == 6
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.model.decode_head.norm_cfg.type == 'BN'
+    with pytest.raises(ValueError, match=r'model\.decode_head\.num_classes=3, but the labels have 2 classes'):
+        mmseg_child.adapt(config(), ['road', 'car'])
+
+
+def test_schedule_is_stretched_to_another_length():
+    cfg = config(
+        train_cfg=dict(max_iters=1000, val_interval=500),
+        param_scheduler=[dict(type='LinearLR', begin=0, end=100), dict(type='PolyLR', begin=100, end=1000)],
+        default_hooks=dict(checkpoint=dict(interval=400), logger=dict(interval=50)),
+    )
+    mmseg_child._set_budget(cfg, 200)
+    assert [(s.begin, s.end) for s in cfg.param_scheduler] == [(0, 20), (20, 200)]
+    assert (cfg.train_cfg.max_iters, cfg.default_hooks.checkpoint.interval) == (200, 200)
+    assert cfg.default_hooks.logger.interval == 10
+    mmseg_child._set_budget(cfg, 4)
+    assert [s.type for s in cfg.param_scheduler] == ['PolyLR']
+    with pytest.raises(ValueError, match='trains by epochs'):
+        mmseg_child._set_budget(config(train_cfg=dict(max_epochs=3)), 5)
