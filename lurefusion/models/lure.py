@@ -98,8 +98,14 @@ class LURE(BaseModel):
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit()
         if identity_start:
-            self.image_encoder.start_as_identity()
-            self.decoder.start_as_identity()
+            for name in ('image_encoder', 'decoder'):
+                part = getattr(self, name)
+                if not hasattr(part, 'start_as_identity'):
+                    raise ValueError(
+                        f'model.identity_start=True asks for start_as_identity() of model.{name}, and '
+                        f'{type(part).__name__} has none; set model.identity_start=False'
+                    )
+                part.start_as_identity()
         self.losses = LossSet(losses or {})
         self.diagnose = False
         self.frozen = tuple(frozen)
@@ -250,15 +256,12 @@ class LURE(BaseModel):
 
     def _latents(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """What the image encoder returns, held against what it declares: plug-ins are written by others."""
-        encoder, (height, width) = self.image_encoder, x.shape[-2:]
-        z = encoder(x, c, m)
-        found = [tuple(s.shape[1:]) for s in z]
-        declared = [(c, height // s, width // s) for c, s in zip(encoder.out_channels, encoder.strides, strict=True)]
+        z = self.image_encoder(x, c, m)
+        found, declared = tuple(s.shape[1] for s in z), self.image_encoder.out_channels
         if found != declared:
             raise ValueError(
-                f'model.image_encoder ({type(encoder).__name__}) returned latents (channels, height, width) {found} '
-                f'for pictures of {height}x{width}; by its out_channels and strides, which model.decoder and '
-                f'model.fuser were built for, they should be {declared}'
+                f'model.image_encoder ({type(self.image_encoder).__name__}) returned latents of {found} channels and '
+                f'declares out_channels={declared}, which model.decoder.channels and model.fuser.channels take over'
             )
         return z
 
