@@ -50,13 +50,14 @@ def config(stage: str, pair: str) -> Any:
 def make_pictures(*configs: Any, empty: bool = False) -> None:
     """Random 48x48 pictures, or files of that name alone, in every folder of the configs."""
     loaders = [cfg[f'{split}_dataloader'] for cfg in configs for split in ('train', 'val', 'test')]
-    for folder in sorted({Path(folder) for part in data_sets(loaders) for folder in part.data_prefix.values()}):
+    folders = sorted({Path(folder) for part in data_sets(loaders) for folder in part.data_prefix.values()})
+    for seed, folder in enumerate(folders):
         folder.mkdir(parents=True)
         for number, name in enumerate(NAMES):
             if empty:
                 (folder / f'{name}.png').touch()
                 continue
-            picture = np.random.default_rng(number).integers(0, 256, (48, 48, 3), np.uint8)
+            picture = np.random.default_rng([seed, number]).integers(0, 256, (48, 48, 3), np.uint8)
             write_image(folder / f'{name}.png', picture[..., 0] if folder.name in GREY else picture)
 
 
@@ -94,19 +95,20 @@ def test_mri_pet_trains_and_is_tested(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv('LUREFUSION_DATA', str(tmp_path / 'data'))
     cfgs = [config(f'stage{number}', 'mri_pet') for number in (1, 2)]
     make_pictures(*cfgs)
-    visualizer = {'visualizer.vis_backends': [dict(type='LocalVisBackend')]}
-    quick = {
+    quick = {'visualizer.vis_backends': [dict(type='LocalVisBackend')], '+model.prompts.per_template': 1}
+    options = {
         'train_cfg.max_iters': 1, 'train_dataloader.batch_size': 1, 'train_dataloader.num_workers': 0,
-        'train_dataloader.persistent_workers': False, '+model.prompts.per_template': 1, **visualizer,
+        'train_dataloader.persistent_workers': False, 'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None,
+        **quick,
     }  # fmt: skip
     first, second = (
-        train(cfg.filename, work_dir=f'runs/{Path(cfg.filename).stem}', options={**quick, crops_of(cfg): 16})
+        train(cfg.filename, work_dir=f'runs/{Path(cfg.filename).stem}', options={**options, crops_of(cfg): 16})
         for cfg in cfgs
     )
     kept, taken = (read_weights(path)[0] for path in (first, second))
     assert all(np.array_equal(taken[key], kept[key]) for key in kept if key.startswith('image_encoder.'))
     assert not all(np.array_equal(taken[key], kept[key]) for key in kept if key.startswith('decoder.'))
-    results = evaluate(cfgs[1].filename, second, work_dir='tested', options=visualizer)
+    results = evaluate(cfgs[1].filename, second, work_dir='tested', options=quick)
     assert all(np.isfinite(value) for value in results.values())
     [fused] = Path('tested/fused').rglob('*.png')
     assert not read_image(fused)[1]
@@ -134,7 +136,7 @@ def test_prompts_speak_of_the_pair_and_lead_to_its_tasks(pair: str) -> None:
     from lurefusion.datasets.prompts import PromptBank, PromptRouter
 
     model = config('stage1', pair).model
-    bank = PromptBank(**model.prompts, modalities=model.modalities)
+    bank = PromptBank(**model.prompts, modalities=model.modalities, per_template=2)
     sentences = ' '.join(sentence.lower() for key in bank.keys for sentence in bank.sentences(key))
     assert 'infrared' not in sentences
     assert 'thermal' not in sentences
