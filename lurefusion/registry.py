@@ -101,7 +101,8 @@ class KindRegistry(Registry):
         member = self.get(name) if isinstance(name, str) else name
         if member is None:
             known = self.known()
-            reason = ''
+            others = [kind.kind for kind in KINDS if kind.kind != self.kind and name in kind.known()]
+            reason = f' It is one of another kind: {", ".join(others)}.' if others else ''
             if '.' in name:
                 try:
                     self._imported_by_path(name)

@@ -37,7 +37,8 @@ class Degradation:
         Args:
             image: Clean image, float32 in [0, 1], (H,W,3) or (H,W); it is not modified.
             rng: Source of all randomness.
-            depth: Distance from the camera, float32 in [0, 1] from near to far, (H,W); only haze uses it.
+            depth: Distance from the camera, float32 in [0, 1] from near to far, (H,W); haze and defocus
+                use it.
 
         Returns:
             A new float32 image of the same shape, clipped and rounded to multiples of 1/255, and the parameters drawn
@@ -211,13 +212,65 @@ class Haze(Degradation):
     def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
         parameters: dict[str, Any] = dict(beta=_draw(rng, self.beta), airlight=_draw(rng, self.airlight))
         if depth is None:
-            drawn = dict(ramp=_draw(rng, self.ramp), relief=_draw(rng, self.relief), relief_seed=_seed(rng))
-            depth = ramp_depth(*image.shape[:2], **drawn)
+            depth, drawn = _drawn_depth(image, rng, self.ramp, self.relief)
             parameters |= drawn
         transmission = np.exp(-parameters['beta'] * depth)
         if image.ndim == 3:
             transmission = transmission[..., None]
         return image * transmission + parameters['airlight'] * (1 - transmission), parameters
+
+
+@DEGRADATIONS.register_module()
+class Defocus(Degradation):
+    """A lens that is focused on one side of a distance: x = y + s(d) (G_σ * y - y), a Gaussian blur on the other side.
+
+    s rises from 0 to 1 over `softness` around the distance. Two of them with opposite sides make a multi-focus pair.
+
+    Args:
+        side: What is blurred: ``far`` (beyond the distance) or ``near``.
+        distance: Where focus ends, in [0, 1] from near to far.
+        sigma: σ, pixels.
+        softness: Width of the change from sharp to blurred, in units of the distance.
+        ramp, relief: Of the made-up distance map where there is none, see :func:`ramp_depth`.
+    """
+
+    task = 'df'
+
+    def __init__(
+        self,
+        side: str = 'far',
+        distance: Range = 0.5,
+        sigma: Range = (1.5, 3.5),
+        softness: float = 0.05,
+        ramp: Range = (0.7, 1.5),
+        relief: Range = (0.1, 0.6),
+    ) -> None:
+        if side not in ('far', 'near'):
+            raise ValueError(f"side must be 'far' or 'near', got {side!r}")
+        self.side = side
+        self.distance = _range('distance', distance, 0, 1)
+        self.sigma = _range('sigma', sigma, 0.1)
+        self.softness = _range('softness', softness, 1e-3, 1)[0]
+        self.ramp = _range('ramp', ramp, 0)
+        self.relief = _range('relief', relief, 0, 1)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        parameters: dict[str, Any] = dict(distance=_draw(rng, self.distance), sigma=_draw(rng, self.sigma))
+        if depth is None:
+            depth, drawn = _drawn_depth(image, rng, self.ramp, self.relief)
+            parameters |= drawn
+        share = np.clip((depth - parameters['distance']) / self.softness + 0.5, 0, 1).astype(np.float32)
+        share = share if self.side == 'far' else 1 - share
+        if image.ndim == 3:
+            share = share[..., None]
+        return image + share * (cv2.GaussianBlur(image, (0, 0), parameters['sigma']) - image), parameters
+
+
+def _drawn_depth(
+    image: np.ndarray, rng: np.random.Generator, ramp: tuple[float, float], relief: tuple[float, float]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    drawn = dict(ramp=_draw(rng, ramp), relief=_draw(rng, relief), relief_seed=_seed(rng))
+    return ramp_depth(*image.shape[:2], **drawn), drawn
 
 
 def ramp_depth(height: int, width: int, ramp: float, relief: float, relief_seed: int) -> np.ndarray:

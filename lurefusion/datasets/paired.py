@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +48,7 @@ class PairedDataset(BaseDataset):
         data_root: Root of relative folders; None: ``$LUREFUSION_DATA``, else ``data/`` in the current folder.
         pipeline: Transforms; see `lurefusion.datasets.transforms`.
         stems: ``all``: every stem must be in every folder. A role: the stems of its folder; the others may hold more.
+        keep: Regular expression that the whole stem must match: a split of one folder into training and test.
         indices: First n, or these, of the sorted samples (MMEngine).
         every: Keep every n-th of the sorted samples, before `indices`.
         test_mode: Samples carry their sources, for metrics.
@@ -67,6 +69,7 @@ class PairedDataset(BaseDataset):
         data_root: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         stems: str = 'all',
+        keep: str | None = None,
         indices: int | Sequence[int] | None = None,
         every: int = 1,
         test_mode: bool = False,
@@ -77,6 +80,10 @@ class PairedDataset(BaseDataset):
             raise ValueError(f"stems must be 'all' or one of the roles {tuple(data_prefix)}, got {stems!r}")
         if every < 1:
             raise ValueError(f'every must be at least 1, got {every}')
+        try:
+            self.keep = None if keep is None else re.compile(keep)
+        except re.error as error:
+            raise ValueError(f'keep={keep!r} is not a valid regular expression: {error}') from None
         self.stems = stems
         self.every = every
         super().__init__(
@@ -112,6 +119,7 @@ class PairedDataset(BaseDataset):
         listings = {role: list_images(folder) for role, folder in self.data_prefix.items()}
         anchors = list(listings) if self.stems == 'all' else [self.stems]
         stems = sorted({self.pair_key(role, stem) for role in anchors for stem in listings[role]} - {None})
+        stems = [stem for stem in stems if self.keep is None or self.keep.fullmatch(stem)]
         found: list[dict] = []
         lacking: dict[str, list[str]] = {}
         for stem in stems:
@@ -130,7 +138,8 @@ class PairedDataset(BaseDataset):
                 f'{type(self).__name__} pairs files by stem, and some have no partner:\n' + '\n'.join(rows)
             )
         if not found:
-            raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set')
+            only = f' with keep={self.keep.pattern!r}' if self.keep else ''
+            raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
         return found[:: self.every]
 
     def pair_key(self, role: str, stem: str) -> str | None:

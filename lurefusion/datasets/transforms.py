@@ -74,7 +74,8 @@ class LoadImages:
 class FrameDepth:
     """A made-up distance map of the whole frame for samples that need one and have none; put it before the crop.
 
-    Haze made on a crop would put the whole ramp from near to far into every crop.
+    Haze made on a crop would put the whole ramp from near to far into every crop; the modalities of a fusion sample
+    share the map.
 
     Args:
         types: Degradations that look at the distance.
@@ -93,9 +94,10 @@ class FrameDepth:
         self.relief = tuple(relief)
 
     def __call__(self, results: dict) -> dict:
-        if results.get('depth') is None and (results.get('degradation') or {}).get('type') in self.types:
+        spoilt = [results.get('degradation') or {}, *(results.get('degradations') or {}).values()]
+        if results.get('depth') is None and any(cfg.get('type') in self.types for cfg in spoilt):
             rng = results['rng']
-            height, width = results['images']['y'].shape[:2]
+            height, width = next(iter(results['images'].values())).shape[:2]
             results['depth'] = ramp_depth(
                 height, width, rng.uniform(*self.ramp), rng.uniform(*self.relief), int(rng.integers(2**31))
             )

@@ -86,7 +86,7 @@ class LURE(BaseModel):
         self.chroma = chroma
         self.tiling = dict(tile=tile, overlap=overlap)
         self.max_pixels = max_pixels
-        self.prompts = PromptBank(**(prompts or {}))
+        self.prompts = PromptBank(**{'modalities': self.modalities, **(prompts or {})})
         self.text_encoder = TextEncoder(**text_encoder, num_classes=len(self.prompts))
         self.image_encoder = IMAGE_ENCODERS.build(
             image_encoder, text_dim=self.text_encoder.dim, num_modalities=len(self.modalities)
@@ -98,8 +98,14 @@ class LURE(BaseModel):
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit()
         if identity_start:
-            self.image_encoder.start_as_identity()
-            self.decoder.start_as_identity()
+            for name in ('image_encoder', 'decoder'):
+                part = getattr(self, name)
+                if not hasattr(part, 'start_as_identity'):
+                    raise ValueError(
+                        f'model.identity_start=True asks for start_as_identity() of model.{name}, and '
+                        f'{type(part).__name__} has none; set model.identity_start=False'
+                    )
+                part.start_as_identity()
         self.losses = LossSet(losses or {})
         self.diagnose = False
         self.frozen = tuple(frozen)
@@ -111,9 +117,9 @@ class LURE(BaseModel):
             part = getattr(self, name)
             if part is not None and tuple(part.channels) != channels:
                 raise ValueError(
-                    f'model.{name}.channels={tuple(part.channels)} does not fit '
-                    f'model.image_encoder.latent_channels={channels}; leave it out of the config '
-                    f'to take over the latter'
+                    f'model.{name}.channels={tuple(part.channels)} does not fit model.image_encoder '
+                    f'({type(self.image_encoder).__name__}), whose latents have {channels} channels; leave it out of '
+                    f'the config to take these over'
                 )
         divisor = self.data_preprocessor.size_divisor
         last = max(self.image_encoder.strides)
@@ -185,7 +191,7 @@ class LURE(BaseModel):
         c, logits = self.text_encoder(sentences + [pseudo] * batch)
         m = self._modality_index(data_samples).to(x.device)
         labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * batch
-        z = self.image_encoder(torch.cat([x, y]), c, torch.cat([m, m]))
+        z = self._latents(torch.cat([x, y]), c, torch.cat([m, m]))
         out = self.decoder(z)
         latents, latents_pd = [s[:batch] for s in z], [s[batch:] for s in z]
         losses = self.losses(
@@ -233,7 +239,7 @@ class LURE(BaseModel):
         batch = len(images[0])
         m = torch.arange(len(images), device=images[0].device).repeat_interleave(batch)
         with torch.set_grad_enabled(torch.is_grad_enabled() and 'image_encoder' not in self.frozen):
-            z = self.image_encoder(torch.cat(list(images)), torch.cat(list(c)), m)
+            z = self._latents(torch.cat(list(images)), torch.cat(list(c)), m)
         return [[s[i * batch : (i + 1) * batch] for s in z] for i in range(len(images))]
 
     def latents(self, x: Tensor, data_samples: list[FusionDataSample]) -> list[Tensor]:
@@ -251,7 +257,18 @@ class LURE(BaseModel):
 
     def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
         """D(E(x, c, m)), (B,3,H,W) not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""
-        return self.decoder(self.image_encoder(x, c, m))
+        return self.decoder(self._latents(x, c, m))
+
+    def _latents(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
+        """What the image encoder returns, held against what it declares: plug-ins are written by others."""
+        z = self.image_encoder(x, c, m)
+        found, declared = tuple(s.shape[1] for s in z), self.image_encoder.out_channels
+        if found != declared:
+            raise ValueError(
+                f'model.image_encoder ({type(self.image_encoder).__name__}) returned latents of {found} channels and '
+                f'declares out_channels={declared}, which model.decoder.channels and model.fuser.channels take over'
+            )
+        return z
 
     def reconstruct(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> Tensor:
         """Restored (`x` in the inputs) or fused image, (B,3,H,W), not clamped; large pictures in tiles."""

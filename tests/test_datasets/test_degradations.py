@@ -4,6 +4,7 @@ import pytest
 from scipy import fft, ndimage
 
 from lurefusion.datasets.degradations import (
+    Defocus,
     Degradation,
     Haze,
     Identity,
@@ -16,7 +17,7 @@ from lurefusion.datasets.degradations import (
 from lurefusion.images import to_uint8
 from lurefusion.registry import DEGRADATIONS
 
-ALL = (Identity, LowContrast, LowResolution, Haze, OverExposure, LowLight)
+ALL = (Identity, LowContrast, LowResolution, Haze, OverExposure, LowLight, Defocus)
 
 
 def picture(height=37, width=50, channels=3, seed=0):
@@ -183,6 +184,23 @@ def test_low_resolution_takes_any_size(size):
     for down in ('area', 'cubic'):
         degraded, _ = LowResolution(down=down)(image, rng())
         np.testing.assert_allclose(degraded, image, atol=1e-6)
+
+
+def test_defocus_blurs_one_side_and_two_make_a_pair():
+    image = picture(64, 48)
+    depth = np.repeat(np.linspace(1, 0, 64, dtype=np.float32)[:, None], 48, 1)
+    far, near = (Defocus(side, sigma=2.0)(image, rng(), depth)[0] for side in ('far', 'near'))
+    blurred = on_grid(ndimage.gaussian_filter(image, (2, 2, 0), mode='mirror', truncate=4))
+    top, bottom = slice(8, 28), slice(36, 56)
+    for degraded, sharp, soft in ((far, bottom, top), (near, top, bottom)):
+        np.testing.assert_array_equal(degraded[sharp], image[sharp])
+        np.testing.assert_allclose(degraded[soft, 8:-8], blurred[soft, 8:-8], atol=2.5 / 255)
+        assert np.abs(degraded[soft] - image[soft]).mean() > 5 / 255
+    made, parameters = Defocus()(image, rng())
+    assert {'distance', 'sigma', 'ramp', 'relief', 'relief_seed'} == set(parameters)
+    assert 0 < np.abs(made - image).mean()
+    with pytest.raises(ValueError, match="side must be 'far' or 'near', got 'left'"):
+        Defocus('left')
 
 
 def test_low_resolution_draws_its_options():

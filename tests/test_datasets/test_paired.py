@@ -137,6 +137,17 @@ def test_every_and_indices(root):
         paired(root, every=0)
 
 
+def test_keep_splits_a_folder_by_the_names(root):
+    every = names(paired(root))
+    kept = names(paired(root, keep=rf'{every[0]}|{every[-1]}x*'))
+    assert kept == [every[0], every[-1]]
+    assert names(paired(root, keep=rf'(?!{every[0]}$).*')) == every[1:]
+    with pytest.raises(ValueError, match="belongs to this data set with keep='nothing'"):
+        paired(root, keep='nothing')
+    with pytest.raises(ValueError, match=r"keep='\(' is not a valid regular expression"):
+        paired(root, keep='(')
+
+
 def test_a_data_set_that_leaves_everything_out(root):
     class Picky(PairedDataset):
         def pair_key(self, role, stem):

@@ -339,6 +339,25 @@ def test_a_task_and_a_modality_of_ones_own(warnings):
     assert "asks for 'ma' on 'mri'" in warnings[0][1]
 
 
+def test_sentences_speak_of_the_modalities_of_the_model_alone():
+    task = metal_artefacts(modality=None)
+    bank = PromptBank([task, 'pd'], modality_words={'ct': ['ct']}, modalities=('mri', 'ct'))
+    assert bank.modality_words == {'mri': ('mri',), 'ct': ('ct',)}
+    sentences = ' '.join(sentence.lower() for key in bank.keys for sentence in bank.sentences(key))
+    assert 'mri' in sentences
+    assert 'visible' not in sentences.replace('visible defect', '')
+    assert 'infrared' not in sentences
+    default, explicit = PromptBank(), PromptBank(modalities=('vi', 'ir'))
+    assert all(default.sentences(key) == explicit.sentences(key) for key in default.keys)
+
+
+def test_tasks_and_words_of_a_modality_that_the_model_lacks():
+    with pytest.raises(ValueError, match=r"task 'll' belongs to modality 'vi', and the modalities are \('mri', 'ct'\)"):
+        PromptBank(['ll', 'pd'], modalities=('mri', 'ct'))
+    with pytest.raises(KeyError, match=r"modality_words: 'mrt' is not a known modality\. Did you mean 'mri'"):
+        PromptBank(['pd'], modality_words={'mrt': ['mr']}, modalities=('mri', 'ct'))
+
+
 def test_a_modality_without_words_is_called_by_its_name(warnings):
     bank = PromptBank([metal_artefacts(modality='depth'), 'pd'])
     assert any('depth' in sentence for sentence in bank.sentences('ma'))

@@ -139,6 +139,11 @@ def test_frame_depth_only_where_it_is_needed_and_missing():
     assert 'depth' not in run(None)
     known = np.full((40, 50), 0.5, np.float32)
     assert run(dict(type='Haze'), depth=known)['depth'] is known
+    # the modalities of a fusion sample share the map
+    pair = dict(images=dict(near=np.zeros((40, 50, 3), np.uint8)), degradations=dict(near=dict(type='Defocus')))
+    made = FrameDepth(types=('Defocus',))(dict(pair, rng=np.random.default_rng(2)))
+    assert made['depth'].shape == (40, 50)
+    assert 'depth' not in FrameDepth(types=('Haze',))(dict(pair, rng=np.random.default_rng(2)))
     # nothing is drawn where nothing is made
     assert run(None)['rng'].random() == np.random.default_rng(2).random()
 

@@ -282,6 +282,18 @@ def test_color_loss():
         ColorLoss('pet')(**q)
 
 
+def test_color_loss_of_all_sources_follows_the_more_colourful_one():
+    q = fusion()
+    sources = {'a': q['sources']['vi'], 'b': grey(2, 24, 24)}
+    torch.testing.assert_close(ColorLoss(None)(q['fused'], sources), ColorLoss('a')(q['fused'], sources))
+    sources['b'] = rand(2, 3, 24, 24, seed=7)
+    planes = np.stack([[ycbcr(image)[k].numpy() for k in (1, 2)] for image in (q['sources']['vi'], sources['b'])])
+    target = (planes * np.abs(planes)).sum(0) / np.abs(planes).sum(0)
+    own = np.stack([plane.detach().numpy() for plane in ycbcr(q['fused'])[1:]])
+    expected = np.abs(own - target).mean(axis=(1, 2, 3, 4)).sum()
+    assert ColorLoss(None)(q['fused'], sources).item() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize('mode', ['position', 'sum'])
 @pytest.mark.parametrize('names', [('vi', 'ir'), ('a', 'b', 'c')])
 def test_grad_loss_is_zero_when_the_gradients_equal_the_maximum(mode, names):
@@ -309,6 +321,16 @@ def test_intensity_max_loss_takes_the_brighter_source_whole():
     target = torch.where(ir.mean(1, keepdim=True) > vi.mean(1, keepdim=True), ir, vi)
     assert IntensityMaxLoss()(target, q['sources']).item() == 0
     torch.testing.assert_close(IntensityMaxLoss()(**q), (q['fused'] - target).abs().mean())
+
+
+def test_intensity_max_loss_of_luma_leaves_the_colours_alone():
+    q = fusion()
+    brightest = torch.maximum(*(luma(source) for source in q['sources'].values()))
+    loss = IntensityMaxLoss('luma')
+    assert loss(brightest.expand(-1, 3, -1, -1), q['sources']).item() == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(loss(**q), (luma(q['fused']) - brightest).abs().mean())
+    with pytest.raises(ValueError, match="space must be one of rgb, luma; got 'hsv'"):
+        IntensityMaxLoss('hsv')
 
 
 def test_ssim_loss_weights_per_source():

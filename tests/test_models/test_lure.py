@@ -156,7 +156,14 @@ def test_one_encoder_pass_equals_one_per_modality() -> None:
 
 
 def test_fuses_three_modalities() -> None:
-    model = build('fusion', modalities=('mri', 'pet', 'ct'), chroma=None, losses=dict(grad=dict(type='GradLoss')))
+    model = build(
+        'fusion',
+        modalities=('mri', 'pet', 'ct'),
+        chroma=None,
+        prompts=dict(tasks=('pd',)),
+        losses=dict(grad=dict(type='GradLoss')),
+    )
+    assert set(model.prompts.modality_words) == {'mri', 'pet', 'ct'}
     data = dict(inputs={name: pictures(1, 16, 16, seed=i) for i, name in enumerate(('mri', 'pet', 'ct'))})
     data = prepared(model, data)
     assert model(**data).shape == (1, 3, 16, 16)
@@ -450,11 +457,11 @@ def test_weights_of_the_first_stage_fit_into_the_second() -> None:
         (dict(frozen=('stage',)), "model.frozen names 'stage', which is no part of the model"),
         (
             dict(decoder=dict(type='LUREDecoder', channels=(8, 16), K_dec=(1, 1))),
-            r'model.decoder.channels=\(8, 16\) does not fit model.image_encoder.latent_channels=\(4, 8\)',
+            r'model.decoder.channels=\(8, 16\) does not fit model.image_encoder \(LUREEncoder\), whose .* \(4, 8\) ch',
         ),
         (
             dict(stage='fusion', fuser=dict(type='RuleFuser', channels=(8, 16))),
-            r'model.fuser.channels=\(8, 16\) does not fit model.image_encoder.latent_channels=\(4, 8\)',
+            r'model.fuser.channels=\(8, 16\) does not fit model.image_encoder \(LUREEncoder\), whose .* \(4, 8\) ch',
         ),
         (
             dict(data_preprocessor=dict(type='FusionDataPreprocessor', size_divisor=3)),

@@ -75,13 +75,15 @@ class PromptBank:
         tasks: Built-in keys (`ll hz oe lc sr sr4 sr8 pd`) or dicts of `Task` fields; their order gives the class index.
         modality_words: Words by which each modality is called, as regular expressions; laid over those of vi and ir.
             A modality without words is called by its name.
+        modalities: Names of the modalities that sentences speak of; None: those that have words.
         folder: Folder with `<task>.txt`, one sentence a line, used instead of the grammar (split by a hash of the
             line; below ten lines all are 'train'). Only the file of the pseudo task may be absent.
         seed: Of the grammar's draws and of the split.
         per_template: Sentences drawn from one frame for one task.
 
     Raises:
-        KeyError, TypeError, ValueError: On a bad task.
+        KeyError, TypeError, ValueError: On a bad task, or one of a modality that is not among `modalities`.
+        KeyError: If `modality_words` names a modality that is not among `modalities`.
         FileNotFoundError, ValueError: On a missing or empty sentence file.
     """
 
@@ -92,6 +94,7 @@ class PromptBank:
         folder: str | None = None,
         seed: int = 0,
         per_template: int = 10,
+        modalities: Sequence[str] | None = None,
     ) -> None:
         if isinstance(tasks, str) or not tasks:
             raise TypeError(f'tasks must be a list of keys or dicts, got {tasks!r}')
@@ -101,7 +104,18 @@ class PromptBank:
             raise ValueError(f'each task may be given once, got {[task.key for task in built]}')
         if per_template < 1:
             raise ValueError(f'per_template must be at least 1, got {per_template}')
-        self.modality_words = {**MODALITY_WORDS, **{k: tuple(v) for k, v in (modality_words or {}).items()}}
+        known = {**MODALITY_WORDS, **{k: tuple(v) for k, v in (modality_words or {}).items()}}
+        names = tuple(known) if modalities is None else tuple(modalities)
+        for name in modality_words or {}:
+            if name not in names:
+                raise KeyError(f'modality_words: {unknown("modality", name, list(names))}')
+        for task in built:
+            if task.modality is not None and modalities is not None and task.modality not in names:
+                raise ValueError(
+                    f'task {task.key!r} belongs to modality {task.modality!r}, and the modalities are {names}; give it '
+                    f'another: dict(key={task.key!r}, modality=..., canonical=...)'
+                )
+        self.modality_words = {name: known.get(name) or (re.escape(name.lower()),) for name in names}
         for modality, words in self.modality_words.items():
             compile_any(words, f'modality_words[{modality!r}]')
         self._seed = seed

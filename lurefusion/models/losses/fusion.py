@@ -26,25 +26,34 @@ def _checked_sources(fused: Tensor, sources: Sources) -> Sources:
 
 @LOSSES.register_module()
 class ColorLoss(Loss):
-    """mean|Cb_O - Cb_s| + mean|Cr_O - Cr_s| of one source (Text-IF).
+    """mean|Cb_O - Cb| + mean|Cr_O - Cr| (Text-IF) for the colours of one source, or of all of them.
 
     Args:
-        source: Modality whose colours the fused image keeps.
+        source: Modality whose colours the fused image keeps. None where every source has colours: Cb and Cr are means
+            over the sources, each weighted by its own distance from grey (DeepFuse, ICCV 2017, for two exposures).
     """
 
     needs = ('fused', 'sources')
 
-    def __init__(self, source: str = 'vi', weight: float | str = 1.0, warmup: int = 0) -> None:
+    def __init__(self, source: str | None = 'vi', weight: float | str = 1.0, warmup: int = 0) -> None:
         super().__init__(weight, warmup)
         self.source = source
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
-        if self.source not in sources:
+        if self.source is not None and self.source not in sources:
             raise KeyError(f'ColorLoss takes its colours from {self.source!r}; the sources are {", ".join(sources)}')
         _checked_sources(fused, sources)
         _, cb, cr = ycbcr(fused)
-        _, cb_source, cr_source = ycbcr(sources[self.source])
+        owners = list(sources.values()) if self.source is None else [sources[self.source]]
+        _, cb_source, cr_source = (
+            _weighted_by_size(torch.stack(plane)) for plane in zip(*map(ycbcr, owners), strict=True)
+        )
         return F.l1_loss(cb, cb_source) + F.l1_loss(cr, cr_source)
+
+
+def _weighted_by_size(planes: Tensor) -> Tensor:
+    """sum of x|x| over sum of |x|: (S,B,1,H,W) -> (B,1,H,W)."""
+    return (planes * planes.abs()).sum(0) / planes.abs().sum(0).clamp(min=1e-6) if len(planes) > 1 else planes[0]
 
 
 @LOSSES.register_module()
@@ -73,12 +82,24 @@ class GradLoss(Loss):
 
 @LOSSES.register_module()
 class IntensityMaxLoss(Loss):
-    """L1 distance in RGB to the source with the highest channel mean at each pixel; the first of equals (Text-IF)."""
+    """L1 distance to the brightest source of each pixel, the first of equals.
+
+    Args:
+        space: ``rgb``: the source with the highest channel mean, colour and all (Text-IF). ``luma``: the highest luma
+            (SwinFusion); the colours are another loss's matter, as where a dark source owns them.
+    """
 
     needs = ('fused', 'sources')
 
+    def __init__(self, space: str = 'rgb', weight: float | str = 1.0, warmup: int = 0) -> None:
+        super().__init__(weight, warmup)
+        self.space = one_of('space', space, ('rgb', 'luma'))
+
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
-        first, *others = _checked_sources(fused, sources).values()
+        sources = _checked_sources(fused, sources)
+        if self.space == 'luma':
+            fused, sources = luma(fused), {name: luma(source) for name, source in sources.items()}
+        first, *others = sources.values()
         target, best = first, first.mean(dim=1, keepdim=True)
         for source in others:
             mean = source.mean(dim=1, keepdim=True)

@@ -1,0 +1,10 @@
+# Stage 2 for MRI-CT pairs, on two CPU cores.
+_base_ = ['../lure/stage2_tiny_ir_vi.py', '../_base_/pairs/mri_ct.py']
+model = dict(_base_.pair_model, losses=dict(color=dict(source='mri')))
+init_from = dict(stage='stage1_mri_ct')
+train_dataloader = dict(dataset=dict(datasets=_base_.fusion_train))
+val_dataloader = dict(dataset=dict(_base_.fusion_test, _delete_=True))
+metrics = [dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'VIF', 'Qabf', 'EN', 'SD', 'AG', 'SF'))]
+val_evaluator = metrics
+test_dataloader = [dict(_base_.pair_loader, name='MRI-CT', dataset=_base_.fusion_test)]
+test_evaluator = [metrics]

@@ -1,0 +1,11 @@
+# Stage 2 for MRI-SPECT pairs, on two CPU cores.
+_base_ = ['../lure/stage2_tiny_ir_vi.py', '../_base_/pairs/mri_spect.py']
+# brightness counts without colour: a bright grey MRI would bleach a dark red SPECT
+model = dict(_base_.pair_model, losses=dict(color=dict(source='spect'), int=dict(space='luma')))
+init_from = dict(stage='stage1_mri_spect')
+train_dataloader = dict(dataset=dict(datasets=_base_.fusion_train))
+val_dataloader = dict(dataset=dict(_base_.fusion_test, _delete_=True))
+metrics = [dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'VIF', 'Qabf', 'EN', 'SD', 'AG', 'SF'))]
+val_evaluator = metrics
+test_dataloader = [dict(_base_.pair_loader, name='MRI-SPECT', dataset=_base_.fusion_test)]
+test_evaluator = [metrics]

@@ -1,0 +1,22 @@
+# What both stages for MRI-PET share.
+_base_ = './scanners.py'
+scanner_prompts = dict(
+    tasks=(
+        _base_.noise_task,
+        dict(_base_.counts_task, modality='pet', canonical='The PET image has few counts, please make up for them.'),
+        'pd',
+    )
+)
+few = dict(_base_.few_counts, modality='pet', data_prefix=dict(y='Harvard/PET-MRI/PET'))
+scanner_train = [*_base_.noisy_train, dict(few, keep=r'25\d+')]
+scanner_test = dict(
+    rn=dict(type='MixDataset', datasets=_base_.noisy_test), fc=dict(few, keep=r'30\d+', **_base_.scanner_test_mode)
+)
+spoilt_pair = dict(
+    tasks=dict(mri='rn', pet='fc'),
+    degradations=dict(
+        mri=dict(type='RicianNoise', sigma=(0.07, 0.07)),
+        pet=dict(type='FewCounts', counts=(15, 15), smooth=(0.8, 0.8)),
+    ),
+)
+kept = dict(type='KeptColourAndTexture', colours='pet', texture='mri')
