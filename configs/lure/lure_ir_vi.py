@@ -1,2 +1,3 @@
 # The whole method at paper scale: stage 1, then stage 2.
-stages = ['stage1_ir_vi.py', 'stage2_ir_vi.py']
+# by full name, so that pipelines in other folders can take this one as base
+stages = ['lurefusion::lure/stage1_ir_vi.py', 'lurefusion::lure/stage2_ir_vi.py']
