@@ -219,14 +219,15 @@ def scale_length(cfg: Config, factor: float) -> None:
     if factor == 1 or cfg.get('train_cfg') is None:
         return
 
+    def stretched(count: Any) -> Any:
+        # 0 is the beginning or none at all, -1 never
+        return max(1, round(count * factor)) if count > 0 else count
+
     def scale(node: Any, *keys: str) -> None:
         for key in keys:
             value = node.get(key)
-            if isinstance(value, (list, tuple)):
-                node[key] = [max(1, round(item * factor)) for item in value]
-            # 0 is the beginning or none at all, -1 never
-            elif value is not None and value > 0:
-                node[key] = max(1, round(value * factor))
+            if value is not None:
+                node[key] = [stretched(v) for v in value] if isinstance(value, (list, tuple)) else stretched(value)
 
     scale(cfg.train_cfg, 'max_iters', 'val_begin', 'val_interval')
     schedules = cfg.get('param_scheduler') or []

@@ -39,7 +39,7 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
             TypeError: If `inputs` is no dict.
             ValueError: If sizes differ within the batch, a side is below 8 pixels, or a float image leaves [0, 1].
         """
-        if 'inputs' not in data:
+        if data and all(isinstance(part, dict) and 'inputs' in part for part in data.values()):
             batches = [self.forward(batch, training) for batch in data.values()]
             return dict(
                 inputs={role: x for batch in batches for role, x in batch['inputs'].items()},
