@@ -10,6 +10,7 @@ import fcntl
 import json
 import math
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -77,14 +78,21 @@ class Study:
         """The command line of a tool."""
         start = {
             'none': [sys.executable],
-            'pytorch': [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-                        f'--nproc_per_node={self.processes}'],
+            'pytorch': [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={self.processes}',
+                        f'--master_port={_free_port()}'],
             'slurm': ['srun', f'--ntasks={self.processes}', sys.executable],
             'mpi': ['mpirun', '-np', str(self.processes), sys.executable],
         }[self.launcher]  # fmt: skip
         line = [*start, str(self.tools / tool), config, *arguments, '--launcher', self.launcher]
         line += ['--data-root', self.data_root] if self.data_root else []
         return [*line, *(['--cfg-options', *options] if options else [])]
+
+
+def _free_port() -> int:
+    """Several jobs may run at once on one machine."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,7 +155,8 @@ def test_command_lines_of_the_launchers():
     assert line[:2] == ['srun', '--ntasks=4']
     assert line[3:] == ['t/train.py', 'c.py', '--launcher', 'slurm', '--cfg-options', 'a=1']
     line = Study(Path('w'), Path('t'), launcher='pytorch', processes=2, data_root='d').command('test.py', 'c.py', [])
-    assert '--nproc_per_node=2' in line
+    assert line[1:4] == ['-m', 'torch.distributed.run', '--nproc_per_node=2']
+    assert line[4].startswith('--master_port=')
     assert line[-2:] == ['--data-root', 'd']
 
 
