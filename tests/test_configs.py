@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lurefusion.config import find_config, load_config
+from lurefusion.config import diff_configs, find_config, load_config
+from lurefusion.engine.ablation import PAPER_ROWS
+from lurefusion.engine.stages import load_stages
+from lurefusion.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted([*ROOT.glob('configs/**/*.py'), *ROOT.glob('projects/*/configs/**/*.py')])
@@ -117,6 +120,52 @@ def test_builds(file: Path) -> None:
     for evaluator in (cfg.get('val_evaluator', []), *cfg.get('test_evaluator', [])):
         for metric in evaluator:
             assert METRICS.build(metric) is not None
+
+
+ABLATIONS = [f for f in WHOLE if f.parent in (ROOT / 'configs' / 'ablation', ROOT / 'configs' / 'ablation' / 'tiny')]
+# the option is the default there
+NO_DIFFERENCE = ('ablation/ours', 'tiny/ours', 'ablation/text_distilbert', 'ablation/perceptual_vgg')
+NO_DIFFERENCE += ('ablation/unified_pix', 'ablation/trained_decoder')
+NO_DIFFERENCE += ('tiny/perceptual_u2', 'tiny/unified_detach', 'tiny/frozen_decoder')
+
+
+@pytest.fixture(scope='module')
+def methods() -> dict[str, list]:
+    """The pipelines that ablations are compared with."""
+    return {
+        'ablation': load_stages(ROOT / 'configs' / 'lure' / 'lure_ir_vi.py')[1],
+        'tiny': load_stages(ROOT / 'configs' / 'lure' / 'lure_tiny_ir_vi.py')[1],
+    }
+
+
+def test_every_ablation_is_there_at_both_scales() -> None:
+    names = {scale: {f.name for f in ABLATIONS if f.parent.name == scale} for scale in ('ablation', 'tiny')}
+    assert names['ablation'] == names['tiny']
+    assert {f'{name}.py' for name in PAPER_ROWS} <= names['tiny']
+
+
+@pytest.mark.parametrize('file', ABLATIONS, ids=label)
+def test_ablation_is_the_difference_and_builds(file: Path, methods: dict[str, list]) -> None:
+    pipeline = load_config(file)
+    _, cfgs = load_stages(file)
+    if pipeline.get('joint'):
+        [cfg] = cfgs
+        restoration, fusion = methods[file.parent.name]
+        assert cfg.train_cfg.max_iters == restoration.train_cfg.max_iters + fusion.train_cfg.max_iters
+        assert set(cfg.model.losses) == set(restoration.model.losses) | set(fusion.model.losses)
+        assert set(cfg.train_dataloader) == {'restoration', 'fusion'}
+        assert (tuple(cfg.model.frozen), 'init_from' in cfg) == ((), False)
+    else:
+        changed = {
+            key for old, new in zip(methods[file.parent.name], cfgs, strict=True) for key, *_ in diff_configs(old, new)
+        }
+        options = list(pipeline.get('options', {}))
+        strays = [key for key in changed if not any((key + '.').startswith(option + '.') for option in options)]
+        assert strays == [], f'{label(file)} changes more than it says'
+        assert bool(changed) != label(file).removesuffix('.py').endswith(NO_DIFFERENCE)
+    if file.parent.name == 'tiny':
+        cfgs[-1].model.text_encoder.backbone = dict(type='HashBag', dim=64)
+        assert MODELS.build(cfgs[-1].model).fuser is not None
 
 
 @pytest.mark.parametrize('file', [f for f in WHOLE if f not in SEGMENTATION and 'stages' in load_config(f)], ids=label)

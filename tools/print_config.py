@@ -2,6 +2,7 @@
 
 python tools/print_config.py configs/lure/stage1_ir_vi.py --cfg-options optim_wrapper.optimizer.lr=1e-4
 python tools/print_config.py --diff configs/lure/stage1_ir_vi.py configs/lure/stage1_tiny_ir_vi.py
+python tools/print_config.py --diff configs/lure/lure_ir_vi.py configs/ablation/using_cc.py    # stage by stage
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lurefusion.config import diff_configs, list_configs, load_config
+from lurefusion.engine.stages import load_stages
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -26,12 +29,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def differences(base: str, config: str, options: Sequence[str] | None) -> list[tuple[str, Any, Any]]:
+    """(key, old, new) of what differs; of two pipelines in each stage, the key led by the stage's name."""
+    old, new = load_config(base), load_config(config)
+    if not ('stages' in old and 'stages' in new):
+        return diff_configs(old, load_config(config, options))
+    own = [{k: v for k, v in cfg.to_dict().items() if k not in ('stages', 'options')} for cfg in (old, new)]
+    found = diff_configs(*own)
+    before, after = load_stages(base), load_stages(config, options)
+    if len(before[0]) != len(after[0]):
+        # stages are joined: nothing of one corresponds to a single other
+        return found
+    for (_, first), (name, second) in zip(zip(*before, strict=True), zip(*after, strict=True), strict=True):
+        found += [(f'{name}: {key}', *values) for key, *values in diff_configs(first, second)]
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.diff:
-            base, config = load_config(args.diff[0]), load_config(args.diff[1], args.cfg_options)
-            for key, old, new in diff_configs(base, config):
+            for key, old, new in differences(*args.diff, args.cfg_options):
                 print(f'{key}: {old!r} -> {new!r}')
         elif args.config:
             print(load_config(args.config, args.cfg_options).pretty_text)

@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument('--resume', action='store_true', help='go on where this run stopped, in whichever stage')
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
     parser.add_argument('--seed', type=int, help="overrides the config's randomness.seed")
+    parser.add_argument('--length', type=float, default=1.0, help='factor on the number of steps and every schedule')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config entries')
     parser.add_argument(
         '--downstream', nargs='*', metavar='CONFIG',
@@ -44,7 +45,7 @@ def _run(args: argparse.Namespace) -> None:
         )  # fmt: skip
     checkpoint = train(
         args.config, work_dir=args.work_dir, resume=args.resume, options=args.cfg_options, data_root=args.data_root,
-        launcher=args.launcher, amp=args.amp, seed=args.seed,
+        launcher=args.launcher, amp=args.amp, seed=args.seed, length=args.length,
     )  # fmt: skip
     print(f'checkpoint: {checkpoint}')
     if chain is not None:

@@ -1,11 +1,13 @@
-"""Loops: training that resumes by seeking, and a test over several sets."""
+"""Loops: training that resumes by seeking, training on several batches a step, and a test over several sets."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, TestLoop
+from torch.utils.data import DataLoader
 
 from lurefusion.registry import LOOPS
 
@@ -20,15 +22,57 @@ class SeekingTrainLoop(IterBasedTrainLoop):
 
     def run(self) -> Any:
         """Launch training."""
-        sampler = self.dataloader.sampler
-        if hasattr(sampler, 'seek'):
-            sampler.seek(self._iter, self.dataloader.batch_size)
-            self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
-            # what super().run() would replay is already behind the sampler
-            first, self.dataloader_iterator = self._iter, _SkipFirst(self.dataloader_iterator, self._iter)
-            if first:
-                print_log(f'the sampler goes on at iteration {first}', logger='current')
+        self.dataloader_iterator = self._start()
         return super().run()
+
+    def _start(self) -> Any:
+        """Iterator over the batches from the present iteration on."""
+        return self._seek(self.dataloader)
+
+    def _seek(self, dataloader: DataLoader) -> Any:
+        endless = type(self.dataloader_iterator)
+        if not hasattr(dataloader.sampler, 'seek'):
+            return endless(dataloader)
+        dataloader.sampler.seek(self._iter, dataloader.batch_size)
+        if self._iter:
+            print_log(f'the sampler goes on at iteration {self._iter}', logger='current')
+        # what super().run() would replay is already behind the sampler
+        return _SkipFirst(endless(dataloader), self._iter)
+
+
+@LOOPS.register_module()
+class JointTrainLoop(SeekingTrainLoop):
+    """Every step sees one batch of each of several loaders: LURE's ablation "Single Stage" (Table 6).
+
+    Args:
+        runner: MMEngine's runner.
+        dataloader: Name -> dataloader config; the data batch is a dict of the same names. Hooks see the first loader.
+        **kwargs: Of MMEngine's `IterBasedTrainLoop` (max_iters, val_interval, ...).
+
+    Raises:
+        ValueError: If it is a single dataloader.
+    """
+
+    def __init__(self, runner: Any, dataloader: dict[str, dict], **kwargs: Any) -> None:
+        if 'dataset' in dataloader or not all(isinstance(loader, dict) for loader in dataloader.values()):
+            raise ValueError(f'JointTrainLoop needs a dict of name -> dataloader, got the keys {list(dataloader)}')
+        names = list(dataloader)
+        super().__init__(runner, dataloader[names[0]], **kwargs)
+        build = partial(runner.build_dataloader, seed=runner.seed)
+        self.dataloaders = {names[0]: self.dataloader, **{name: build(dataloader[name]) for name in names[1:]}}
+
+    def _start(self) -> Any:
+        return _Together({name: self._seek(loader) for name, loader in self.dataloaders.items()})
+
+
+class _Together:
+    """One batch of each iterator."""
+
+    def __init__(self, iterators: dict[str, Any]) -> None:
+        self.iterators = iterators
+
+    def __next__(self) -> dict[str, Any]:
+        return {name: next(iterator) for name, iterator in self.iterators.items()}
 
 
 class _SkipFirst:

@@ -46,8 +46,9 @@ def train(
     launcher: str = 'none',
     amp: bool = False,
     seed: int | None = None,
+    length: float = 1.0,
 ) -> Path:
-    """Train a stage, or every stage of a pipeline (`stages = [...]`) in order.
+    """Train a stage, or every stage of a pipeline (see `load_stages`) in order.
 
     Args:
         config: File or ``lurefusion::`` name.
@@ -58,6 +59,7 @@ def train(
         launcher: Of MMEngine: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         amp: Mixed precision (bfloat16 on the CPU).
         seed: Overrides the config's.
+        length: Factor on every count of steps, see `scale_length`.
 
     Returns:
         The last stage's newest checkpoint.
@@ -65,7 +67,7 @@ def train(
     Raises:
         MissingDataError: One error for everything that is not on disk, before any stage starts.
     """
-    names, cfgs = load_stages(config, options, data_root)
+    names, cfgs = load_stages(config, options, data_root, length)
     check_data(cfgs)
     base = Path(work_dir or Path('work_dirs') / find_config(config).stem)
     pipeline = len(cfgs) > 1 or names[0] != find_config(config).stem
@@ -147,25 +149,139 @@ def test(
 
 
 def load_stages(
-    config: str | Path, options: Mapping[str, Any] | Sequence[str] | None = None, data_root: str | Path | None = None
+    config: str | Path,
+    options: Mapping[str, Any] | Sequence[str] | None = None,
+    data_root: str | Path | None = None,
+    length: float = 1.0,
 ) -> tuple[list[str], list[Config]]:
     """Names and configs of the stages: those of a pipeline, or the config itself.
 
+    A pipeline has `stages = [...]`, configs beside it or ``package::`` names. Two further keys make variants of it:
+    `options`, overrides as of ``--cfg-options``, of which each stage takes those that it has; and `joint = True`, which
+    trains the stages as one, see `join_stages`.
+
+    Args:
+        config: File or ``lurefusion::`` name.
+        options: Further overrides.
+        data_root: Root of relative data folders.
+        length: Factor on every count of training steps, see `scale_length`.
+
     Raises:
         KeyError: If an override has a place in none of the stages.
+        ValueError: If the stages cannot be joined, or the length is not above 0.
     """
-    overrides = parse_options(options)
     cfg = load_config(config, data_root=data_root)
-    if 'stages' not in cfg:
-        apply_options(cfg, overrides)
-        return [find_config(config).stem], [cfg]
-    here = find_config(config).parent
-    files = [find_config(stage if '::' in stage else here / stage) for stage in cfg.stages]
-    cfgs = [load_config(file, data_root=data_root) for file in files]
-    check_options(overrides, *cfgs)
+    names, cfgs, variant = [find_config(config).stem], [cfg], {}
+    if 'stages' in cfg:
+        here = find_config(config).parent
+        files = [find_config(stage if '::' in stage else here / stage) for stage in cfg.stages]
+        names, cfgs = [file.stem for file in files], [load_config(file, data_root=data_root) for file in files]
+        variant = cfg.get('options', {})
+    for overrides in (variant, parse_options(options)):
+        check_options(overrides, *cfgs)
+        shares = [_share(stage, overrides, cfgs) for stage in cfgs]
+        for stage, share in zip(cfgs, shares, strict=True):
+            apply_options(stage, share)
     for stage in cfgs:
-        apply_options(stage, known_options(stage, overrides))
-    return [file.stem for file in files], cfgs
+        scale_length(stage, length)
+    if 'stages' in cfg and cfg.get('joint'):
+        return ['joint'], [join_stages(cfgs)]
+    return names, cfgs
+
+
+def _share(stage: Config, overrides: Mapping[str, Any], cfgs: Sequence[Config]) -> dict[str, Any]:
+    """The overrides that a stage takes: those that it has, and of added keys those that find most of their way here."""
+
+    def found(cfg: Config, key: str) -> int:
+        node, parts = cfg, key.removeprefix('+').split('.')
+        for depth, part in enumerate(parts):
+            if not isinstance(node, (Mapping, Config)) or part not in node:
+                return depth
+            node = node[part]
+        return len(parts)
+
+    return {
+        key: value
+        for key, value in known_options(stage, overrides).items()
+        if not key.startswith('+') or found(stage, key) == max(found(cfg, key) for cfg in cfgs)
+    }
+
+
+def scale_length(cfg: Config, factor: float) -> None:
+    """Multiply every count of training steps in a config, at least to 1: the length of the training and of its
+    schedules, intervals of hooks and validation, warm-ups of losses, schedules of crop sizes.
+
+    Raises:
+        ValueError: If the factor is not above 0.
+    """
+    if not 0 < factor < float('inf'):
+        raise ValueError(f'length is a factor above 0 on the number of training steps, got {factor!r}')
+    if factor == 1 or cfg.get('train_cfg') is None:
+        return
+
+    def stretched(count: Any) -> Any:
+        # 0 is the beginning or none at all, -1 never
+        return max(1, round(count * factor)) if count > 0 else count
+
+    def scale(node: Any, *keys: str) -> None:
+        for key in keys:
+            value = node.get(key)
+            if value is not None:
+                node[key] = [stretched(v) for v in value] if isinstance(value, (list, tuple)) else stretched(value)
+
+    scale(cfg.train_cfg, 'max_iters', 'val_begin', 'val_interval')
+    schedules = cfg.get('param_scheduler') or []
+    for schedule in [schedules] if isinstance(schedules, Mapping) else schedules:
+        scale(schedule, 'begin', 'end', 'T_max', 'milestones', 'step_size')
+        if 'end' in schedule:
+            schedule.end = max(schedule.end, schedule.get('begin', 0) + 1)
+    for hook in (*cfg.get('default_hooks', {}).values(), *cfg.get('custom_hooks', [])):
+        scale(hook or {}, 'interval', 'iterations')
+    for loss in cfg.model.get('losses', {}).values():
+        scale(loss or {}, 'warmup')
+    cfg.train_dataloader = _scaled_crops(cfg.train_dataloader, factor)
+
+
+def _scaled_crops(node: Any, factor: float) -> Any:
+    """A copy: data sets may share one pipeline."""
+    if isinstance(node, Mapping):
+        if node.get('type') == 'RandomCrop' and not isinstance(node['size'], int):
+            return dict(node, size=[(round(first * factor), side) for first, side in node['size']])
+        return {key: _scaled_crops(value, factor) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return type(node)(_scaled_crops(child, factor) for child in node)
+    return node
+
+
+def join_stages(cfgs: Sequence[Config]) -> Config:
+    """One run that trains at once what two stages train in turn (LURE, Table 6, "Single Stage").
+
+    Everything learns (the language model never does), on one batch of each stage in every step, by the sum of their
+    losses; as many steps as both together, with the optimizer and the schedule of the first, stretched. Validation and
+    test are those of the second.
+
+    Raises:
+        ValueError: If these are not a restoration stage and a fusion stage, or two losses have one name.
+    """
+    kinds = [cfg.model.stage for cfg in cfgs]
+    if kinds != ['restoration', 'fusion']:
+        raise ValueError(f'joint=True joins a restoration stage and a fusion stage, in this order; got stages {kinds}')
+    restoration, fusion = cfgs
+    shared = sorted(set(restoration.model.losses) & set(fusion.model.losses))
+    if shared:
+        raise ValueError(f'the stages cannot be joined: both have losses called {", ".join(shared)}')
+    total = sum(cfg.train_cfg.max_iters for cfg in cfgs)
+    for cfg in cfgs:
+        scale_length(cfg, total / cfg.train_cfg.max_iters)
+    fusion.model.losses = dict(restoration.model.losses, **fusion.model.losses)
+    fusion.model.stage = 'joint'
+    fusion.model.frozen = ()
+    fusion.train_dataloader = dict(restoration=restoration.train_dataloader, fusion=fusion.train_dataloader)
+    fusion.train_cfg = dict(restoration.train_cfg, type='JointTrainLoop', max_iters=total)
+    for key in ('optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks'):
+        fusion[key] = restoration[key]
+    fusion.pop('init_from', None)
+    return fusion
 
 
 def check_data(cfgs: Sequence[Config]) -> None:
@@ -180,7 +296,7 @@ def check_data(cfgs: Sequence[Config]) -> None:
     for cfg in cfgs:
         rows.update(dict.fromkeys(_missing_rows(cfg.get('train_dataloader') or {})))
         unseen = list(_missing_rows(cfg.get('val_dataloader') or {}))
-        if unseen and cfg.train_dataloader.dataset.get('missing') == 'skip':
+        if unseen and _may_skip(cfg.train_dataloader):
             print_log(f'no validation: {"; ".join(unseen)}')
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         else:
@@ -193,6 +309,11 @@ def check_data(cfgs: Sequence[Config]) -> None:
             'To train on what is there, set train_dataloader.dataset.missing=skip. '
             'configs/lure/lure_demo.py needs no data at all.'
         )
+
+
+def _may_skip(loader: Mapping[str, Any]) -> bool:
+    loaders = [loader] if 'dataset' in loader else loader.values()
+    return all(loader['dataset'].get('missing') == 'skip' for loader in loaders)
 
 
 def _missing_rows(node: Any) -> Iterator[str]:

@@ -32,12 +32,19 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
         """`data`: `inputs`, a dict of role -> list of (C,H,W) or a (N,C,H,W) tensor, and `data_samples`, a list.
 
         Pads right and bottom by reflection (by replication where a side is not longer than the pad), records
-        `ori_shape`.
+        `ori_shape`. Several such batches under names of their own (see `JointTrainLoop`) are treated one by one, so
+        that their sizes may differ, and their inputs and samples put together.
 
         Raises:
             TypeError: If `inputs` is no dict.
             ValueError: If sizes differ within the batch, a side is below 8 pixels, or a float image leaves [0, 1].
         """
+        if data and all(isinstance(part, dict) and 'inputs' in part for part in data.values()):
+            batches = [self.forward(batch, training) for batch in data.values()]
+            return dict(
+                inputs={role: x for batch in batches for role, x in batch['inputs'].items()},
+                data_samples=[sample for batch in batches for sample in batch['data_samples']],
+            )
         inputs = data['inputs']
         if not isinstance(inputs, dict):
             raise TypeError(f'inputs must be a dict of modality -> images, got {type(inputs).__name__}')

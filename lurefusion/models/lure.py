@@ -21,7 +21,7 @@ from lurefusion.models.tiling import run_tiled
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
 from lurefusion.structures import FusionDataSample
 
-STAGES = ('restoration', 'fusion')
+STAGES = ('restoration', 'fusion', 'joint')
 PSEUDO_TASK = 'pd'
 
 
@@ -33,9 +33,10 @@ class LURE(BaseModel):
       pseudo text c_pd; both latents are decoded, and the unified loss draws them together.
     * Stage ``fusion`` (Eq. 7): one image per modality, all encoded with c_pd; encoders are frozen, fuser and decoder
       learn.
+    * Stage ``joint`` (Table 6, "Single Stage"): both at once on a batch of each, L1 + L2.
 
     Args:
-        stage: ``restoration`` builds no fuser, ``fusion`` does.
+        stage: ``restoration`` builds no fuser, ``fusion`` and ``joint`` do.
         modalities: Names; the position is the modality index m.
         prompts: Keywords of :class:`PromptBank` (tasks, modality words).
         text_encoder: Keywords of :class:`TextEncoder` (backbone, out_dim).
@@ -94,7 +95,7 @@ class LURE(BaseModel):
         channels, strides = self.image_encoder.out_channels, self.image_encoder.strides
         self.decoder = DECODERS.build(decoder, channels=channels, strides=strides)
         self.fuser = None
-        if stage == 'fusion':
+        if stage != 'restoration':
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit()
         if identity_start:
@@ -179,13 +180,24 @@ class LURE(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
         """Weighted losses of the stage, keys ``loss_<name>``; diagnostics under keys without that word."""
-        stage_loss = self._restoration_loss if self.stage == 'restoration' else self._fusion_loss
-        return stage_loss(inputs, data_samples)
+        quantities: dict[str, Any] = {}
+        if self.stage != 'fusion':
+            quantities |= self._restoration_quantities(inputs, data_samples)
+        if self.stage != 'restoration':
+            quantities |= self._fusion_quantities(inputs)
+        losses = self.losses(quantities)
+        if self.diagnose and 'latents_pd' in quantities:
+            losses.update(latent_diagnostics(quantities['latents'], quantities['latents_pd']))
+        return losses
 
-    def _restoration_loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+    def _restoration_quantities(
+        self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]
+    ) -> dict[str, Any]:
         """Eq. 4: one pass over [x; y] with [c_t; c_pd] and [m; m]."""
         x, y = self._images(inputs, ('x', 'y'))
         batch = len(x)
+        # samples of a fusion batch may follow
+        data_samples = data_samples[:batch]
         sentences = [self._training_sentence(sample) for sample in data_samples]
         pseudo = self.prompts.canonical(PSEUDO_TASK)
         c, logits = self.text_encoder(sentences + [pseudo] * batch)
@@ -193,25 +205,19 @@ class LURE(BaseModel):
         labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * batch
         z = self._latents(torch.cat([x, y]), c, torch.cat([m, m]))
         out = self.decoder(z)
-        latents, latents_pd = [s[:batch] for s in z], [s[batch:] for s in z]
-        losses = self.losses(
-            dict(
-                pred=out[:batch], target=y, pred_pd=out[batch:], latents=latents, latents_pd=latents_pd, logits=logits,
-                labels=torch.tensor(labels, device=x.device), num_pd=batch,
-            )
+        return dict(
+            pred=out[:batch], target=y, pred_pd=out[batch:], latents=[s[:batch] for s in z],
+            latents_pd=[s[batch:] for s in z], logits=logits, labels=torch.tensor(labels, device=x.device),
+            num_pd=batch,
         )  # fmt: skip
-        if self.diagnose:
-            losses.update(latent_diagnostics(latents, latents_pd))
-        return losses
 
-    def _fusion_loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+    def _fusion_quantities(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
         """Eq. 7: clean pairs, c_pd for every modality."""
         images = self._images(inputs, self.modalities)
         c, _ = self.text_encoder([self.prompts.canonical(PSEUDO_TASK)])
-        latents = self.encode(images, [c.expand(len(images[0]), -1)] * len(images))
-        fused_latents = self.fuser(latents)
+        fused_latents = self.fuser(self.encode(images, [c.expand(len(images[0]), -1)] * len(images)))
         sources = dict(zip(self.modalities, images, strict=True))
-        return self.losses(dict(fused=self.decoder(fused_latents), sources=sources, fused_latents=fused_latents))
+        return dict(fused=self.decoder(fused_latents), sources=sources, fused_latents=fused_latents)
 
     def _modality_index(self, data_samples: list[FusionDataSample]) -> Tensor:
         """(B,) int64."""

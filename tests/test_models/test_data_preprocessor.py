@@ -81,6 +81,19 @@ def test_samples_are_kept_and_told_the_size() -> None:
     assert [(s.name, s.ori_shape) for s in out['data_samples']] == [('a', (11, 24)), ('b', (11, 24))]
 
 
+def test_several_batches_of_their_own_sizes_become_one() -> None:
+    samples = [[FusionDataSample(metainfo=dict(name=name)) for name in names] for names in ('ab', 'cde')]
+    restoration = dict(inputs=dict(x=integers(height=11), y=integers(height=11, seed=1)), data_samples=samples[0])
+    fusion = dict(inputs=dict(vi=integers(batch=3), ir=integers(batch=3)), data_samples=samples[1])
+    out = FusionDataPreprocessor()(dict(restoration=restoration, fusion=fusion))
+    assert {role: tuple(x.shape) for role, x in out['inputs'].items()} == dict(
+        x=(2, 3, 16, 24), y=(2, 3, 16, 24), vi=(3, 3, 16, 24), ir=(3, 3, 16, 24)
+    )
+    assert [(s.name, s.ori_shape) for s in out['data_samples']] == [
+        ('a', (11, 24)), ('b', (11, 24)), ('c', (16, 24)), ('d', (16, 24)), ('e', (16, 24)),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ('inputs', 'error', 'message'),
     [

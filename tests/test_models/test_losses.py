@@ -555,6 +555,14 @@ def test_automatic_weight_equalises_the_gradients_once_and_is_kept():
     assert resumed['per'].auto_weight == weight
 
 
+def test_automatic_weight_in_a_single_stage_looks_at_the_prediction_of_its_losses():
+    q = fusion()
+    alone = LossSet(fusion_losses())(q)
+    together = LossSet({**stage_losses(), **fusion_losses()})({**restoration(size=24), **q})
+    assert together['loss_per'].item() == pytest.approx(alone['loss_per'].item(), rel=1e-6)
+    assert set(together) > set(alone)
+
+
 def test_automatic_weight_waits_while_a_gradient_vanishes():
     losses = LossSet(dict(a=dict(type='TaskLoss'), b=dict(type='TaskLoss', grad='l2', weight='auto:a')))
     same = torch.full((1, 3, 8, 8), 0.5)

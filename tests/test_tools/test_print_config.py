@@ -79,3 +79,13 @@ def test_without_a_config_it_lists_all(
 def test_a_config_beside_a_diff_is_refused(main: Callable, files: tuple[str, str]) -> None:
     with pytest.raises(SystemExit):
         main([files[0], '--diff', *files])
+
+
+def test_diff_of_pipelines_is_stage_by_stage(main: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = ROOT / 'configs'
+    arguments = [str(configs / 'lure' / 'lure_ir_vi.py'), str(configs / 'ablation' / 'tga_to_gate.py')]
+    assert main(['--diff', *arguments]) == 0
+    key = "model.image_encoder.interaction.type: 'TGA' -> 'Gate'"
+    assert capsys.readouterr().out.splitlines() == [f'stage1_ir_vi: {key}', f'stage2_ir_vi: {key}']
+    assert main(['--diff', arguments[0], str(configs / 'ablation' / 'single_stage.py')]) == 0
+    assert capsys.readouterr().out == 'joint: (absent) -> True\n'

@@ -12,8 +12,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from lurefusion.config import diff_configs
 from lurefusion.engine.checkpoint import latest_checkpoint, read_weights
-from lurefusion.engine.stages import train
+from lurefusion.engine.stages import load_stages, train
 from lurefusion.registry import HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,3 +216,67 @@ def test_two_processes_train_and_resume(small):
     resumed = tensors(Path('pair/iter_6.pth'))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert re.search(r'at iteration 2', run.stdout + run.stderr)
+
+
+def test_single_stage_trains_everything_on_both_batches(small):
+    (small / 'single.py').write_text("_base_ = './small.py'\njoint = True\n")
+    last = train(small / 'single.py')
+    # as many steps as both stages together
+    assert last == Path('work_dirs/single/joint/iter_10.pth')
+    start, end = tensors(last.with_name('iter_3.pth')), tensors(last)
+    for part in ('image_encoder', 'decoder', 'fuser', 'text_encoder'):
+        assert any(not torch.equal(end[key], start[key]) for key in end if key.startswith(part)), part
+    text = next(last.parent.glob('*/vis_data/scalars.json')).read_text()
+    for loss in ('task', 'unified', 'recon', 'text', 'color', 'grad', 'per', 'int'):
+        assert f'"loss_{loss}"' in text
+    # resumed, it sees the batches of both loaders that the unbroken run saw
+    last.unlink()
+    resumed = tensors(train(small / 'single.py', resume=True))
+    assert all(torch.equal(end[key], resumed[key]) for key in end)
+
+
+def test_length_stretches_every_schedule(small):
+    options = {
+        'model.losses.unified.warmup': 4,
+        'train_dataloader.dataset.pipeline.1.size': [(0, 32), (3, 40)],
+        'param_scheduler.0.T_max': 6,
+    }
+    _, (one,) = load_stages(small / 'small_stage1.py', options)
+    _, (two,) = load_stages(small / 'small_stage1.py', options, length=2)
+    changed = {key: (old, new) for key, old, new in diff_configs(one, two)}
+    assert changed == {
+        'train_cfg.max_iters': (6, 12),
+        'train_cfg.val_interval': (6, 12),
+        'param_scheduler.0.end': (6, 12),
+        'param_scheduler.0.T_max': (6, 12),
+        'model.losses.unified.warmup': (4, 8),
+        'default_hooks.checkpoint.interval': (2, 4),
+        'default_hooks.logger.interval': (1, 2),
+        'custom_hooks.1.interval': (2, 4),
+        'train_dataloader.dataset.pipeline.1.size.1': ((3, 40), (6, 40)),
+    }
+    _, (none,) = load_stages(small / 'small_stage1.py', options, length=0.01)
+    assert none.train_cfg.max_iters == none.param_scheduler[0].end == 1
+    with pytest.raises(ValueError, match='length is a factor above 0'):
+        load_stages(small / 'small_stage1.py', length=0)
+
+
+def test_a_variant_of_a_pipeline_is_its_options(small):
+    (small / 'variant.py').write_text("_base_ = './small.py'\noptions = {'model.losses.unified.kind': 'cc'}\n")
+    _, (first, second) = load_stages(small / 'variant.py', {'model.losses.text.weight': 0.5})
+    assert (first.model.losses.unified.kind, first.model.losses.text.weight) == ('cc', 0.5)
+    assert 'unified' not in second.model.losses
+    # an added key goes where the rest of its way is
+    _, (first, second) = load_stages(small / 'variant.py', {'+model.losses.per.window': 7, '+train_cfg.val_begin': 9})
+    assert 'per' not in first.model.losses
+    assert second.model.losses.per.window == 7
+    assert first.train_cfg.val_begin == second.train_cfg.val_begin == 9
+    (small / 'variant.py').write_text("_base_ = './small.py'\noptions = {'model.losses.unifid.kind': 'cc'}\n")
+    with pytest.raises(KeyError, match=r"Did you mean 'model\.losses\.unified\.kind'"):
+        load_stages(small / 'variant.py')
+
+
+def test_stages_that_cannot_be_joined_are_named(small):
+    (small / 'twice.py').write_text("stages = ['small_stage1.py', 'small_stage1.py']\njoint = True\n")
+    with pytest.raises(ValueError, match=r"got stages \['restoration', 'restoration'\]"):
+        load_stages(small / 'twice.py')

@@ -124,18 +124,18 @@ class LossSet(nn.ModuleDict):
                 raise ValueError(f'loss {name!r} ({type(loss).__name__}) must return a 0-dim tensor, got {shape}')
             values[name] = value
         if self.training:
-            prediction = next((offered[name] for name in self.predictions if name in offered), None)
+            predictions = [offered[name] for name in self.predictions if name in offered]
             for name, loss in self.active():
                 loss.step += 1
-                self._settle(name, values, prediction)
+                self._settle(name, values, predictions)
         return {f'loss_{name}': value * self[name].current_weight for name, value in values.items()}
 
-    def _settle(self, name: str, values: dict[str, Tensor], prediction: Tensor | None) -> None:
+    def _settle(self, name: str, values: dict[str, Tensor], predictions: list[Tensor]) -> None:
         loss = self[name]
         if loss.reference is None or not loss.auto_weight.isnan():
             return
-        self._settle(loss.reference, values, prediction)
-        own, other = (self._gradient_norm(key, values[key], prediction) for key in (name, loss.reference))
+        self._settle(loss.reference, values, predictions)
+        own, other = (self._gradient_norm(key, values[key], predictions) for key in (name, loss.reference))
         other = other * self[loss.reference].full_weight
         for norm in (own, other):
             all_reduce(norm, 'mean')
@@ -145,16 +145,17 @@ class LossSet(nn.ModuleDict):
             loss.auto_weight.copy_(ratio)
             print_log(f'loss {name!r}: weight {ratio.item():.4g} ({loss.weight})', logger='current')
 
-    def _gradient_norm(self, name: str, value: Tensor, prediction: Tensor | None) -> Tensor:
-        gradient = None
-        if prediction is not None and prediction.requires_grad and value.requires_grad:
-            (gradient,) = torch.autograd.grad(value, prediction, retain_graph=True, allow_unused=True)
-        if gradient is None:
-            raise ValueError(
-                f'an automatic weight compares gradients with respect to the prediction of the stage '
-                f'({" or ".join(self.predictions)}), and loss {name!r} has none: give the weight as a number'
-            )
-        return gradient.norm()
+    def _gradient_norm(self, name: str, value: Tensor, predictions: list[Tensor]) -> Tensor:
+        """With respect to the first prediction that the loss looks at."""
+        for prediction in predictions:
+            if prediction.requires_grad and value.requires_grad:
+                (gradient,) = torch.autograd.grad(value, prediction, retain_graph=True, allow_unused=True)
+                if gradient is not None:
+                    return gradient.norm()
+        raise ValueError(
+            f'an automatic weight compares gradients with respect to the prediction of the stage '
+            f'({" or ".join(self.predictions)}), and loss {name!r} has none: give the weight as a number'
+        )
 
 
 def _full_precision(value: Any) -> Any:

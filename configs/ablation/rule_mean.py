@@ -1,0 +1,3 @@
+# Prior rule: the mean.
+_base_ = '../lure/lure_ir_vi.py'
+options = {'model.fuser.rule': dict(_delete_=True, type='mean')}
