@@ -2,6 +2,4 @@
 # by full name, so that pipelines in other folders can take this one as base
 stages = ['lurefusion::lure/stage1_ir_vi.py', 'lurefusion::lure/stage2_ir_vi.py']
 # Table 5: what train.py and test.py do with --downstream
-downstream = [
-    f'lurefusion::segmentation/segformer_b2_{name}.py' for name in ('infrared', 'visible', 'both', 'fused')
-]
+downstream = [f'lurefusion::segmentation/segformer_b2_{name}.py' for name in ('infrared', 'visible', 'both', 'fused')]

@@ -199,16 +199,19 @@ class LURE(BaseModel):
         # samples of a fusion batch may follow
         data_samples = data_samples[:batch]
         sentences = [self._training_sentence(sample) for sample in data_samples]
-        pseudo = self.prompts.canonical(PSEUDO_TASK)
-        c, logits = self.text_encoder(sentences + [pseudo] * batch)
+        # free sentences that ask for nothing are classified beside the one that is embedded: c_pd is a constant (Eq. 5)
+        nothing = self.prompts.sentences(PSEUDO_TASK, 'train')
+        sentences += [nothing[sample.seed % len(nothing)] for sample in data_samples]
+        c, logits = self.text_encoder([*sentences, self.prompts.canonical(PSEUDO_TASK)])
+        c = torch.cat([c[:batch], c[-1:].expand(batch, -1)])
         m = self._modality_index(data_samples).to(x.device)
-        labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * batch
+        labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * (batch + 1)
         z = self._latents(torch.cat([x, y]), c, torch.cat([m, m]))
         out = self.decoder(z)
         return dict(
             pred=out[:batch], target=y, pred_pd=out[batch:], latents=[s[:batch] for s in z],
             latents_pd=[s[batch:] for s in z], logits=logits, labels=torch.tensor(labels, device=x.device),
-            num_pd=batch,
+            num_pd=batch + 1,
         )  # fmt: skip
 
     def _fusion_quantities(self, inputs: dict[str, Tensor]) -> dict[str, Any]:

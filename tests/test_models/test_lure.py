@@ -199,7 +199,11 @@ def test_restoration_losses_equal_two_separate_passes() -> None:
     sentences = [model._training_sentence(sample) for sample in samples]
     m = torch.tensor([0, 0, 1, 1])
     c, logits = model.text_encoder(sentences)
-    c_pd, logits_pd = model.text_encoder([model.prompts.canonical('pd')] * 4)
+    c_pd = model.text_encoder([model.prompts.canonical('pd')] * 4)[0]
+    nothing = model.prompts.sentences('pd', 'train')
+    said = [nothing[sample.seed % len(nothing)] for sample in samples]
+    assert len(set(said)) > 1
+    logits_pd = model.text_encoder([*said, model.prompts.canonical('pd')])[1]
     z, z_pd = model.image_encoder(x, c, m), model.image_encoder(y, c_pd, m)
     order = model.prompts.keys
     expected = model.losses(
@@ -210,8 +214,8 @@ def test_restoration_losses_equal_two_separate_passes() -> None:
             latents=z,
             latents_pd=z_pd,
             logits=torch.cat([logits, logits_pd]),
-            labels=torch.tensor([order.index(t) for t in ('ll', 'hz', 'lc', 'sr', 'pd', 'pd', 'pd', 'pd')]),
-            num_pd=4,
+            labels=torch.tensor([order.index(t) for t in ('ll', 'hz', 'lc', 'sr', *['pd'] * 5)]),
+            num_pd=5,
         )
     )
     # unlike the unified loss, the ratio of norms tells Z from Z_pd
