@@ -22,7 +22,7 @@ infrared = {
     'LLVIP/train/ir': 5,
     'M3SVD/train/infrared': 5,
 }
-crop = dict(type='RandomCrop', size=[(0, 128), (5200, 192)], scale=(0.2, 1.0), scale_prob=0.8)
+crop = dict(type='RandomCrop', size=128, scale=(0.2, 1.0), scale_prob=0.8)
 pipeline = [
     dict(type='LoadImages', cache_mb=1500),
     dict(type='FrameDepth'),
