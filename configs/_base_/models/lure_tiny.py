@@ -16,6 +16,7 @@ model = dict(
     # distances that see lengths and offsets, for which a cosine is blind
     losses=dict(
         unified=dict(kind='mse', detach_target=True, weight=0.1),
+        text=dict(label_smoothing=0.1),
         mean=dict(type='MeanLatentLoss', width=152, weight=0.1, start=1750, warmup=200),
     ),
 )

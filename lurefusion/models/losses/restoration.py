@@ -151,19 +151,26 @@ class TextLoss(Loss):
 
     Args:
         pd_weight: Weight of a pseudo row against a task row; 1/5 beside five tasks, else half of all labels are ``pd``.
+        label_smoothing: Share of the target that is spread over all tasks, [0, 1).
     """
 
     needs = ('logits', 'labels', 'num_pd')
 
-    def __init__(self, pd_weight: float = 0.2, weight: float | str = 1.0, warmup: int = 0) -> None:
+    def __init__(
+        self, pd_weight: float = 0.2, label_smoothing: float = 0.0, weight: float | str = 1.0, warmup: int = 0
+    ) -> None:
         super().__init__(weight, warmup)
         if pd_weight < 0:
             raise ValueError(f'pd_weight must be at least 0, got {pd_weight}')
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         self.pd_weight = pd_weight
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor, num_pd: int) -> Tensor:
         if not 0 <= num_pd <= len(logits):
             raise ValueError(f'num_pd must be between 0 and the number of rows, {len(logits)}; got {num_pd}')
         rows = logits.new_ones(len(logits))
         rows[len(logits) - num_pd :] = self.pd_weight
-        return (F.cross_entropy(logits, labels, reduction='none') * rows).sum() / rows.sum().clamp(min=1e-12)
+        values = F.cross_entropy(logits, labels, reduction='none', label_smoothing=self.label_smoothing)
+        return (values * rows).sum() / rows.sum().clamp(min=1e-12)
