@@ -14,14 +14,14 @@ model = dict(
         _delete_=True,
         # colour weighs more than in the paper's ratio: a saturated sky would turn violet where dark infrared dims it
         color=dict(type='ColorLoss', weight=20.0, source='vi'),
-        grad=dict(type='GradLoss', weight=8.0, mode='position'),
+        grad=dict(type='GradLoss', weight=24.0, mode='position'),
         per=dict(type='PerceptualLoss', weight=1.0, mode='u2'),
         # without VGG features nothing else asks for the full heat of the infrared
-        int=dict(type='IntensityMaxLoss', weight=3.0),
+        int=dict(type='IntensityMaxLoss', weight=1.5),
     ),
 )
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
-max_iters = 1500
+max_iters = 1200
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
