@@ -238,6 +238,7 @@ def test_single_stage_trains_everything_on_both_batches(small):
 def test_length_stretches_every_schedule(small):
     options = {
         'model.losses.unified.warmup': 4,
+        'model.losses.mean': dict(type='MeanLatentLoss', width=8, start=3, warmup=5),
         'train_dataloader.dataset.pipeline.1.size': [(0, 32), (3, 40)],
         'param_scheduler.0.T_max': 6,
     }
@@ -250,6 +251,8 @@ def test_length_stretches_every_schedule(small):
         'param_scheduler.0.end': (6, 12),
         'param_scheduler.0.T_max': (6, 12),
         'model.losses.unified.warmup': (4, 8),
+        'model.losses.mean.start': (3, 6),
+        'model.losses.mean.warmup': (5, 10),
         'default_hooks.checkpoint.interval': (2, 4),
         'default_hooks.logger.interval': (1, 2),
         'custom_hooks.1.interval': (2, 4),
