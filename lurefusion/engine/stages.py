@@ -53,7 +53,8 @@ def train(
     Args:
         config: File or ``lurefusion::`` name.
         work_dir: Where everything goes; default ``work_dirs/<name of the config>``. A pipeline gives each stage a
-        folder in it. resume: Go on where the run stopped, in the stage where it stopped.
+            folder in it.
+        resume: Go on where the run stopped, in the stage where it stopped.
         options: Overrides; in a pipeline each stage takes those that it has.
         data_root: Root of relative data folders.
         launcher: Of MMEngine: ``none``, ``pytorch``, ``slurm`` or ``mpi``.

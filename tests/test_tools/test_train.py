@@ -44,16 +44,14 @@ def assert_identical(a: Path, b: Path) -> None:
     assert not different
 
 
-def test_pipeline_trains_both_stages_and_leaves_the_encoders_alone(small):
+def test_pipeline_trains_both_stages_and_leaves_the_first_one_alone(small):
     last = train(small / 'small.py')
     assert last == Path('work_dirs/small/small_stage2/iter_4.pth')
     first = tensors(Path('work_dirs/small/small_stage1/iter_6.pth'))
     second = tensors(last)
     for key, value in first.items():
-        if key.startswith(('text_encoder.', 'image_encoder.')):
+        if key.startswith(('text_encoder.', 'image_encoder.', 'decoder.')):
             assert torch.equal(value, second[key]), key
-    moved = [key for key in first if key.startswith('decoder.') and not torch.equal(first[key], second[key])]
-    assert moved
     assert any(key.startswith('fuser.zero') and value.abs().max() > 0 for key, value in second.items())
     assert not any('backbone' in key for key in second)
 
