@@ -7,6 +7,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +56,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if 'real_data' in item.keywords:
                 item.add_marker(pytest.mark.skip(reason='needs real images: LUREFUSION_DATA is not set'))
+
+
+def pytest_configure() -> None:
+    # MMEngine formats the whole config for every log, dump and checkpoint: most of the time of a tiny training
+    from mmengine.config import config
+
+    known: dict[tuple[str, str], object] = {}
+    format_code = config.FormatCode
+
+    def remembered(text: str, **options: object) -> object:
+        key = text, repr(options)
+        if key not in known:
+            known[key] = format_code(text, **options)
+        return known[key]
+
+    config.FormatCode = remembered
+
+
+def pytest_collection_finish() -> None:
+    # every data set of MMEngine collects garbage, which takes a second where all imported modules are searched for it
+    gc.freeze()

@@ -86,8 +86,11 @@ def test_one_step(pair: str, stage: str, tmp_path: Path, monkeypatch: pytest.Mon
     total = sum(losses.values())
     total.backward()
     assert np.isfinite(total.item())
-    assert all(p.grad is None for p in model.image_encoder.parameters()) == (stage == 'stage2')
-    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in model.decoder.parameters())
+    heard = {
+        name for name, child in model.named_children()
+        if any(p.grad is not None and p.grad.abs().max() > 0 for p in child.parameters())
+    }  # fmt: skip
+    assert heard == ({'text_encoder', 'image_encoder', 'decoder'} if stage == 'stage1' else {'fuser'})
 
 
 def test_mri_pet_trains_and_is_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,16 +101,17 @@ def test_mri_pet_trains_and_is_tested(tmp_path: Path, monkeypatch: pytest.Monkey
     quick = {'visualizer.vis_backends': [dict(type='LocalVisBackend')], '+model.prompts.per_template': 1}
     options = {
         'train_cfg.max_iters': 1, 'train_dataloader.batch_size': 1, 'train_dataloader.num_workers': 0,
-        'train_dataloader.persistent_workers': False, 'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None,
-        **quick,
+        'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None, **quick,
     }  # fmt: skip
     first, second = (
         train(cfg.filename, work_dir=f'runs/{Path(cfg.filename).stem}', options={**options, crops_of(cfg): 16})
         for cfg in cfgs
     )
     kept, taken = (read_weights(path)[0] for path in (first, second))
-    assert all(np.array_equal(taken[key], kept[key]) for key in kept if key.startswith('image_encoder.'))
-    assert not all(np.array_equal(taken[key], kept[key]) for key in kept if key.startswith('decoder.'))
+    network = [key for key in kept if key.startswith(('image_encoder.', 'decoder.'))]
+    assert len(network) > 100
+    assert all(np.array_equal(taken[key], kept[key]) for key in network)
+    assert any(key.startswith('fuser.') for key in taken)
     results = evaluate(cfgs[1].filename, second, work_dir='tested', options=quick)
     assert all(np.isfinite(value) for value in results.values())
     [fused] = Path('tested/fused').rglob('*.png')

@@ -18,11 +18,11 @@ tasks = [
 ]
 model = dict(
     image_encoder=dict(channels=(16, 24, 32, 48), latent_channels=(12, 12, 16, 24), K_tb=(1, 1, 1, 1)),
-    losses=dict(unified=dict(warmup=20)),
+    # the mean latents would count from step 1750
+    losses=dict(unified=dict(warmup=20), mean=None),
 )
 train_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
+    sampler=dict(ratios=None),
     dataset=dict(
         _delete_=True, type='MixDataset', pipeline=pipeline, datasets=[dict(scenes, **task) for task in tasks]
     ),

@@ -12,8 +12,6 @@ pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
     dataset=dict(_delete_=True, type='EmbeddedScenes', num=40, size=(192, 256), pipeline=pipeline),
 )
 held_out = dict(

@@ -1,7 +1,7 @@
 # Stage 1 for MRI-CT pairs, on two CPU cores.
 _base_ = ['../lure/stage1_tiny_ir_vi.py', '../_base_/pairs/mri_ct.py']
 model = _base_.pair_model
-train_dataloader = dict(dataset=dict(datasets=_base_.restoration_train))
+train_dataloader = dict(sampler=dict(ratios=None), dataset=dict(datasets=_base_.restoration_train))
 val_dataloader = dict(dataset=dict(datasets=list(_base_.restoration_test.values())))
 test_dataloader = [
     dict(_base_.pair_loader, name=f'restored_{task}', dataset=dataset)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
@@ -95,7 +95,8 @@ class LatentProbeHook(Hook):
     """Records pooled latents of a scene-matched probe set as ``<work_dir>/latents/iter_<N>.npz`` (LURE, Fig. 2).
 
     Nothing is drawn at random, so that a training with this hook ends with the tensors of one without it. Where the
-    image encoder is frozen there is nothing to follow, and nothing is recorded.
+    image encoder is frozen there is nothing to follow, and nothing is recorded. With an EMAHook the averaged weights
+    are followed, those of the checkpoints.
 
     Args:
         dataset: Probe set, see :func:`lurefusion.evaluation.latents.build_probe`.
@@ -154,7 +155,13 @@ class LatentProbeHook(Hook):
 
     def _record(self, runner: Any, step: int) -> None:
         if step in self.steps:
+            # before the first step there is no average
+            averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)] if step else []
+            for hook in averages:
+                hook.before_val_epoch(runner)
             latents = collect_latents(plain_model(runner), self.dataset, self.batch_size, step)
+            for hook in averages:
+                hook.after_val_epoch(runner)
             if latents is not None:
                 latents.save(Path(runner.work_dir) / 'latents' / f'iter_{step}.npz')
 

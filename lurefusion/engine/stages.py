@@ -53,7 +53,8 @@ def train(
     Args:
         config: File or ``lurefusion::`` name.
         work_dir: Where everything goes; default ``work_dirs/<name of the config>``. A pipeline gives each stage a
-        folder in it. resume: Go on where the run stopped, in the stage where it stopped.
+            folder in it.
+        resume: Go on where the run stopped, in the stage where it stopped.
         options: Overrides; in a pipeline each stage takes those that it has.
         data_root: Root of relative data folders.
         launcher: Of MMEngine: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
@@ -209,7 +210,7 @@ def _share(stage: Config, overrides: Mapping[str, Any], cfgs: Sequence[Config]) 
 
 def scale_length(cfg: Config, factor: float) -> None:
     """Multiply every count of training steps in a config, at least to 1: the length of the training and of its
-    schedules, intervals of hooks and validation, warm-ups of losses, schedules of crop sizes.
+    schedules, intervals of hooks and validation, starts and warm-ups of losses, schedules of crop sizes.
 
     Raises:
         ValueError: If the factor is not above 0.
@@ -238,7 +239,7 @@ def scale_length(cfg: Config, factor: float) -> None:
     for hook in (*cfg.get('default_hooks', {}).values(), *cfg.get('custom_hooks', [])):
         scale(hook or {}, 'interval', 'iterations')
     for loss in cfg.model.get('losses', {}).values():
-        scale(loss or {}, 'warmup')
+        scale(loss or {}, 'start', 'warmup')
     cfg.train_dataloader = _scaled_crops(cfg.train_dataloader, factor)
 
 

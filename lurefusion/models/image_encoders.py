@@ -179,29 +179,35 @@ class LUREEncoder(ImageEncoder):
     def start_as_identity(self) -> None:
         """Set the initial values so that the first 3 patch^2 channels of the finest latent are the picture itself.
 
-        A start only: every value trains. Raises ValueError without the inner residual, whose Linear branch carries it,
-        or where the picture needs more channels than there are.
+        It comes through the Linear branch, or, without the inner residual, through the BottleNecks. A start only: every
+        value trains. Raises ValueError where the picture needs more channels than there are.
         """
         level, count = self.levels[0], 3 * self.patch**2
-        if level.linear is None:
-            raise ValueError('identity_start needs image_encoder.inner_residual=True')
+        # the widths between these two lie between them
         if min(self.stem.out_channels, self.out_channels[0]) < count:
             raise ValueError(
                 f'identity_start with image_encoder.patch={self.patch} needs at least {count} channels in the first '
                 f'entries of channels and latent_channels, got {self.stem.out_channels} and {self.out_channels[0]}'
             )
         _pass_through(self.stem, count)
-        for text_block, block in zip(level.base_text, level.base, strict=True):
+        text_blocks = list(level.base_text)
+        for block in level.base:
+            if block.modality.kind == 'add':
+                block.modality.table.weight[:, :count] = 0
+        if level.linear is None:
+            text_blocks += level.bottleneck_text
+            for bottleneck in level.bottleneck:
+                _pass_through(bottleneck[-1], count)
+        else:
+            _pass_through(level.linear, count)
+            last = level.bottleneck[-1][-1]
+            last.weight[:count] = 0
+            last.bias[:count] = 0
+        for text_block in text_blocks:
             # nothing may be added to these channels of the residual stream
             for name, parameter in text_block.named_parameters():
                 if name.endswith('project_out.weight'):
                     parameter[:count] = 0
-            if block.modality.kind == 'add':
-                block.modality.table.weight[:, :count] = 0
-        _pass_through(level.linear, count)
-        last = level.bottleneck[-1][-1]
-        last.weight[:count] = 0
-        last.bias[:count] = 0
 
     def forward(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """x (B,3,H,W) in [0,1], H and W multiples of the last stride; c (B,text_dim); m (B,) int64."""

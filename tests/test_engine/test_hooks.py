@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from torch import nn
 
@@ -13,7 +15,7 @@ from lurefusion.models.data_preprocessor import FusionDataPreprocessor
 
 
 def runner_of(model: nn.Module) -> SimpleNamespace:
-    return SimpleNamespace(model=model, logger=MMLogger.get_instance('test_hooks'), iter=0)
+    return SimpleNamespace(model=model, logger=MMLogger.get_instance('test_hooks'), iter=0, hooks=[])
 
 
 def model() -> nn.Module:
@@ -76,8 +78,9 @@ PROBE = dict(
 )
 
 
-def probed(tmp_path, hook, start=0, frozen=()):
-    runner = runner_of(Pooled())
+def probed(tmp_path, hook, start=0, frozen=(), net=None, hooks=()):
+    runner = runner_of(net or Pooled())
+    runner.hooks += hooks
     runner.model.frozen = frozen
     runner.work_dir, runner.max_iters, runner.iter = str(tmp_path), 10, start
     hook.before_train(runner)
@@ -93,6 +96,21 @@ def test_latents_are_recorded_at_the_chosen_steps(tmp_path):
     assert latents.iteration == 3
     assert latents.features.shape == (4, 4)
     assert probed(tmp_path / 'other', LatentProbeHook(PROBE, iterations=(2, 5))) == ['iter_2.npz', 'iter_5.npz']
+
+
+def test_averaged_weights_are_recorded_and_the_training_goes_on_with_its_own(tmp_path):
+    nets = [Pooled() for _ in range(2)]
+    average = EMAHook()
+    average.before_run(SimpleNamespace(model=nets[0]))
+    average.ema_model.module.load_state_dict(nets[1].state_dict())
+    before = tensors_digest(nets[0])
+    probed(tmp_path / 'both', LatentProbeHook(PROBE, iterations=(0, 5)), net=nets[0], hooks=[average])
+    assert tensors_digest(nets[0]) == before
+    for step, net in zip((0, 5), nets, strict=True):
+        # nothing is averaged before the first step
+        probed(tmp_path / 'alone', LatentProbeHook(PROBE, iterations=(step,)), net=net)
+        both, alone = (Latents.load(tmp_path / name / f'latents/iter_{step}.npz') for name in ('both', 'alone'))
+        np.testing.assert_array_equal(both.features, alone.features)
 
 
 def test_a_resumed_run_records_only_what_is_ahead(tmp_path):

@@ -130,21 +130,26 @@ def test_declares_what_comes_out() -> None:
     assert image_encoder.strides == (1, 2)
 
 
-def test_blocks_of_pixels_lose_nothing() -> None:
-    image_encoder = encoder(patch=2, channels=(12, 16), latent_channels=(12, 8))
+@pytest.mark.parametrize('inner_residual', [True, False])
+def test_blocks_of_pixels_lose_nothing(inner_residual: bool) -> None:
+    image_encoder = encoder(
+        patch=2, channels=(20, 16), latent_channels=(12, 8), K_bt=(2, 1), K_tb=(2, 1), inner_residual=inner_residual
+    )
     decoder = DECODERS.build(dict(type='LUREDecoder', K_dec=(1, 1)), channels=(12, 8), strides=image_encoder.strides)
     x, c, m = rand(2, 3, 16, 24), rand(2, 16), torch.tensor([0, 1])
     z = image_encoder(x, c, m)
     assert image_encoder.strides == (2, 4)
     assert [tuple(s.shape) for s in z] == [(2, 12, 8, 12), (2, 8, 4, 6)]
+    assert (decoder(z) - x).abs().max() > 0.1
     image_encoder.start_as_identity()
     decoder.start_as_identity()
     torch.testing.assert_close(decoder(image_encoder(x, c, m)), x, atol=1e-6, rtol=0)
 
 
 def test_identity_needs_room_for_the_picture() -> None:
-    with pytest.raises(ValueError, match=r'patch=2 needs at least 12 channels .* got 8 and 4'):
-        encoder(patch=2).start_as_identity()
+    for inner_residual in (True, False):
+        with pytest.raises(ValueError, match=r'patch=2 needs at least 12 channels .* got 8 and 4'):
+            encoder(patch=2, inner_residual=inner_residual).start_as_identity()
     with pytest.raises(ValueError, match='patch must be 1, 2, 4'):
         encoder(patch=3)
 

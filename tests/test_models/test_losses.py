@@ -14,6 +14,7 @@ from lurefusion.models.losses import (
     IntensityMaxLoss,
     Loss,
     LossSet,
+    MeanLatentLoss,
     PerceptualLoss,
     ReconLoss,
     SSIMLoss,
@@ -232,6 +233,89 @@ def test_unified_loss_scale_weights_and_detached_target():
         UnifiedLoss(scale_weights=(1, 1, 1))(q['latents'], q['latents_pd'])
     with pytest.raises(ValueError, match='pixel'):
         UnifiedLoss('pixel')
+
+
+def scales_of(rows, seed=0):
+    """Two scales of latents whose spatial means are the rows (B,5)."""
+    noise = [torch.randn(len(rows), c, s, s, generator=generator(seed)) for c, s in ((2, 4), (3, 2))]
+    parts = rows.float().split([2, 3], dim=1)
+    return [n - n.mean(dim=(2, 3), keepdim=True) + p[:, :, None, None] for n, p in zip(noise, parts, strict=True)]
+
+
+@pytest.fixture
+def gaussian():
+    """40 batches of 25 means of clean latents, N(mu, A A^T), thin along one axis; and a loss that has seen them."""
+    mixing = torch.randn(5, 5, generator=generator(1)).double()
+    mixing[:, 0] *= 0.02
+    mu = torch.tensor([3.0, -1.0, 0.5, 0.0, 2.0]).double()
+    rows = mu + torch.randn(40, 25, 5, generator=generator(2)).double() @ mixing.mT
+    loss = MeanLatentLoss(width=5, momentum=1e-3)
+    for batch in rows:
+        loss(scales_of(batch), scales_of(batch))
+    return rows.flatten(0, 1), mixing, loss.eval()
+
+
+def test_mean_latent_loss_against_numpy(gaussian):
+    rows, _, loss = gaussian
+    covariance = np.cov(rows.numpy(), rowvar=False, bias=True)
+    np.testing.assert_allclose(loss.mean, rows.mean(0), atol=1e-6)
+    np.testing.assert_allclose(loss.second - torch.outer(loss.mean, loss.mean), covariance, atol=1e-5)
+    z, z_pd = rows[:7] + 0.3, rows[7:14]
+    correlation = np.corrcoef(rows.numpy(), rowvar=False) + loss.ridge * np.eye(5)
+    offsets = (z - z_pd).numpy() / np.sqrt(covariance.diagonal())
+    expected = np.mean([o @ np.linalg.solve(correlation, o) for o in offsets]) / 5
+    assert loss(scales_of(z), scales_of(z_pd, seed=1)).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_mean_latent_loss_counts_in_deviations_of_the_clean_latents_along_every_axis(gaussian):
+    rows, mixing, loss = gaussian
+    # two draws of one Gaussian in d dimensions are 2 d apart on average
+    assert loss(scales_of(rows[:500]), scales_of(rows[500:], seed=1)).item() == pytest.approx(2, rel=0.1)
+    # moved by k deviations along one column of A, thin or not: k^2 / d
+    for axis in range(5):
+        moved = loss(scales_of(rows + 3 * mixing[:, axis]), scales_of(rows, seed=1)).item()
+        assert moved == pytest.approx(9 / 5, rel=0.1)
+
+
+def test_mean_latent_loss_is_zero_for_equal_means_and_leaves_the_pseudo_latents_alone(gaussian):
+    rows, _, loss = gaussian
+    assert loss(scales_of(rows), scales_of(rows, seed=1)).item() == pytest.approx(0, abs=1e-6)
+    latents, latents_pd = ([z.requires_grad_() for z in scales_of(r)] for r in (rows[:4], rows[4:8]))
+    loss.train()(latents, latents_pd).backward()
+    assert all(z.grad.isfinite().all() and z.grad.abs().sum() > 0 for z in latents)
+    assert all(z.grad is None for z in latents_pd)
+
+
+def test_mean_latent_loss_keeps_statistics_of_the_pseudo_latents_in_training_alone():
+    q = restoration()
+    loss = MeanLatentLoss(width=12, momentum=0.4)
+    means = torch.cat([z.mean(dim=(2, 3)) for z in q['latents_pd']], dim=1).double()
+    # two pictures, twelve channels: the ridge keeps it defined
+    assert loss(q['latents'], q['latents_pd']).isfinite()
+    torch.testing.assert_close(loss.mean, means.mean(0))
+    torch.testing.assert_close(loss.second, means.mT @ means / 2)
+    before = copy.deepcopy(loss.state_dict())
+    loss.eval()(q['latents_pd'], q['latents'])
+    assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+    loss.train()
+    for share in (1 / 2, 0.4):  # of the third batch, 1/3 would be less than the momentum
+        expected = (1 - share) * loss.mean + share * means.mean(0) * 2
+        loss(q['latents'], [2 * z for z in q['latents_pd']])
+        torch.testing.assert_close(loss.mean, expected)
+    resumed = MeanLatentLoss(width=12)
+    resumed.load_state_dict(loss.state_dict())
+    args = q['latents'], q['latents_pd']
+    torch.testing.assert_close(resumed.eval()(*args), loss.eval()(*args))
+    assert resumed.batches == 3
+
+
+def test_mean_latent_loss_names_what_is_wrong():
+    q = restoration()
+    with pytest.raises(ValueError, match=r'width=8, but the latents have 12 channels'):
+        MeanLatentLoss(width=8)(q['latents'], q['latents_pd'])
+    for bad in (dict(ridge=0), dict(momentum=0), dict(momentum=1.1)):
+        with pytest.raises(ValueError, match=r'ridge must be above 0 and momentum in \(0, 1\]'):
+            MeanLatentLoss(width=8, **bad)
 
 
 def test_text_loss_gives_pseudo_rows_their_share():
@@ -521,6 +605,22 @@ def test_warmup_rises_linearly_and_survives_a_state_dict_round_trip():
     seen += [resumed(q)['loss_unified'].item() for _ in range(3)]
     assert seen == pytest.approx([full / 4, full / 2, 3 * full / 4, full, full], rel=1e-5)
     assert resumed['unified'].step == 5
+
+
+@pytest.mark.parametrize(('warmup', 'weights'), [(2, [0, 0, 0.25, 0.5, 0.5]), (0, [0, 0, 0.5, 0.5, 0.5])])
+def test_a_loss_that_starts_later(warmup, weights):
+    q = restoration()
+    losses = LossSet(dict(mean=dict(type='MeanLatentLoss', width=12, weight=0.5, start=2, warmup=warmup)))
+    values = []
+    for _ in weights:
+        values.append(losses(q)['loss_mean'].item())
+        # statistics are gathered from the first call on, and do not change: it is one batch
+        raw = losses['mean'].eval()(q['latents'], q['latents_pd']).item()
+        losses.train()
+    assert values == pytest.approx([weight * raw for weight in weights], rel=1e-5)
+    assert raw > 0
+    with pytest.raises(ValueError, match='start must be a whole number of training calls, at least 0; got -1'):
+        MeanLatentLoss(width=12, start=-1)
 
 
 def fusion_losses(**changes):

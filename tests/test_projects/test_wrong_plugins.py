@@ -96,7 +96,8 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 """
     file = config(forget_plugins, text, 'plug_rule', RULE)
     with pytest.raises(
-        ValueError, match=r'rule Beside returned \(1, (\d+), 32, 32\) for latents of .* keeps the shape'
+        ValueError,
+        match=r'rule Beside returned \(1, 24, 16, 16\) for latents of \(1, 12, 16, 16\); a rule keeps the shape',
     ):
         train(file)
 

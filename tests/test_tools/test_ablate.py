@@ -93,7 +93,7 @@ def test_another_setting_is_refused(small, study):
     configs = [str(small / 'using_cc.py')]
     run_jobs(plan_jobs(configs, [0], study), study)
     other = Study(study.work_dir, study.tools, ('model.losses.unified.weight=0.7',))
-    with pytest.raises(ValueError, match=r'other settings(.|\n)*unified\.weight: 0\.2 -> 0\.7'):
+    with pytest.raises(ValueError, match=r'other settings(.|\n)*unified\.weight: 0\.1 -> 0\.7'):
         plan_jobs(configs, [0, 1], other)
 
 

@@ -1,4 +1,2 @@
-# The start as identity runs through the branch that is left out.
 _base_ = '../wo_inner_residual.py'
 stages = ['lurefusion::lure/stage1_tiny_ir_vi.py', 'lurefusion::lure/stage2_tiny_ir_vi.py']
-options = {'model.identity_start': False}

@@ -22,7 +22,7 @@ from lurefusion.models.losses.functional import (
     ycbcr,
 )
 from lurefusion.models.losses.fusion import ColorLoss, GradLoss, IntensityMaxLoss, PerceptualLoss, SSIMLoss
-from lurefusion.models.losses.restoration import ReconLoss, TaskLoss, TextLoss, UnifiedLoss
+from lurefusion.models.losses.restoration import MeanLatentLoss, ReconLoss, TaskLoss, TextLoss, UnifiedLoss
 from lurefusion.models.losses.vgg import VGG16Features
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     'IntensityMaxLoss',
     'Loss',
     'LossSet',
+    'MeanLatentLoss',
     'PerceptualLoss',
     'ReconLoss',
     'SSIMLoss',

@@ -129,7 +129,8 @@ def test_one_step(stage: str, pictures: Path) -> None:
     total = sum(model(**model.data_preprocessor(data, training=True), mode='loss').values())
     total.backward()
     assert np.isfinite(total.item())
-    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in model.decoder.parameters())
+    learns = model.decoder if stage == 'stage1' else model.fuser
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in learns.parameters())
 
 
 def test_pyramid_keeps_the_colours(pictures: Path) -> None:
