@@ -55,7 +55,8 @@ def test_training_records_and_the_tool_shows_it(small, run, capsys):
     )
 
 
-def test_mistakes_are_named(run):
+def test_mistakes_are_named(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     Path('probe.py').write_text(PROBE)
     with pytest.raises(FileNotFoundError, match=r'no latents/\*\.npz in nowhere'):
         run(records=['nowhere'])
