@@ -14,10 +14,10 @@ model = dict(
         _delete_=True,
         # colour weighs more than in the paper's ratio: a saturated sky would turn violet where dark infrared dims it
         color=dict(type='ColorLoss', weight=20.0, source='vi'),
-        grad=dict(type='GradLoss', weight=24.0, mode='position'),
-        per=dict(type='PerceptualLoss', weight=1.0, mode='u2'),
+        grad=dict(type='GradLoss', weight=16.0, mode='position'),
+        per=dict(type='PerceptualLoss', weight=5.0, mode='u2'),
         # without VGG features nothing else asks for the full heat of the infrared
-        int=dict(type='IntensityMaxLoss', weight=1.5),
+        int=dict(type='IntensityMaxLoss', weight=1.0),
     ),
 )
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
