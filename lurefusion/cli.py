@@ -61,13 +61,25 @@ def _fuse(args: argparse.Namespace) -> int:
 
 
 def _prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[str, str] | None:
-    """One sentence, or NAME=TEXT parts."""
+    """One sentence, or NAME=TEXT parts.
+
+    Raises:
+        ValueError: If a part names no modality of the model: as a sentence it would say nothing.
+    """
     if not words:
         return None
-    parts = [word.partition('=') for word in words]
-    if all(equals and name in modalities for name, equals, _ in parts):
-        return {name: text for name, _, text in parts}
-    return ' '.join(words)
+    if not all('=' in word for word in words):
+        return ' '.join(words)
+    from lurefusion.registry import did_you_mean
+
+    parts = dict(word.split('=', 1) for word in words)
+    for name in parts:
+        if name not in modalities:
+            hint = did_you_mean(name, list(modalities))
+            raise ValueError(
+                f'--prompt {name}=...: {name!r} is no modality.{hint} The model takes {", ".join(modalities)}'
+            )
+    return parts
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -42,7 +42,11 @@ def test_fuse_folders_with_a_prompt_for_each(pair, capsys):
 def test_mistakes_end_in_one_line(pair, capsys):
     assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir/a.png'), '--out', 'x', *MODEL]) == 1
     assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'none'), '--out', 'x', *MODEL]) == 1
+    one = ['fuse', '--vi', str(pair / 'vi/a.png'), '--ir', str(pair / 'ir/a.png'), '--out', str(pair / 'f.png'), *MODEL]
+    assert main([*one, '--prompt', 'vii=hz']) == 1
+    assert not (pair / 'f.png').exists()
     lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "'vii' is no modality. Did you mean 'vi'?" in line]
     assert [
         line for line in lines if line.startswith('ValueError: give a picture of each modality or a folder of each')
     ]
