@@ -1,5 +1,3 @@
 # The whole method at paper scale: stage 1, then stage 2.
 # by full name, so that pipelines in other folders can take this one as base
 stages = ['lurefusion::lure/stage1_ir_vi.py', 'lurefusion::lure/stage2_ir_vi.py']
-# Table 5: what train.py and test.py do with --downstream
-downstream = [f'lurefusion::segmentation/segformer_b2_{name}.py' for name in ('infrared', 'visible', 'both', 'fused')]

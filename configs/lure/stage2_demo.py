@@ -57,3 +57,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=max_iters, T_max=max_iters, eta_min=1e-5)
 ]
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=20))
+downstream = ['lurefusion::segmentation/segformer_demo.py']

@@ -17,3 +17,5 @@ model = dict(
     ),
 )
 init_from = dict(stage='stage1_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
+# Table 5: what train.py and test.py do with --downstream
+downstream = [f'lurefusion::segmentation/segformer_b2_{name}.py' for name in ('infrared', 'visible', 'both', 'fused')]

@@ -30,3 +30,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=max_iters, T_max=max_iters, eta_min=1e-5)
 ]
 default_hooks = dict(checkpoint=dict(interval=100), ema=dict(type='EMAHook', momentum=0.01))
+downstream = [f'lurefusion::segmentation/segformer_b0_{name}.py' for name in ('infrared', 'visible', 'both', 'fused')]

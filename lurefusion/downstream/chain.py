@@ -275,7 +275,7 @@ def evaluate(
 
 
 class Downstream:
-    """The tasks that a fusion config names (`downstream = [...]`), or that the user gives, behind one door.
+    """The tasks that a pipeline or its last stage names (`downstream = [...]`), or the user, behind one door.
 
     Building it checks everything that can be checked before hours of training: the packages, the configs, their
     models, pictures and labels.
@@ -320,7 +320,8 @@ class Downstream:
         self.base = Path(work_dir or Path('work_dirs') / file.stem) / 'downstream'
         self.trained = self.base.parent / names[-1] if len(cfgs) > 1 or names[0] != file.stem else self.base.parent
         self.needs_weights = cfgs[-1].get('needs_weights', True)
-        own = [str(e if '::' in e else file.parent / e) for e in load_config(config).get('downstream', ())]
+        named = load_config(config).get('downstream') or cfgs[-1].get('downstream', ())
+        own = [str(e if '::' in e else file.parent / e) for e in named]
         if not tasks and not own:
             raise ValueError(
                 f'{file} has no entry `downstream = [...]`; name a segmentation config: --downstream '

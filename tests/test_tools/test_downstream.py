@@ -164,6 +164,9 @@ def test_missing_extra_is_said_before_training(chained, monkeypatch):
 
 @needs_mmseg
 def test_config_without_a_task_says_what_to_name(small):
+    assert Downstream(small / 'small.py').tasks[0].name == 'segformer_demo'
+    with open(small / 'small_stage2.py', 'a') as file:
+        file.write('downstream = []\n')
     with pytest.raises(ValueError, match=r'has no entry `downstream = \[\.\.\.\]`; .*segformer_b0_fused\.py'):
         Downstream(small / 'small.py')
     with pytest.raises(ValueError, match='trains stage 1 alone'):
