@@ -254,7 +254,7 @@ class LURE(BaseModel):
     def latents(self, x: Tensor, data_samples: list[FusionDataSample]) -> list[Tensor]:
         """Z of single pictures x (B,3,H,W), each under the sentence of its sample's task and modality."""
         c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
-        return self.image_encoder(x, c, self._modality_index(data_samples).to(x.device))
+        return self._latents(x, c, self._modality_index(data_samples).to(x.device))
 
     def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
         """D(F(Z_1, ..., Z_M)), (B,3,H,W) not clamped; arguments as :meth:`encode`."""
