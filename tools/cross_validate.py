@@ -29,6 +29,9 @@ def main() -> int:
         '--inputs', nargs='+', required=True, metavar='NAME=WHAT',
         help='modalities (vi, or vi+ir stacked), a fusion config (FILE.py or FILE.py@WEIGHTS), or shipped weights',
     )  # fmt: skip
+    parser.add_argument(
+        '--pretrain', help='segmentation config that is trained first; all runs start from its backbone'
+    )
     parser.add_argument('--folds', type=int, default=4)
     parser.add_argument('--gap', type=int, default=50, help='largest step of frame numbers within a drive')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
@@ -51,7 +54,7 @@ def _run(args: argparse.Namespace) -> None:
         inputs[name] = what
     validation = CrossValidation(
         args.config, data_config(args.data, args.config), inputs, args.work_dir, folds=args.folds, seeds=args.seeds,
-        iterations=args.iters, options=args.options, gap=args.gap,
+        iterations=args.iters, options=args.options, gap=args.gap, pretrain=args.pretrain,
     )  # fmt: skip
     if not validation.run():
         print('other processes are still at some runs; the last to end reports on all')

@@ -16,7 +16,9 @@ train_pipeline = [
     dict(type='DistortEachPicture'),
     dict(type='PackSegInputs'),
 ]
+test_pipeline = [dict(type='LoadPictures'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, begin=0, end=20),
     dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=20, end=max_iters),

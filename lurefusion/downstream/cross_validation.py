@@ -126,6 +126,8 @@ class CrossValidation:
         options: Overrides of the segmentation config.
         gap: See `drives`.
         classes: Config whose `pictures` name classes and palette; default: the task's own.
+        pretrain: Segmentation config that is trained first, on every split of its pictures but ``test``; all runs start
+            from its backbone.
     """
 
     task: str
@@ -138,6 +140,7 @@ class CrossValidation:
     options: Sequence[str] = ()
     gap: int = 50
     classes: str | None = None
+    pretrain: str | None = None
     _tasks: dict[tuple[str, int], Task] = field(default_factory=dict, init=False)
 
     def prepare(self) -> None:
@@ -148,9 +151,9 @@ class CrossValidation:
             FileNotFoundError: If data, configs or weights are missing.
         """
         self.work_dir = Path(self.work_dir)
-        [task] = read_tasks(
-            [self.task], self.options, self.iterations, pictures_of=[self.classes] if self.classes else []
-        )
+        self.start = ''
+        options = [*self.options, f'pretrained={self._pretrained()}'] if self.pretrain else self.options
+        [task] = read_tasks([self.task], options, self.iterations, pictures_of=[self.classes] if self.classes else [])
         for (name, what), seed in product(self.inputs.items(), self.seeds):
             inputs = ('fused',) if _is_fuser(what) else tuple(what.split('+'))
             self._tasks[name, seed] = replace(task, inputs=inputs, seed=seed)
@@ -164,6 +167,21 @@ class CrossValidation:
         self.fold_of = {name: fold for group, fold in zip(self.groups, chosen, strict=True) for name in group}
         self.present = present
         self.roles = {name: self._role(what) for name, what in self.inputs.items()}
+
+    def _pretrained(self) -> Path:
+        """Weights of the training that all runs start from."""
+        [task] = read_tasks([self.pretrain])
+        splits = {name: cfg for name, cfg in task.pictures.items() if isinstance(cfg, Mapping)}
+        pictures = export(splits, list(task.pictures['classes']), self.work_dir / 'pretrain' / 'pictures')
+        train = [item for split in splits if split != 'test' for item in pictures.items(split)]
+        print_log(f'pretraining: {self.pretrain}, {len(train)} pictures')
+        base = self.work_dir / 'pretrain'
+        run = train_and_evaluate(task, pictures, task.inputs, train, pictures.items('test'), base).run
+        self.start = (
+            f' All start from the backbone of `{Path(self.pretrain).name}`, trained on {len(train)} pictures, '
+            f'{int(loss_curve(run)[0][-1])} iterations.'
+        )
+        return find_weights(run)
 
     def _classes_of(self, name: str) -> np.ndarray:
         label = read_image(self.pictures.path((SPLIT, name), 'label'))[0][..., 0]
@@ -236,7 +254,8 @@ class CrossValidation:
         lines = [
             '# Segmentation of fused pictures', '',
             f'Config `{Path(self.task).name}`, {self._length()} iterations for every input; frames '
-            f'{len(self.fold_of)}, drives {len(self.groups)}, folds {self.folds}. Repetitions (seeds): {repetitions}.',
+            f'{len(self.fold_of)}, drives {len(self.groups)}, folds {self.folds}. Repetitions (seeds): {repetitions}.'
+            + self.start,
             '', f'    {command}' if command else '', '',
             'IoU in percent, mean ± sample standard deviation over the seeds. Per seed the confusion matrices of all '
             f'folds are summed. mIoU: classes that the labels have; mIoU of all {len(self.class_names)}: an absent '

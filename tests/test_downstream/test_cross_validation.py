@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import chain
@@ -63,6 +64,11 @@ def stand_in(monkeypatch):
     def run_child(job):
         if job['mode'] == 'check':
             pictures = dict(classes=CLASSES, palette=PALETTE)
+            if job['tasks'][0].endswith('segformer_b0_scenes.py'):
+                scenes = dict(type='EmbeddedScenes', size=(32, 48), num=2)
+                swapped = dict(scenes, first=2, visible='ir', infrared='vi')
+                pictures.update(train=scenes, train_infrared=swapped, test=dict(scenes, first=4))
+                return [dict(pictures=pictures, inputs=['vi'], settings='scenes', pretrained=None)]
             return [dict(pictures=pictures, inputs=['fused'], settings=str(job['options']), pretrained=None)]
         jobs.append(job)
         confusion = np.zeros((9, 9), np.int64)
@@ -73,6 +79,7 @@ def stand_in(monkeypatch):
             np.add.at(confusion, (label, predicted), 1)
             write_image(out / 'predictions' / f'{name}.png', predicted)
         lines = [json.dumps(dict(step=step, loss=1 / step)) for step in (1, 2, 3, 4)]
+        torch.save(dict(state_dict={}), Path(job['work_dir']) / 'iter_4.pth')
         write_bytes(Path(job['work_dir']) / '0' / 'vis_data' / 'scalars.json', '\n'.join(lines).encode())
         write_bytes(out / 'scores.json', json.dumps(dict(classes=CLASSES, confusion=confusion.tolist())).encode())
         return None
@@ -82,11 +89,11 @@ def stand_in(monkeypatch):
     return jobs
 
 
-def plan(tmp_path: Path) -> CrossValidation:
+def plan(tmp_path: Path, **kwargs) -> CrossValidation:
     inputs = dict(infrared='ir', average='lurefusion::baselines/average_ir_vi.py')
     data = dict(type='FusionPairDataset', data_prefix=folders(tmp_path))
     task = 'lurefusion::segmentation/segformer_demo.py'
-    return CrossValidation(task, data, inputs, tmp_path / 'work', folds=2, seeds=(0, 1), gap=5)
+    return CrossValidation(task, data, inputs, tmp_path / 'work', folds=2, seeds=(0, 1), gap=5, **kwargs)
 
 
 def folders(tmp_path: Path) -> dict[str, str]:
@@ -147,3 +154,22 @@ def test_what_is_done_is_not_done_again_and_a_busy_run_is_left_to_the_other(tmp_
     assert len(third.done) == 7
     text = third.report(tmp_path / 'report.md')
     assert 'infrared 1, average 2' in text
+
+
+def test_all_runs_start_from_one_pretraining_on_every_split_but_test(tmp_path, stand_in):
+    validation = plan(tmp_path, pretrain='lurefusion::segmentation/segformer_b0_scenes.py')
+    assert validation.run()
+    first, *runs = stand_in
+    assert [split for split, _ in first['train']] == ['train'] * 2 + ['train_infrared'] * 2
+    # the infrared picture under the name of the visible one
+    pictures = Path(first['root'])
+    shown = cv2.imread(str(pictures / 'train_infrared' / 'vi' / 'scene_00002.png'))
+    np.testing.assert_array_equal(shown[..., 0], render_scene(2, (32, 48), None, None).infrared)
+    assert {split for split, _ in first['test']} == {'test'}
+    assert len(runs) == 8
+    assert {tuple(job['options']) for job in runs} == {(f'pretrained={Path(first["work_dir"]) / "iter_4.pth"}',)}
+    text = validation.report(tmp_path / 'report.md')
+    assert 'start from the backbone of `segformer_b0_scenes.py`, trained on 4 pictures, 4 iterations' in text
+    again = plan(tmp_path, pretrain='lurefusion::segmentation/segformer_b0_scenes.py')
+    assert again.run()
+    assert len(stand_in) == 9
