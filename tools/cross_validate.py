@@ -3,10 +3,10 @@
     python tools/cross_validate.py configs/segmentation/segformer_b0_fused.py --data-root DATA \\
         --data vi=MSRS/test_dev/vi ir=MSRS/test_dev/ir label=MSRS/test_dev/Segmentation_labels \\
         --inputs visible=vi infrared=ir average=configs/baselines/average_ir_vi.py lure-tiny=lure-tiny \\
-        --report docs/segmentation.md
+        --report docs/segmentation_results.md
 
 Started again it goes on where it stopped. Several processes may be started on one --work-dir: each takes runs that no
-other is at; the last to end writes the whole report.
+other is at; the last to end writes the whole report. With --pretrain, start the others after the pretraining.
 """
 
 from __future__ import annotations

@@ -149,6 +149,7 @@ class CrossValidation:
         Raises:
             ValueError: On labels, names or numbers of groups that do not fit; see `export`, `drives`, `balanced_folds`.
             FileNotFoundError: If data, configs or weights are missing.
+            BusyError: If another process is at the pretraining, without which no run can start.
         """
         self.work_dir = Path(self.work_dir)
         self.start = ''
