@@ -75,10 +75,12 @@ class Task:
 
 
 def unknown(kind: str, name: object, known: list[str]) -> str:
+    """Message for a name that is no known `kind`: the name, its closest known one, all known ones."""
     return f'{name!r} is not a known {kind}.{did_you_mean(str(name), known)} Known: {", ".join(known)}'
 
 
 def compile_any(patterns: Sequence[str], owner: str) -> re.Pattern[str] | None:
+    """One expression that matches where any pattern does, or None; ValueError names `owner` and the bad pattern."""
     for pattern in patterns:
         try:
             re.compile(pattern)

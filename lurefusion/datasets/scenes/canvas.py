@@ -165,6 +165,7 @@ def fixed_point(xy: np.ndarray) -> np.ndarray:
 
 
 def clip_colour(rgb: Colour) -> tuple[float, ...]:
+    """A colour with every channel cut to [0, 255], as OpenCV's drawing functions need it."""
     return tuple(min(max(float(c), 0.0), 255.0) for c in rgb)
 
 
@@ -273,6 +274,7 @@ def box(x: float, z: float, width: float, length: float) -> np.ndarray:
 
 
 def scaled(rgb: Colour, factor: float) -> Colour:
+    """A colour at another brightness, not clipped."""
     return (rgb[0] * factor, rgb[1] * factor, rgb[2] * factor)
 
 

@@ -97,6 +97,7 @@ def person(world: World, x: float, z: float, lift: float = 0.0, riding: bool = F
 
 
 def add_person(world: World, x: float, z: float) -> None:
+    """Put a person on the ground at (x, z), metres, with shadow and contact."""
     world.cast(box(x, z, 0.4, 0.3), 0, 1.7)
     world.contacts.append(box(x, z, 0.5, 0.4))
     world.add(z, lambda: person(world, x, z))

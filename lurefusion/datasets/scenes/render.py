@@ -100,6 +100,7 @@ def render_scene(
 
 
 def draw_weather(rng: np.random.Generator, night: bool) -> Weather:
+    """Weather of one scene: air of 2 to 21 degrees Celsius; a quarter of the skies overcast, with little sun."""
     day_air, night_air = rng.uniform(6, 21), rng.uniform(2, 17)
     overcast = rng.random() < 0.25
     elevation, azimuth = rng.uniform(0.3, 1.1), rng.uniform(0, 2 * np.pi)
@@ -120,6 +121,7 @@ def draw_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
 
 
 def draw_street(rng: np.random.Generator) -> Street:
+    """Street of one scene: 5.6 to 13 m wide, buildings or grass on each side, the camera on it or beside it."""
     half = rng.uniform(2.8, 6.5)
     built = [float(rng.choice([0.0, 0.5, 1.0], p=[0.35, 0.25, 0.4])) for _ in range(2)]
     grass = (rng.random() < (0.25 if built[0] else 0.7), rng.random() < (0.25 if built[1] else 0.7))

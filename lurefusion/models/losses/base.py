@@ -15,6 +15,7 @@ from lurefusion.registry import LOSSES, did_you_mean
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """`value` if it is among `known`; ValueError with the argument's `name` otherwise."""
     if value not in known:
         raise ValueError(f'{name} must be one of {", ".join(known)}; got {value!r}')
     return value
