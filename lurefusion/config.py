@@ -268,13 +268,14 @@ def _import_custom_modules(cfg: Config, file: Path) -> None:
         try:
             import_module(module)
         except Exception as error:
-            message = (
-                f'{file}: custom_imports names {module!r}, which fails to import.\n{traceback.format_exc()}'
-                'Folders on the path, in this order:\n'
-                + ''.join(f'    {folder or os.getcwd()}\n' for folder in sys.path)
-                + 'To these load_config adds the nearest folder above the config that holds projects/, and the nearest '
-                'one that holds the module itself. Put the module there, or pip-install its package.'
-            )
+            message = f'{file}: custom_imports names {module!r}, which fails to import.\n{traceback.format_exc()}'
+            if isinstance(error, ModuleNotFoundError) and error.name and f'{module}.'.startswith(f'{error.name}.'):
+                message += (
+                    'Folders on the path, in this order:\n'
+                    + ''.join(f'    {folder or os.getcwd()}\n' for folder in sys.path)
+                    + 'To these load_config adds the nearest folder above the config that holds projects/, and the '
+                    'nearest one that holds the module itself. Put the module there, or pip-install its package.'
+                )
             if not custom.get('allow_failed_imports', False):
                 raise ImportError(message, name=module) from error
             print_log(message, logger='current', level=logging.WARNING)

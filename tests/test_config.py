@@ -253,6 +253,16 @@ def test_module_that_fails_shows_its_traceback(tmp_path: Path, clean_imports: No
     message = str(caught.value)
     assert expected in message
     assert 'cfg_plugin_three/__init__.py' in message
+    assert 'Folders on the path' not in message  # it was found
+
+
+@pytest.mark.parametrize('module', ['cfg_plugin_no', 'cfg_plugin_no.parts'])
+def test_module_that_is_not_found_shows_where_was_looked(tmp_path: Path, clean_imports: None, module: str) -> None:
+    (tmp_path / 'projects').mkdir()
+    with pytest.raises(ImportError, match=f"custom_imports names '{module}', which fails to import") as caught:
+        load_config(write(tmp_path / 'own.py', f"custom_imports = dict(imports=['{module}'])"))
+    message = str(caught.value)
+    assert "No module named 'cfg_plugin_no'" in message
     assert f'    {tmp_path}\n' in message
     assert 'holds projects/' in message
 

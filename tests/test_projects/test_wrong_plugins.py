@@ -145,8 +145,7 @@ def test_loss_named_as_an_encoder(forget_plugins: Path, name: str, error: type[E
         MODELS.build(cfg.model)
 
 
-def test_plugin_that_fails_shows_its_own_traceback_and_where_was_looked(forget_plugins: Path) -> None:
-    (forget_plugins / 'projects').mkdir()
+def test_plugin_that_fails_shows_its_own_traceback(forget_plugins: Path) -> None:
     file = config(forget_plugins, '', 'plug_broken', 'def grow():\n    return 1 / 0\n\n\ngrow()\n')
     with pytest.raises(ImportError) as caught:
         load_config(file)
@@ -155,9 +154,7 @@ def test_plugin_that_fails_shows_its_own_traceback_and_where_was_looked(forget_p
         "custom_imports names 'plug_broken'",
         'ZeroDivisionError: division by zero',
         'in grow',
-        'holds projects/',
     ):
         assert part in message
-    assert f'    {forget_plugins}\n' in message
     # the core works on
     MODELS.build(load_config('lurefusion::lure/stage2_demo.py', {'+model.prompts.per_template': 1}).model)
