@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lurefusion.datasets.prompts import PromptBank
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
-from lurefusion.models.tiling import run_tiled
+from lurefusion.models.tiling import add_coarse_pass, run_tiled
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
 from lurefusion.structures import FusionDataSample
 
@@ -51,6 +51,9 @@ class LURE(BaseModel):
         max_pixels: Larger pictures are predicted in tiles.
         tile: Side of those tiles.
         overlap: Pixels that neighbouring tiles share.
+        coarse: ``dict(tasks=('hz', 'lc'), size=128)``: where the text is about one of these tasks, the prediction is
+            corrected by a second pass over pictures whose short side is shrunk to `size` (:func:`add_coarse_pass`).
+            None (paper): no second pass.
         data_preprocessor: Of MMEngine's BaseModel.
         init_cfg: Of MMEngine's BaseModel.
 
@@ -74,6 +77,7 @@ class LURE(BaseModel):
         max_pixels: int = 1_100_000,
         tile: int = 640,
         overlap: int = 64,
+        coarse: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -107,6 +111,11 @@ class LURE(BaseModel):
                         f'{type(part).__name__} has none; set model.identity_start=False'
                     )
                 part.start_as_identity()
+        self.coarse = coarse
+        if coarse is not None:
+            unknown = sorted(set(coarse['tasks']) - set(self.prompts.keys))
+            if unknown:
+                raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {self.prompts.keys}')
         self.losses = LossSet(losses or {})
         self.diagnose = False
         self.frozen = tuple(frozen)
@@ -202,17 +211,21 @@ class LURE(BaseModel):
         # free sentences that ask for nothing are classified beside the one that is embedded: c_pd is a constant (Eq. 5)
         nothing = self.prompts.sentences(PSEUDO_TASK, 'train')
         sentences += [nothing[sample.seed % len(nothing)] for sample in data_samples]
-        c, logits = self.text_encoder([*sentences, self.prompts.canonical(PSEUDO_TASK)])
-        c = torch.cat([c[:batch], c[-1:].expand(batch, -1)])
+        texts, logits = self.text_encoder([*sentences, self.prompts.canonical(PSEUDO_TASK)])
+        c = torch.cat([texts[:batch], texts[-1:].expand(batch, -1)])
         m = self._modality_index(data_samples).to(x.device)
-        labels = [self.prompts.index(s.task) for s in data_samples] + [self.prompts.index(PSEUDO_TASK)] * (batch + 1)
+        tasks = [s.task for s in data_samples] + [PSEUDO_TASK] * (batch + 1)
+        labels = torch.tensor([self.prompts.index(task) for task in tasks], device=x.device)
         z = self._latents(torch.cat([x, y]), c, torch.cat([m, m]))
         out = self.decoder(z)
-        return dict(
+        quantities = dict(
             pred=out[:batch], target=y, pred_pd=out[batch:], latents=[s[:batch] for s in z],
-            latents_pd=[s[batch:] for s in z], logits=logits, labels=torch.tensor(labels, device=x.device),
-            num_pd=batch + 1,
+            latents_pd=[s[batch:] for s in z], logits=logits, labels=labels, num_pd=batch + 1, tasks=tasks, degraded=x,
         )  # fmt: skip
+        detail = getattr(self.image_encoder, 'detail', None)
+        if detail is not None:
+            quantities |= dict(detailed=x + detail.branch(x), gates=detail.gate(texts)[:, 0])
+        return quantities
 
     def _fusion_quantities(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
         """Eq. 7: clean pairs, c_pd for every modality."""
@@ -282,16 +295,24 @@ class LURE(BaseModel):
     def reconstruct(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> Tensor:
         """Restored (`x` in the inputs) or fused image, (B,3,H,W), not clamped; large pictures in tiles."""
         if 'x' in inputs:
-            c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
-            m = self._modality_index(data_samples).to(c.device)
-            images, run = [inputs['x']], lambda x: self.restore(x, c, m)
+            said = [self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])]
+            m = self._modality_index(data_samples).to(said[0][0].device)
+            images, run = [inputs['x']], lambda x: self.restore(x, said[0][0], m)
         else:
             images = self._images(inputs, self.modalities)
-            c = [self.text_encoder([self._sentence(s, name) for s in data_samples])[0] for name in self.modalities]
-            run = lambda *tiles: self.fuse(tiles, c)  # noqa: E731
+            said = [self.text_encoder([self._sentence(s, name) for s in data_samples]) for name in self.modalities]
+            run = lambda *tiles: self.fuse(tiles, [c for c, _ in said])  # noqa: E731
         if images[0].shape[-2] * images[0].shape[-1] <= self.max_pixels:
-            return run(*images)
-        return run_tiled(run, images, **self.tiling)
+            out = run(*images)
+        else:
+            out = run_tiled(run, images, **self.tiling)
+        if self.coarse is None:
+            return out
+        tasks = torch.tensor([self.prompts.index(task) for task in self.coarse['tasks']], device=out.device)
+        rows = torch.stack([torch.isin(logits.argmax(dim=1), tasks) for _, logits in said]).any(dim=0)
+        if not rows.any():
+            return out
+        return add_coarse_pass(run, images, out, rows, self.coarse['size'], max(self.image_encoder.strides))
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> list[FusionDataSample]:
         """The samples with `pred` (3,H,W) in [0,1] at the original size, grey where the owner of the colour is grey."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lurefusion.config import load_config
-from lurefusion.models.image_encoders import LUREEncoder, bottleneck_plan
+from lurefusion.models.image_encoders import LUREEncoder, TextGuidedDetail, bottleneck_plan
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -224,3 +224,49 @@ def test_lists_of_different_length_and_unknown_options_are_named() -> None:
         encoder(interaction='TGAA')
     with pytest.raises(ValueError, match='modality_embedding must be one of'):
         encoder(modality_embedding='sum')
+
+
+def detail_branch(seed: int = 0) -> TextGuidedDetail:
+    """One whose last convolution is past its start, opened by a positive first entry of c."""
+    torch.manual_seed(seed)
+    detail = TextGuidedDetail(text_dim=4, width=8)
+    with torch.no_grad():
+        nn.init.normal_(detail.body[-1].weight)
+        detail.gate.weight[:] = torch.tensor([1.0, 0, 0, 0])
+        detail.gate.bias[:] = 0
+    return detail
+
+
+@torch.no_grad()
+def test_detail_adds_its_branch_as_far_as_the_text_opens_it() -> None:
+    detail, x = detail_branch(), rand(4, 3, 12, 20)
+    c = torch.tensor([[-3.0, 1, 1, 1], [0.25, 1, 1, 1], [1, 1, 1, 1], [7, 1, 1, 1]])
+    added = detail.branch(x)
+    assert added.abs().mean() > 0.01
+    for mode in (True, False):
+        out = detail.train(mode)(x, c)
+        assert torch.equal(out[0], x[0])
+        for row, share in ((1, 0.25), (2, 1), (3, 1)):
+            torch.testing.assert_close(out[row], x[row] + share * added[row])
+    # a picture does not change with the texts of others
+    torch.testing.assert_close(detail(x[:1], c[:1]), x[:1], atol=0, rtol=0)
+
+
+@torch.no_grad()
+def test_detail_does_not_see_the_brightness() -> None:
+    detail, x = detail_branch(), rand(1, 3, 40, 44)
+    torch.testing.assert_close(detail.branch(x), detail.branch(x + 0.5), atol=1e-5, rtol=0)
+    # a flat picture has no detail: what comes out is that of zeros
+    torch.testing.assert_close(detail.branch(torch.full_like(x, 0.7)), detail.branch(torch.zeros_like(x)))
+
+
+def test_detail_starts_as_nothing_and_learns() -> None:
+    image_encoder = encoder(detail=dict(width=8))
+    x, c, m = rand(2, 3, 16, 24), rand(2, 16), torch.tensor([0, 1])
+    nn.init.constant_(image_encoder.detail.gate.bias, 2)
+    with_detail = image_encoder(x, c, m)
+    body, image_encoder.detail = image_encoder.detail, None
+    for a, b in zip(with_detail, image_encoder(x, c, m), strict=True):
+        torch.testing.assert_close(a, b)
+    sum(z.square().sum() for z in with_detail).backward()
+    assert body.body[-1].weight.grad.abs().sum() > 0

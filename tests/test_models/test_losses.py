@@ -10,6 +10,7 @@ from torch import nn
 
 from lurefusion.models.losses import (
     ColorLoss,
+    DetailLoss,
     GradLoss,
     IntensityMaxLoss,
     Loss,
@@ -326,6 +327,22 @@ def test_text_loss_gives_pseudo_rows_their_share():
     torch.testing.assert_close(TextLoss()(q['logits'], q['labels'], 0), rows.mean())
     with pytest.raises(ValueError, match='num_pd'):
         TextLoss()(q['logits'], q['labels'], 5)
+
+
+def test_detail_loss():
+    target = torch.zeros(3, 3, 4, 4)
+    degraded = torch.stack([torch.full((3, 4, 4), v) for v in (0.1, 0.2, 0.5)])
+    detailed = torch.stack([torch.full((3, 4, 4), v) for v in (0.05, 0.2, 0.9)])
+    tasks = ['sr', 'sr', 'hz', 'pd', 'pd', 'pd', 'pd']
+    gates = torch.tensor([2.0, 1.0, 0.5, -1.0, -0.5, -0.25, 0.0])
+    # only the pictures of the task count, each by what was lost
+    relative = (0.05**2 / (0.1**2 + 1e-5) + 0.2**2 / (0.2**2 + 1e-5)) / 2
+    # opened: 0 and 0.5 short of 1.5; closed: 1, 0, 0, 0.25 and 0.5 above -0.5
+    hinge = 0.25 + (1 + 0.25 + 0.5) / 5
+    quantities = dict(degraded=degraded, detailed=detailed, target=target, gates=gates, tasks=tasks)
+    assert DetailLoss()(**quantities).item() == pytest.approx(relative + hinge, rel=1e-5)
+    assert DetailLoss(gate_weight=0)(**quantities).item() == pytest.approx(relative, rel=1e-5)
+    assert DetailLoss(tasks=('lc',), gate_weight=0)(**quantities).item() == 0
 
 
 def test_latent_diagnostics():

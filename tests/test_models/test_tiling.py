@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lurefusion.models.tiling import run_tiled
+from lurefusion.models.tiling import add_coarse_pass, run_tiled
 
 
 def image(height: int, width: int, seed: int = 0) -> Tensor:
@@ -71,3 +71,39 @@ def test_half_precision_tiles_are_blended_in_float32() -> None:
 def test_bad_overlap(tile: int, overlap: int) -> None:
     with pytest.raises(ValueError, match=f'less than half a tile, got overlap={overlap}, tile={tile}'):
         run_tiled(torch.ones_like, [image(64, 64)], tile=tile, overlap=overlap)
+
+
+def test_coarse_pass_moves_the_level_and_keeps_the_detail() -> None:
+    x = torch.cat([image(64, 96), image(64, 96, seed=1)])
+    sizes = []
+
+    def run(a: Tensor) -> Tensor:
+        sizes.append(tuple(a.shape[-2:]))
+        # what a network might do that sees the whole
+        return a + 0.2 if a.shape[-1] < 96 else a
+
+    out = add_coarse_pass(run, [x], run(x), torch.tensor([True, False]), size=32, stride=16)
+    assert sizes == [(64, 96), (32, 48)]
+    torch.testing.assert_close(out[0], x[0] + 0.2)
+    assert torch.equal(out[1], x[1])
+
+
+def test_coarse_pass_follows_a_smooth_field() -> None:
+    column = torch.linspace(0, 1, 128).expand(1, 3, 128, 128)
+    out = add_coarse_pass(lambda a: a * 0, [column], column, torch.tensor([True]), size=64, stride=16)
+    assert out[..., 4:-4].abs().max() < 5e-3
+
+
+def test_coarse_pass_leaves_no_halo_at_an_edge() -> None:
+    """Dark 0.2 becomes 0.1 and bright 0.8 becomes 0.9: up to the edge, where a blurred change would be near 0."""
+    x = torch.full((1, 3, 128, 128), 0.2)
+    x[..., 64:] = 0.8
+    goal = torch.where(x < 0.5, 0.1, 0.9)
+    stretch = lambda a: 0.5 + (a - 0.5) * 4 / 3  # noqa: E731
+    out = add_coarse_pass(stretch, [x], x, torch.tensor([True]), size=32, stride=16)
+    assert (out - goal).abs().max() < 0.04
+
+
+def test_coarse_pass_spares_small_pictures() -> None:
+    x = image(47, 80)
+    assert add_coarse_pass(lambda a: 1 / 0, [x], x, torch.tensor([True]), size=32, stride=16) is x

@@ -2,6 +2,8 @@
 _base_ = './lure.py'
 model = dict(
     identity_start=True,
+    # trained on crops of 128 from shrunk frames: a larger picture is also looked at in that size
+    coarse=dict(tasks=('hz', 'lc'), size=128),
     text_encoder=dict(backbone=dict(_delete_=True, type='HashBag')),
     image_encoder=dict(
         patch=2,
@@ -10,6 +12,7 @@ model = dict(
         K_bt=(1, 1, 1, 1),
         K_tb=(1, 1, 2, 2),
         interaction=dict(ffn_ratio=2.0),
+        detail=dict(width=32),
     ),
     fuser=dict(K_f=(1, 1, 1, 1), ffn_ratio=2.0),
     data_preprocessor=dict(size_divisor=16),
@@ -18,5 +21,6 @@ model = dict(
         unified=dict(kind='mse', detach_target=True, weight=0.1),
         text=dict(label_smoothing=0.1),
         mean=dict(type='MeanLatentLoss', width=152, weight=0.1, start=1750, warmup=200),
+        detail=dict(type='DetailLoss', tasks=('sr',), weight=0.05),
     ),
 )

@@ -146,6 +146,46 @@ class MeanLatentLoss(Loss):
 
 
 @LOSSES.register_module()
+class DetailLoss(Loss):
+    """Trains :class:`lurefusion.models.image_encoders.TextGuidedDetail`: what it adds, and for which texts.
+
+    Mean over the pictures of `tasks` of ||x + B(x) - y||^2 / (||x - y||^2 + 1e-5), so that a slight blur counts as much
+    as a strong one, plus `gate_weight` times the hinge loss of the gate before it is clamped: at least 1.5 for
+    sentences of `tasks`, at most -0.5 for all others, both kinds counting the same.
+
+    Args:
+        tasks: Tasks that take fine structure away.
+        gate_weight: Weight of the hinge loss.
+    """
+
+    needs = ('degraded', 'detailed', 'target', 'gates', 'tasks')
+
+    def __init__(
+        self,
+        tasks: Sequence[str] = ('sr',),
+        gate_weight: float = 1.0,
+        weight: float | str = 1.0,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__(weight, warmup)
+        self.tasks = tuple(tasks)
+        self.gate_weight = gate_weight
+
+    def forward(
+        self, degraded: Tensor, detailed: Tensor, target: Tensor, gates: Tensor, tasks: Sequence[str]
+    ) -> Tensor:
+        opened = torch.tensor([task in self.tasks for task in tasks], device=gates.device)
+        value = self.gate_weight * (_mean_of(F.relu(1.5 - gates), opened) + _mean_of(F.relu(gates + 0.5), ~opened))
+        before, after = ((image - target).square().mean(dim=(1, 2, 3)) for image in (degraded, detailed))
+        return value + _mean_of(after / (before + 1e-5), opened[: len(target)])
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen values (B,), 0 if there is none."""
+    return (values * chosen).sum() / chosen.sum().clamp(min=1)
+
+
+@LOSSES.register_module()
 class TextLoss(Loss):
     """Cross-entropy of the text head over the task rows and the rows of the pseudo prompt.
 
