@@ -31,8 +31,8 @@ TASKS = {
     'over-exposure': (dict(type='OverExposure', stops=1.5), 'vi', 'the picture is overexposed', 'it is too dark', 2),
     'haze': (dict(type='Haze', beta=1.5, airlight=0.85), 'vi', 'it is hazy', 'the picture is overexposed', 2),
     'low contrast': (LOW_CONTRAST, 'ir', 'it has low contrast', 'the resolution is low', 2),
-    'x4': (dict(type='LowResolution', scales=(4,)), 'ir', 'the resolution is low', 'it has low contrast', 0),
-    'x8': (dict(type='LowResolution', scales=(8,)), 'ir', 'the resolution is low', 'it has low contrast', 0),
+    'x4': (dict(type='LowResolution', scales=(4,)), 'ir', 'the resolution is low', 'it has low contrast', 0.4),
+    'x8': (dict(type='LowResolution', scales=(8,)), 'ir', 'the resolution is low', 'it has low contrast', 0.05),
 }
 SEEDS = (2010, 2011, 2014)
 
@@ -74,6 +74,26 @@ def test_contrast_comes_back(restored):
 @pytest.mark.parametrize('name', [pytest.param(n, marks=WEAK) if n == 'haze' else n for n in TASKS])
 def test_a_wrong_prompt_does_worse(restored, name):
     assert mean_psnr(restored[name], 'wrong') < mean_psnr(restored[name], 'right') - 1
+
+
+def test_the_coarse_pass_sees_haze_as_a_whole(fuser, monkeypatch):
+    degradation, modality, prompt, *_ = TASKS['haze']
+    gains = []
+    for seed in SEEDS:
+        scene = render_scene(seed, (360, 480), 'day')
+        x = spoil(degradation, scene.visible, seed, scene.depth)
+        whole = psnr(fuser.restore(x, modality, prompt), scene.visible)
+        with monkeypatch.context() as patch:
+            patch.setattr(fuser.model, 'coarse', None)
+            gains.append(whole - psnr(fuser.restore(x, modality, prompt), scene.visible))
+    assert np.mean(gains) > 0.3
+
+
+def test_detail_is_for_low_resolution_alone(fuser):
+    bank, encoder = fuser.model.prompts, fuser.model.image_encoder
+    for task in bank.keys:
+        c, _ = fuser.model.text_encoder([bank.canonical(task)])
+        assert encoder.detail.gate(c).clamp(0, 1).item() == (task == 'sr')
 
 
 def test_two_degradations_at_once_are_mended_by_their_two_prompts(fuser):
