@@ -2,8 +2,8 @@
 _base_ = './lure.py'
 model = dict(
     identity_start=True,
-    # trained on crops of 128 from shrunk frames: a larger picture is also looked at in that size
-    coarse=dict(tasks=('hz', 'lc'), size=128),
+    # trained on crops of 128 from shrunk frames: haze is also looked at in that size
+    coarse=dict(tasks=('hz',), size=128),
     text_encoder=dict(backbone=dict(_delete_=True, type='HashBag')),
     image_encoder=dict(
         patch=2,
