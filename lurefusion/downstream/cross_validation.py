@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 
 from lurefusion.config import load_config
 from lurefusion.downstream.chain import BusyError, Evaluation, Task, draw_strips, read_tasks, train_and_evaluate
-from lurefusion.downstream.pictures import Item, Pictures, export, fuse
+from lurefusion.downstream.pictures import FUSED, LABEL, Item, Pictures, export, fuse
 from lurefusion.downstream.scores import (
     confusion_table,
     draw_losses,
@@ -190,6 +190,13 @@ class CrossValidation:
 
     def _role(self, what: str) -> list[str]:
         if not _is_fuser(what):
+            folders = (path.name for path in (self.pictures.root / SPLIT).iterdir())
+            known = sorted(name for name in folders if name != LABEL and not name.startswith(f'{FUSED}_'))
+            if unknown := [role for role in what.split('+') if role not in known]:
+                raise ValueError(
+                    f'input {what!r}: {unknown[0]!r} is no modality of the data ({", ".join(known)}), no fusion config '
+                    f'(FILE.py) and no shipped weights ({", ".join(shipped_weights())})'
+                )
             return what.split('+')
         model, weights = fuser(what)
         return [fuse(self.pictures, model, weights)]

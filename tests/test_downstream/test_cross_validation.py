@@ -96,6 +96,15 @@ def plan(tmp_path: Path, **kwargs) -> CrossValidation:
     return CrossValidation(task, data, inputs, tmp_path / 'work', folds=2, seeds=(0, 1), gap=5, **kwargs)
 
 
+@pytest.mark.parametrize('what', ['lure-huge', 'ir+uv', 'label'])
+def test_unknown_inputs_are_named_before_any_training(tmp_path, stand_in, what):
+    cross = plan(tmp_path)
+    cross.inputs = dict(cross.inputs, other=what)
+    with pytest.raises(ValueError, match=rf"'{what.split('+')[-1]}' is no modality of the data \(ir, vi\)"):
+        cross.run()
+    assert stand_in == []
+
+
 def folders(tmp_path: Path) -> dict[str, str]:
     """Five labelled pairs of three drives."""
     for number, name in enumerate(('00001D', '00002D', '00020D', '00021D', '00040N')):
