@@ -18,8 +18,9 @@ import numpy as np
 from mmengine.logging import print_log
 
 from lurefusion.config import load_config
+from lurefusion.datasets.transforms import LABEL
 from lurefusion.downstream.chain import BusyError, Evaluation, Task, draw_strips, read_tasks, train_and_evaluate
-from lurefusion.downstream.pictures import FUSED, LABEL, Item, Pictures, export, fuse
+from lurefusion.downstream.pictures import FUSED, Item, Pictures, export, fuse
 from lurefusion.downstream.scores import (
     confusion_table,
     draw_losses,
