@@ -14,7 +14,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from lurefusion.datasets.prompts import PromptBank
+from lurefusion.datasets.prompts import TASKS, PromptBank
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.models.tiling import add_coarse_pass, run_tiled
@@ -53,7 +53,7 @@ class LURE(BaseModel):
         overlap: Pixels that neighbouring tiles share.
         coarse: ``dict(tasks=('hz', 'lc'), size=128)``: where the text is about one of these tasks, the prediction is
             corrected by a second pass over pictures whose short side is shrunk to `size` (:func:`add_coarse_pass`).
-            None (paper): no second pass.
+            A built-in task that the model does not have is passed over. None (paper): no second pass.
         data_preprocessor: Of MMEngine's BaseModel.
         init_cfg: Of MMEngine's BaseModel.
 
@@ -113,7 +113,7 @@ class LURE(BaseModel):
                 part.start_as_identity()
         self.coarse = coarse
         if coarse is not None:
-            unknown = sorted(set(coarse['tasks']) - set(self.prompts.keys))
+            unknown = sorted(set(coarse['tasks']) - {*self.prompts.keys, *TASKS})
             if unknown:
                 raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {self.prompts.keys}')
         self.losses = LossSet(losses or {})
@@ -308,7 +308,9 @@ class LURE(BaseModel):
             out = run_tiled(run, images, **self.tiling)
         if self.coarse is None:
             return out
-        tasks = torch.tensor([self.prompts.index(task) for task in self.coarse['tasks']], device=out.device)
+        # a config of other tasks may inherit this one
+        known = [self.prompts.index(task) for task in self.coarse['tasks'] if task in self.prompts.keys]
+        tasks = torch.tensor(known, device=out.device, dtype=torch.long)
         rows = torch.stack([torch.isin(logits.argmax(dim=1), tasks) for _, logits in said]).any(dim=0)
         if not rows.any():
             return out

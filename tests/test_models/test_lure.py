@@ -479,6 +479,16 @@ def test_the_text_asks_for_the_coarse_pass(monkeypatch: pytest.MonkeyPatch) -> N
     torch.testing.assert_close(out, expected)
 
 
+@torch.no_grad()
+def test_the_coarse_pass_passes_over_tasks_that_the_model_lacks() -> None:
+    prompts = dict(per_template=1, tasks=('lc', 'sr', 'pd'))
+    models = [settle(build('fusion', prompts=prompts, coarse=c)) for c in (dict(tasks=('hz',), size=32), None)]
+    inputs = {name: pictures(1, 64, 80, seed=i) for i, name in enumerate(('vi', 'ir'))}
+    samples = [FusionDataSample(metainfo=dict(tasks=dict(ir='lc')))]
+    out, plain = (model(inputs, samples, mode='tensor') for model in models)
+    assert torch.equal(out, plain)
+
+
 def test_the_coarse_pass_names_known_tasks() -> None:
     with pytest.raises(ValueError, match=r"model\.coarse\.tasks names \['fog'\]"):
         build('fusion', coarse=dict(tasks=('hz', 'fog'), size=32))
