@@ -83,8 +83,8 @@ class TextGuidedDetail(nn.Module):
 
     x + g(c) B(x). B sees the picture without its local mean, in blocks of 2x2 pixels: three 3x3 convolutions, the last
     one 0 at first. g = clamp(Linear(c), 0, 1) is exactly 0 for other texts, so that nothing is changed for them. Not in
-    the paper: the error that low resolution leaves is some tenths of that of the other tasks, and in a small network
-    trained on their sum it decides nothing; these weights are its own. Trained by
+    the paper: the error that low resolution leaves is small beside that of the other tasks, and in a network trained on
+    their sum it decides nothing; these weights are its own. Trained by
     :class:`lurefusion.models.losses.DetailLoss`.
 
     Args:
