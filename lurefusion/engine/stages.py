@@ -233,7 +233,7 @@ def scale_length(cfg: Config, factor: float) -> None:
     scale(cfg.train_cfg, 'max_iters', 'val_begin', 'val_interval')
     schedules = cfg.get('param_scheduler') or []
     for schedule in [schedules] if isinstance(schedules, Mapping) else schedules:
-        scale(schedule, 'begin', 'end', 'T_max', 'milestones', 'step_size')
+        scale(schedule, 'begin', 'end', 'T_max', 'periods', 'milestones', 'step_size')
         if 'end' in schedule:
             schedule.end = max(schedule.end, schedule.get('begin', 0) + 1)
     for hook in (*cfg.get('default_hooks', {}).values(), *cfg.get('custom_hooks', [])):

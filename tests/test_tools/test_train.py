@@ -258,6 +258,9 @@ def test_length_stretches_every_schedule(small):
     }
     _, (none,) = load_stages(small / 'small_stage1.py', options, length=0.01)
     assert none.train_cfg.max_iters == none.param_scheduler[0].end == 1
+    cycles = dict(type='CosineRestartLR', by_epoch=False, periods=[2, 4], restart_weights=[1, 0.5], eta_min=0, end=6)
+    _, (two,) = load_stages(small / 'small_stage1.py', {'param_scheduler': [cycles]}, length=2)
+    assert (two.param_scheduler[0].periods, two.param_scheduler[0].end) == ([4, 8], 12)
     with pytest.raises(ValueError, match='length is a factor above 0'):
         load_stages(small / 'small_stage1.py', length=0)
 
