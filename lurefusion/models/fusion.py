@@ -34,6 +34,7 @@ class L1Rule(FusionRule):
         self.radius = radius
 
     def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
         activity = torch.stack([s.abs().sum(1, keepdim=True) for s in z])
         r = self.radius
         if r:
@@ -48,6 +49,7 @@ class MeanRule(FusionRule):
     """(z_1 + ... + z_M) / M."""
 
     def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
         return sum(z) / len(z)
 
 
@@ -56,6 +58,7 @@ class SumRule(FusionRule):
     """z_1 + ... + z_M, "addition" of DenseFuse; leaves the range that the decoder was trained on."""
 
     def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
         return sum(z)
 
 
@@ -64,6 +67,7 @@ class ExpRule(FusionRule):
     """Per-pixel softmax of the channel sums (the attention of DenseFuse's PyTorch code), safe from overflow."""
 
     def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
         weights = torch.stack([s.sum(1, keepdim=True) for s in z]).softmax(0)
         return sum(w * s for w, s in zip(weights, z, strict=True))
 
@@ -73,6 +77,7 @@ class MaxRule(FusionRule):
     """Choose-max: of every coefficient the one of largest magnitude."""
 
     def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
         stacked = torch.stack(z)
         return stacked.gather(0, stacked.abs().argmax(0, keepdim=True))[0]
 
@@ -82,6 +87,7 @@ class NoRule(FusionRule):
     """Zero: the fuser has to learn everything (row "w/o Rule" of Table 6)."""
 
     def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to zeros (B,L,h,w)."""
         return torch.zeros_like(z[0])
 
 
@@ -112,6 +118,7 @@ class RuleFuser(Fuser):
         self.rule = FUSION_RULES.build(rule)
 
     def forward(self, latents: list[list[Tensor]]) -> list[Tensor]:
+        """M lists of latents (B,L_i,h_i,w_i), one a scale, to one such list."""
         return [_checked_rule(self.rule, list(z)) for z in zip(*latents, strict=True)]
 
 
@@ -128,6 +135,7 @@ class WindowAttention(nn.Module):
         self.project_out = conv1x1(channels, channels)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q, k, v (B,L,h,w), any h and w, to (B,L,h,w)."""
         height, width = q.shape[-2:]
         q, k, v = (self._windows(t) for t in (self.sign * q, k, v))
         out = F.scaled_dot_product_attention(q, k, v)
@@ -170,6 +178,7 @@ class CrossBlock(nn.Module):
         self.ffn = each(lambda: GDFN(channels, ffn_ratio))
 
     def forward(self, z: list[Tensor]) -> list[Tensor]:
+        """Latents of one scale, M times (B,L,h,w), to as many."""
         h = [norm(s) for norm, s in zip(self.norm1, z, strict=True)]
         kv = [project(s) for project, s in zip(self.kv, h, strict=True)]
         out = []
@@ -235,6 +244,7 @@ class CrossAttentionFuser(Fuser):
                 nn.init.zeros_(conv.bias)
 
     def forward(self, latents: list[list[Tensor]]) -> list[Tensor]:
+        """M lists of latents (B,L_i,h_i,w_i), one a scale, to one such list."""
         out = []
         for i, z in enumerate(zip(*latents, strict=True)):
             mixed = list(z)

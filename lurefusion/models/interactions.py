@@ -41,6 +41,7 @@ class _TransformerBlock(Interaction):
         raise NotImplementedError
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""
         x = x + self.mix(self.norm1(x), c)
         return x + self.ffn(self.norm2(x))
 
@@ -72,6 +73,7 @@ class TGA(_TransformerBlock):
         return self.q(h * w[:, :, None, None])
 
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
         w = self.gate(c).sigmoid().to(h.dtype)
         k, v = self.kv(h).chunk(2, dim=1)
         return self.attention(self.query(h, w, c), k, v)
@@ -86,6 +88,7 @@ class TGABias(TGA):
         self.bias = nn.Linear(text_dim, channels)
 
     def query(self, h: Tensor, w: Tensor, c: Tensor) -> Tensor:
+        """As TGA, plus b(c): (B,C,h,w)."""
         return super().query(h, w, c) + self.bias(c)[:, :, None, None].to(h.dtype)
 
 
@@ -94,6 +97,7 @@ class TGARow(TGA):
     """TGA whose channel weights also scale the rows of the attention's output."""
 
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
         w = self.gate(c).sigmoid().to(h.dtype)
         k, v = self.kv(h).chunk(2, dim=1)
         return self.attention(self.query(h, w, c), k, v, row_weight=w)
@@ -113,6 +117,7 @@ class TGASpatial(_TransformerBlock):
         self.project_out = conv1x1(channels, channels)
 
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
         k, v = self.kv(h).chunk(2, dim=1)
         q = self.q(c)[:, :, None, None].to(h.dtype)
         depth = self.channels // self.num_heads
@@ -131,6 +136,7 @@ class Gate(_TransformerBlock):
         self.project_out = conv1x1(channels, channels)
 
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
         return self.project_out(h * self.gate(c).sigmoid()[:, :, None, None].to(h.dtype))
 
 
@@ -144,6 +150,7 @@ class NoInteraction(_TransformerBlock):
         self.attention = TransposedAttention(channels, num_heads)
 
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
+        """h (B,C,h,w) normalised, to (B,C,h,w); c is not looked at."""
         return self.attention(*self.qkv(h).chunk(3, dim=1))
 
 
@@ -162,6 +169,7 @@ class ICB(Interaction):
         self.block = NAFBlock(channels)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""
         gate = self.gate(c).sigmoid()[:, :, None, None].to(x.dtype)
         return x + self.block((x * self.gamma + self.beta) * gate)
 
@@ -176,5 +184,6 @@ class FiLM(Interaction):
         self.affine = nn.Linear(2 * text_dim, 2 * channels)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""
         gamma, beta = self.affine(F.leaky_relu(self.hidden(c)))[:, :, None, None].to(x.dtype).chunk(2, dim=1)
         return (1 + gamma) * x + beta

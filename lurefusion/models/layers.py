@@ -21,6 +21,7 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w), normalised over C at every pixel."""
         x_BHWC = x.permute(0, 2, 3, 1)
         # statistics in float32 also under autocast
         normed = F.layer_norm(x_BHWC.float(), (x.shape[1],), self.weight, self.bias, self.eps)
@@ -31,6 +32,7 @@ class PointwiseConv(nn.Conv2d):
     """1x1 convolution computed as one matrix product over channels-last pixels, which CPUs do several times faster."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w) to (B,out,h,w)."""
         return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
 
 
@@ -62,6 +64,7 @@ class NAFBlock(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w) to (B,C,h,w)."""
         a, b = self.conv2(self.conv1(self.norm1(x))).chunk(2, dim=1)
         y = a * b
         # simplified channel attention: no sigmoid, no ReLU
@@ -82,6 +85,7 @@ class GDFN(nn.Module):
         self.project_out = conv1x1(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w) to (B,C,h,w)."""
         a, b = self.dwconv(self.project_in(x)).chunk(2, dim=1)
         return self.project_out(F.gelu(a) * b)
 
@@ -176,4 +180,5 @@ class Upsample(nn.Module):
         self.conv = conv1x1(in_channels, 4 * out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w) to (B,out,2h,2w)."""
         return F.pixel_shuffle(self.conv(x), 2).contiguous(memory_format=torch.channels_last)

@@ -172,6 +172,7 @@ class HashBag(TextBackbone):
         return dict(dim=self.dim, seed=self.seed, version=1)
 
     def encode(self, sentences: list[str]) -> Tensor:
+        """N sentences to (N,dim)."""
         return torch.from_numpy(np.stack([self._vector(sentence) for sentence in sentences]))
 
     def _vector(self, sentence: str) -> np.ndarray:
@@ -273,6 +274,7 @@ class _LanguageModel(TextBackbone):
         raise NotImplementedError
 
     def encode(self, sentences: list[str]) -> Tensor:
+        """N sentences to (N,dim of the language model)."""
         frozen = self._frozen
         if frozen.model is None:
             frozen.tokenizer, frozen.model = self._load()

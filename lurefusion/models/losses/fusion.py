@@ -40,6 +40,7 @@ class ColorLoss(Loss):
         self.source = source
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         if self.source is not None and self.source not in sources:
             raise KeyError(f'ColorLoss takes its colours from {self.source!r}; the sources are {", ".join(sources)}')
         _checked_sources(fused, sources)
@@ -72,6 +73,7 @@ class GradLoss(Loss):
         self.mode = one_of('mode', mode, ('position', 'sum'))
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         images = [luma(image) for image in (fused, *_checked_sources(fused, sources).values())]
         # one pass over all images, as samples: (1 + S, B, H, W)
         gx, gy = sobel(torch.stack([image[:, 0] for image in images]))
@@ -96,6 +98,7 @@ class IntensityMaxLoss(Loss):
         self.space = one_of('space', space, ('rgb', 'luma'))
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         sources = _checked_sources(fused, sources)
         if self.space == 'luma':
             fused, sources = luma(fused), {name: luma(source) for name, source in sources.items()}
@@ -133,6 +136,7 @@ class SSIMLoss(Loss):
         self.weights = weights
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         weights = dict.fromkeys(sources, 1.0) if self.weights is None else self.weights
         unknown = [name for name in weights if name not in sources]
         if unknown:
@@ -197,6 +201,7 @@ class PerceptualLoss(Loss):
         return (len(energies) * energies / energies.sum(dim=0).clamp(min=1e-12)).softmax(dim=0)
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         out = luma(fused)
         images = [luma(source) for source in _checked_sources(fused, sources).values()]
         return self._feature_distance(out, images) if self.mode == 'vgg' else self._u2(out, images)

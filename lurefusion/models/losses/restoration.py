@@ -31,6 +31,7 @@ class TaskLoss(Loss):
         self.grad = one_of('grad', grad, ('l1', 'l2'))
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Restored and clean pictures, (B,3,H,W) each."""
         edges = F.l1_loss(gradient_magnitude(pred, self.grad), gradient_magnitude(target, self.grad))
         return F.l1_loss(pred, target) + self.alpha_task * edges
 
@@ -42,6 +43,7 @@ class ReconLoss(Loss):
     needs = ('pred_pd', 'target')
 
     def forward(self, pred_pd: Tensor, target: Tensor) -> Tensor:
+        """Clean pictures under the pseudo text, decoded again, and as they are, (B,3,H,W) each."""
         return F.l1_loss(pred_pd, target)
 
 
@@ -73,6 +75,7 @@ class UnifiedLoss(Loss):
         self.scale_weights = scale_weights
 
     def forward(self, latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) -> Tensor:
+        """Degraded and clean latents, (B,L_i,h_i,w_i) a scale."""
         weights = self.scale_weights or (1.0,) * len(latents)
         if not len(weights) == len(latents) == len(latents_pd):
             raise ValueError(
@@ -129,6 +132,7 @@ class MeanLatentLoss(Loss):
         self.second.lerp_(rows.mT @ rows / len(rows), share)
 
     def forward(self, latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) -> Tensor:
+        """Degraded and clean latents, (B,L_i,h_i,w_i) a scale; in training, the statistics follow the clean ones."""
         means, target = (torch.cat([z.mean(dim=(2, 3)) for z in scales], dim=1) for scales in (latents, latents_pd))
         target = target.detach()
         if means.shape[1] != len(self.mean):
@@ -174,6 +178,7 @@ class DetailLoss(Loss):
     def forward(
         self, degraded: Tensor, detailed: Tensor, target: Tensor, gates: Tensor, tasks: Sequence[str]
     ) -> Tensor:
+        """Pictures before and after the branch and clean, (B,3,H,W); gates (N,), N >= B, and the N tasks."""
         opened = torch.tensor([task in self.tasks for task in tasks], device=gates.device)
         value = self.gate_weight * (_mean_of(F.relu(1.5 - gates), opened) + _mean_of(F.relu(gates + 0.5), ~opened))
         before, after = ((image - target).square().mean(dim=(1, 2, 3)) for image in (degraded, detailed))
@@ -208,6 +213,7 @@ class TextLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor, num_pd: int) -> Tensor:
+        """logits (N,K), labels (N,) int64; the last `num_pd` rows are pseudo sentences."""
         if not 0 <= num_pd <= len(logits):
             raise ValueError(f'num_pd must be between 0 and the number of rows, {len(logits)}; got {num_pd}')
         rows = logits.new_ones(len(logits))
