@@ -139,7 +139,8 @@ def test_mmengine_is_left_as_it_was(file: Path, tmp_path: Path) -> None:
 
 def test_pkg_resources_is_not_needed(tmp_path: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'pkg_resources', None)
-    load_config(write(tmp_path / 'own.py', "_base_ = 'lurefusion::lure/stage1_ir_vi.py'"))
+    own = load_config(write(tmp_path / 'own.py', "_base_ = 'lurefusion::lure/stage1_ir_vi.py'"))
+    assert own.model.type == 'LURE'
 
 
 def test_the_checkout_or_the_wheel_has_configs() -> None:
@@ -268,9 +269,9 @@ def test_module_that_is_not_found_shows_where_was_looked(tmp_path: Path, clean_i
 
 
 def test_module_that_may_fail(tmp_path: Path, clean_imports: None) -> None:
-    load_config(
-        write(tmp_path / 'own.py', "custom_imports = dict(imports=['cfg_plugin_no'], allow_failed_imports=True)")
-    )
+    text = "custom_imports = dict(imports=['cfg_plugin_no'], allow_failed_imports=True)\nkept = 1"
+    assert load_config(write(tmp_path / 'own.py', text)).kept == 1
+    assert 'cfg_plugin_no' not in sys.modules
 
 
 def test_custom_imports_of_another_shape(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_infrared_restoration_in_test_mode():
 def test_every_crop_of_haze_can_be_made():
     dataset = restoration(num=2)
     for position in range(60):
-        dataset[Ticket(position % 2, position, 0, 1)]
+        assert dataset[Ticket(position % 2, position, 0, 1)]['inputs']['x'].shape == (3, 32, 32)
 
 
 def test_a_ticket_alone_decides():
