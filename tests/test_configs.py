@@ -140,7 +140,7 @@ def methods() -> dict[str, list]:
     """The pipelines that ablations are compared with."""
     return {
         'ablation': load_stages(ROOT / 'configs' / 'lure' / 'lure_ir_vi.py')[1],
-        'tiny': load_stages(ROOT / 'configs' / 'lure' / 'lure_tiny_ir_vi.py')[1],
+        'tiny': [load_stages(ROOT / 'configs' / 'lure' / f'stage{n}_tiny_ir_vi.py')[1][0] for n in (1, 2)],
     }
 
 

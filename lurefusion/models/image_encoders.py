@@ -68,6 +68,7 @@ class BaseBlock(nn.Module):
         self.block = NAFBlock(channels)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
+        """x (B,C,h,w), m (B,) int64."""
         return self.block(self.modality(x, m))
 
 
