@@ -16,6 +16,7 @@ from lurefusion.models.losses import (
     Loss,
     LossSet,
     MeanLatentLoss,
+    PatternLoss,
     PerceptualLoss,
     ReconLoss,
     SSIMLoss,
@@ -416,6 +417,29 @@ def test_grad_loss_against_scipy(mode):
     assert GradLoss(mode)(**q).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_pattern_loss_sees_alternating_rows_that_sobel_does_not():
+    flat = torch.full((2, 3, 16, 12), 0.5)
+    rows = torch.where(torch.arange(16) % 2 == 0, 0.1, -0.1)[:, None]
+    for alternating in (flat + rows, flat.mT + rows.mT):
+        sources = dict(vi=torch.full_like(alternating, 0.3), ir=torch.full_like(alternating, 0.7))
+        # the second difference of +-a is 4 a
+        assert PatternLoss()(alternating, sources).item() == pytest.approx(0.4, rel=1e-5)
+        inner = sobel(luma(alternating))
+        assert max(g[..., 1:-1, 1:-1].abs().max().item() for g in inner) == pytest.approx(0, abs=1e-6)
+        # what a source has too is no pattern
+        assert PatternLoss()(alternating, dict(sources, ir=1 - alternating)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_pattern_loss_against_numpy():
+    q = fusion(names=('a', 'b', 'c'))
+    fused, *sources = (luma(x).detach().numpy()[:, 0] for x in (q['fused'], *q['sources'].values()))
+    expected = 0
+    for axis in (1, 2):
+        second, *others = (np.abs(np.diff(x, 2, axis=axis)) for x in (fused, *sources))
+        expected += np.maximum(second - np.max(others, axis=0), 0).mean()
+    assert PatternLoss()(**q).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_intensity_max_loss_takes_the_brighter_source_whole():
     q = fusion()
     vi, ir = q['sources']['vi'], q['sources']['ir']
@@ -550,7 +574,8 @@ def test_restoration_gradients_are_finite_on_constant_images(loss):
 
 
 @pytest.mark.parametrize(
-    'loss', [ColorLoss(), GradLoss(), GradLoss('sum'), IntensityMaxLoss(), SSIMLoss(), PerceptualLoss('u2')]
+    'loss',
+    [ColorLoss(), GradLoss(), GradLoss('sum'), IntensityMaxLoss(), PatternLoss(), SSIMLoss(), PerceptualLoss('u2')],
 )
 def test_fusion_gradients_are_finite_on_constant_images(loss):
     fused, vi, ir = (torch.full((1, 3, 16, 16), v, requires_grad=True) for v in (0.5, 0.2, 0.2))
@@ -563,7 +588,7 @@ def test_fusion_gradients_are_finite_on_constant_images(loss):
 def test_source_of_another_shape_is_named():
     q = fusion()
     q['sources']['ir'] = q['sources']['ir'][:, :1]
-    for loss in (GradLoss(), IntensityMaxLoss(), PerceptualLoss('u2'), ColorLoss()):
+    for loss in (GradLoss(), IntensityMaxLoss(), PatternLoss(), PerceptualLoss('u2'), ColorLoss()):
         with pytest.raises(ValueError, match="source 'ir' is"):
             loss(**q)
 

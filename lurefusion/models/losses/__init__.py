@@ -23,7 +23,14 @@ from lurefusion.models.losses.functional import (
     ssim,
     ycbcr,
 )
-from lurefusion.models.losses.fusion import ColorLoss, GradLoss, IntensityMaxLoss, PerceptualLoss, SSIMLoss
+from lurefusion.models.losses.fusion import (
+    ColorLoss,
+    GradLoss,
+    IntensityMaxLoss,
+    PatternLoss,
+    PerceptualLoss,
+    SSIMLoss,
+)
 from lurefusion.models.losses.restoration import DetailLoss, MeanLatentLoss, ReconLoss, TaskLoss, TextLoss, UnifiedLoss
 from lurefusion.models.losses.vgg import VGG16Features
 
@@ -35,6 +42,7 @@ __all__ = [
     'Loss',
     'LossSet',
     'MeanLatentLoss',
+    'PatternLoss',
     'PerceptualLoss',
     'ReconLoss',
     'SSIMLoss',

@@ -83,6 +83,23 @@ class GradLoss(Loss):
 
 
 @LOSSES.register_module()
+class PatternLoss(Loss):
+    """Luma alternates from pixel to pixel no more than in the source that does so most.
+
+    Mean excess of |x(i-1) - 2 x(i) + x(i+1)| over the maximum of the sources, rows and columns. Not in the paper: with
+    blocks of pixels (`image_encoder.patch`) rows may alternate, of which Sobel's central difference is 0.
+    """
+
+    needs = ('fused', 'sources')
+
+    def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
+        images = torch.stack([luma(image) for image in (fused, *_checked_sources(fused, sources).values())])
+        second = [images.diff(n=2, dim=dim).abs() for dim in (-1, -2)]
+        return sum(F.relu(d[0] - d[1:].amax(dim=0)).mean() for d in second)
+
+
+@LOSSES.register_module()
 class IntensityMaxLoss(Loss):
     """L1 distance to the brightest source of each pixel, the first of equals.
 
