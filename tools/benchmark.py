@@ -56,6 +56,8 @@ METRICS_CODE = ('evaluation/functional.py', 'evaluation/pictures.py', 'evaluatio
 Row = dict[str, float]
 Means = dict[str, Row]
 
+OTHER_PROMPTS = ('no prompt', 'wrong prompt')
+
 
 @dataclass(frozen=True)
 class Table:
@@ -119,7 +121,10 @@ class Method:
         if self.fuser.router is None or not table.tasks:
             return {self.name: None}
         wrong = {modality: self._another(task, modality) for modality, task in table.tasks.items()}
-        return {self.name: table.tasks, f'{self.name}, no prompt': None, f'{self.name}, wrong prompt': wrong}
+        return {
+            self.name: table.tasks,
+            **dict(zip((f'{self.name}, {other}' for other in OTHER_PROMPTS), (None, wrong), strict=True)),
+        }
 
     def _another(self, task: str, modality: str) -> str:
         """The next task of the same modality, in the order of the model's tasks."""
@@ -278,8 +283,8 @@ not all of it: never report them as "MSRS test").
 Average, Max, LapPyr and GuidedFilter need no weights (`configs/baselines/`): every table of a new method should show
 them, they cost nothing and beat many networks by mean rank. They fuse luminance and keep the visible picture's chroma.
 The other rows are networks run on the same pictures with their authors' published weights, measured by independent code
-(`docs/targets.csv`). The mean rank counts CC, SCD, PSNR, SSIM, MS-SSIM, VIF and Qabf as printed, over all rows of the
-table, ties shared; best in bold, second underlined.
+(`docs/targets.csv`). The mean rank counts CC, SCD, PSNR, SSIM, MS-SSIM, VIF and Qabf as printed, over one row a method,
+ties shared; what a model makes of no prompt or a wrong one is ranked in its place. Best in bold, second underlined.
 """
 WHY_MAX = (
     'That code took chroma through the fixed-point YCrCb of OpenCV, which moves single grey levels, and with them the '
@@ -317,19 +322,23 @@ class Measured:
 
     def __post_init__(self) -> None:
         joined = self.own | {m: row for m, row in self.published.items() if m not in self.own}
-        self.ranks = report.mean_ranks(joined, rounded=True)
+        methods = [m for m in joined if not _asked_otherwise(m)]
+        self.ranks = report.mean_ranks({m: joined[m] for m in methods}, rounded=True)
+        for row in joined.keys() - self.ranks.keys():
+            model = row.partition(', ')[0]
+            in_its_place = {m: joined[row if m == model else m] for m in methods}
+            self.ranks[row] = report.mean_ranks(in_its_place, rounded=True)[model]
         self.rows = {m: joined[m] for m in sorted(joined, key=self.ranks.__getitem__)}
 
     def markdown(self, names: Iterable[str], columns: Sequence[str] = RANKED_METRICS) -> str:
         """Title, table, and for each of `names` its place and the metrics in the bottom third of all rows."""
         lines = [f'### {self.table.title}, {self.pairs}\n', report.format_table(self.rows, columns, ranks=self.ranks)]
         for name in names:
-            places = {c: report.mean_ranks(self.rows, [c], rounded=True)[name] for c in RANKED_METRICS}
-            low = [column for column, place in places.items() if place > 2 * len(self.rows) / 3]
-            place = 1 + sum(rank < self.ranks[name] for rank in self.ranks.values())
-            lines.append(
-                f'{name}: place {place} of {len(self.rows)}; in the bottom third: {", ".join(low) or "none"}.\n'
-            )
+            methods = {m: row for m, row in self.rows.items() if not _asked_otherwise(m)}
+            places = {c: report.mean_ranks(methods, [c], rounded=True)[name] for c in RANKED_METRICS}
+            low = [column for column, place in places.items() if place > 2 * len(methods) / 3]
+            place = 1 + sum(self.ranks[m] < self.ranks[name] for m in methods)
+            lines.append(f'{name}: place {place} of {len(methods)}; in the bottom third: {", ".join(low) or "none"}.\n')
         return '\n'.join(lines) + '\n'
 
     def compared(self) -> tuple[int, list[str]]:
@@ -348,6 +357,11 @@ class Measured:
         return count, differing
 
 
+def _asked_otherwise(row: str) -> bool:
+    """Whether the row shows what a model makes of no prompt or a wrong one."""
+    return row.endswith(tuple(f', {prompt}' for prompt in OTHER_PROMPTS))
+
+
 def at_a_glance(tables: Sequence[Measured], names: Sequence[str]) -> str:
     """Mean rank of every row in every table, trained models first, and what follows for these."""
     titles = [m.table.title.split('/')[0] for m in tables]
@@ -361,7 +375,7 @@ def at_a_glance(tables: Sequence[Measured], names: Sequence[str]) -> str:
         text += (
             f'\n{name}: better mean rank than every published network and baseline in {ahead} of {len(tables)} tables'
         )
-        for other in ('no prompt', 'wrong prompt'):
+        for other in OTHER_PROMPTS:
             both = [m.ranks for m in tables if f'{name}, {other}' in m.ranks]
             better = sum(r[name] < r[f'{name}, {other}'] for r in both)
             text += f'; better than with {other} in {better} of {len(both)}' if both else ''

@@ -1,2 +1,2 @@
 # The whole method on two CPU cores, from real images.
-stages = ['stage1_tiny_ir_vi.py', 'stage1_again_tiny_ir_vi.py', 'stage2_again_tiny_ir_vi.py']
+stages = ['stage1_tiny_ir_vi.py', 'stage2_tiny_ir_vi.py']

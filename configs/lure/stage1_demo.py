@@ -17,7 +17,9 @@ tasks = [
     dict(task='sr', modality='ir', degradation=dict(type='LowResolution', scales=(4, 8), down='random')),
 ]
 model = dict(
-    image_encoder=dict(channels=(16, 24, 32, 48), latent_channels=(12, 12, 16, 24), K_tb=(1, 1, 1, 1)),
+    image_encoder=dict(channels=(16, 24, 32, 48), K_tb=(1, 1, 1, 1)),
+    decoder=dict(widths=(12, 12, 16, 24)),
+    fuser=dict(widths=(12, 12, 16, 24)),
     # the mean latents would count from step 1750
     losses=dict(unified=dict(warmup=20), mean=None),
 )

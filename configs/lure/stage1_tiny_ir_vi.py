@@ -5,9 +5,9 @@ _base_ = [
     '../_base_/schedules/stage1.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 6000
+max_iters = 4500
 model = dict(losses=dict(unified=dict(warmup=500)))
-train_cfg = dict(max_iters=max_iters, val_interval=1000)
+train_cfg = dict(max_iters=max_iters, val_interval=900)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),

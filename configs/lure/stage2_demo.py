@@ -2,7 +2,9 @@
 _base_ = './stage2_tiny_ir_vi.py'
 max_iters = 100
 model = dict(
-    image_encoder=dict(channels=(16, 24, 32, 48), latent_channels=(12, 12, 16, 24), K_tb=(1, 1, 1, 1)),
+    image_encoder=dict(channels=(16, 24, 32, 48), K_tb=(1, 1, 1, 1)),
+    decoder=dict(widths=(12, 12, 16, 24)),
+    fuser=dict(widths=(12, 12, 16, 24)),
 )
 init_from = dict(stage='stage1_demo')
 pipeline = [

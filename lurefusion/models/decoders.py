@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.layers import NAFBlock, Upsample, conv1x1
+from lurefusion.models.layers import NAFBlock, Upsample, conv1x1, pass_through
 from lurefusion.registry import DECODERS
 
 SKIPS = ('add', 'concat')
@@ -33,14 +33,15 @@ class LUREDecoder(Decoder):
     """NAFNet-like decoder of the latents alone: no input residual, no output activation (LURE, Sec. 4.1).
 
     Args:
-        channels: L_i of the latents, fine to coarse; also the decoder's widths.
+        channels: L_i of the latents, fine to coarse.
         strides: Their strides; each twice the one before. Where the first is s > 1, the last convolution makes the s^2
             pixels of each block as channels (pixel shuffle).
         K_dec: NAFBlocks of each level.
         skip: ``add`` (NAFNet) or ``concat`` followed by a 1x1 convolution.
+        widths: Channels of the levels; a 1x1 convolution leads there from L_i. None (paper): the latents' own L_i.
 
     Raises:
-        ValueError: If the strides do not double, or an option is unknown.
+        ValueError: If the strides do not double, the lists differ in length, or an option is unknown.
     """
 
     def __init__(
@@ -49,20 +50,28 @@ class LUREDecoder(Decoder):
         strides: Sequence[int] = (1, 2, 4, 8),
         K_dec: Sequence[int] = (1, 1, 1, 1),
         skip: str = 'add',
+        widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__(channels, strides)
         if any(b != 2 * a for a, b in zip(strides[:-1], strides[1:], strict=True)):
             raise ValueError(f'LUREDecoder needs strides that double; the image encoder has {tuple(strides)}')
         if len(K_dec) != len(channels):
             raise ValueError(f'decoder.K_dec has {len(K_dec)} entries for {len(channels)} latents')
+        if widths is not None and len(widths) != len(channels):
+            raise ValueError(f'decoder.widths has {len(widths)} entries for {len(channels)} latents')
         if skip not in SKIPS:
             raise ValueError(f'skip must be one of {", ".join(SKIPS)}; got {skip!r}')
+        self.enter = None
+        if widths is None:
+            widths = channels
+        else:
+            self.enter = nn.ModuleList(conv1x1(a, b, bias=True) for a, b in zip(channels, widths, strict=True))
         self.blocks = nn.ModuleList(
-            nn.Sequential(*(NAFBlock(width) for _ in range(k))) for width, k in zip(channels, K_dec, strict=True)
+            nn.Sequential(*(NAFBlock(width) for _ in range(k))) for width, k in zip(widths, K_dec, strict=True)
         )
-        self.up = nn.ModuleList(Upsample(b, a) for a, b in zip(channels[:-1], channels[1:], strict=True))
-        self.merge = nn.ModuleList(conv1x1(2 * a, a) for a in channels[:-1]) if skip == 'concat' else None
-        self.end = nn.Conv2d(channels[0], 3 * strides[0] ** 2, 3, padding=1)
+        self.up = nn.ModuleList(Upsample(b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.merge = nn.ModuleList(conv1x1(2 * a, a) for a in widths[:-1]) if skip == 'concat' else None
+        self.end = nn.Conv2d(widths[0], 3 * strides[0] ** 2, 3, padding=1)
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
@@ -73,6 +82,8 @@ class LUREDecoder(Decoder):
         if self.merge is not None:
             raise ValueError("identity_start needs decoder.skip='add'")
         count = self.end.out_channels
+        if self.enter is not None:
+            pass_through(self.enter[0], count)
         # pixel shuffle makes output channel k of channels 4k to 4k+3
         self.up[0].conv.weight[: 4 * count] = 0
         self.end.weight.zero_()
@@ -92,6 +103,8 @@ class LUREDecoder(Decoder):
                     f'latent sizes must halve exactly, got {[tuple(z.shape[-2:]) for z in latents]}; '
                     f'pad the image to a multiple of {self.strides[-1]}'
                 )
+        if self.enter is not None:
+            latents = [enter(z) for enter, z in zip(self.enter, latents, strict=True)]
         y = self.blocks[-1](latents[-1])
         for i in range(len(latents) - 2, -1, -1):
             y = self.up[i](y)

@@ -21,17 +21,19 @@ class FusionRule(nn.Module):
 
 @FUSION_RULES.register_module(name='l1')
 class L1Rule(FusionRule):
-    """Weights by local activity (DenseFuse, TIP 2019): w_s ~ mean of sum_ch |z_s| over a (2r+1)^2 window; convex.
+    """Weights by local activity (DenseFuse, TIP 2019): w_s ~ (mean of sum_ch |z_s| over a (2r+1)^2 window)^p; convex.
 
     Args:
         radius: r of the window; DenseFuse's paper has 1, its code 0.
+        power: p; 1 in DenseFuse, 0 is the mean.
     """
 
-    def __init__(self, radius: int = 1) -> None:
+    def __init__(self, radius: int = 1, power: float = 1.0) -> None:
         super().__init__()
-        if radius < 0:
-            raise ValueError(f'radius of the l1 rule must not be negative, got {radius}')
+        if radius < 0 or power < 0:
+            raise ValueError(f'radius and power of the l1 rule must not be negative, got {radius} and {power}')
         self.radius = radius
+        self.power = power
 
     def forward(self, z: list[Tensor]) -> Tensor:
         """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
@@ -40,6 +42,9 @@ class L1Rule(FusionRule):
         if r:
             flat = F.pad(activity.flatten(0, 1), (r, r, r, r), mode='replicate')
             activity = F.avg_pool2d(flat, 2 * r + 1, stride=1).unflatten(0, activity.shape[:2])
+        if self.power != 1:
+            # the offset bounds the gradient of the root where nothing is active
+            activity = (activity + 1e-6) ** self.power
         weights = activity / (activity.sum(0, keepdim=True) + 1e-8)
         return sum(w * s for w, s in zip(weights, z, strict=True))
 
@@ -208,6 +213,10 @@ class CrossAttentionFuser(Fuser):
         reverse: Attend to what is uncorrelated (CrossFuse).
         zero_init: Start the last convolution at zero; None: only when there is a rule (without one, a zero output
             would leave the decoder a constant picture).
+        widths: Channels in which a scale's blocks work; a 1x1 convolution leads there from L_i. None (paper): L_i.
+
+    Raises:
+        ValueError: If a list has another length than there are scales, or an option is unknown.
     """
 
     def __init__(
@@ -221,21 +230,29 @@ class CrossAttentionFuser(Fuser):
         attention: str = 'transposed',
         reverse: bool = False,
         zero_init: bool | None = None,
+        widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__(channels, num_modalities)
         if len(K_f) != len(channels):
             raise ValueError(f'fuser.K_f has {len(K_f)} entries for {len(channels)} latents of the image encoder')
+        if widths is not None and len(widths) != len(channels):
+            raise ValueError(f'fuser.widths has {len(widths)} entries for {len(channels)} latents of the image encoder')
         if num_modalities < 2:
             raise ValueError(f'cross attention needs at least two modalities, got {num_modalities}')
         if attention not in ATTENTIONS:
             raise ValueError(f'attention must be one of {", ".join(ATTENTIONS)}; got {attention!r}')
         self.rule = FUSION_RULES.build(rule)
+        self.enter = None
+        if widths is None:
+            widths = channels
+        else:
+            self.enter = nn.ModuleList(conv1x1(a, b, bias=True) for a, b in zip(channels, widths, strict=True))
         self.cross = nn.ModuleList(
             nn.ModuleList(CrossBlock(width, num_modalities, num_heads, ffn_ratio, attention, reverse) for _ in range(k))
-            for width, k in zip(channels, K_f, strict=True)
+            for width, k in zip(widths, K_f, strict=True)
         )
-        self.merge = nn.ModuleList(conv1x1(num_modalities * width, width, bias=True) for width in channels)
-        self.zero = nn.ModuleList(conv1x1(width, width, bias=True) for width in channels)
+        self.merge = nn.ModuleList(conv1x1(num_modalities * width, width, bias=True) for width in widths)
+        self.zero = nn.ModuleList(conv1x1(b, a, bias=True) for a, b in zip(channels, widths, strict=True))
         if zero_init is None:
             zero_init = not isinstance(self.rule, NoRule)
         if zero_init:
@@ -247,7 +264,7 @@ class CrossAttentionFuser(Fuser):
         """M lists of latents (B,L_i,h_i,w_i), one a scale, to one such list."""
         out = []
         for i, z in enumerate(zip(*latents, strict=True)):
-            mixed = list(z)
+            mixed = list(z) if self.enter is None else [self.enter[i](s) for s in z]
             for block in self.cross[i]:
                 mixed = block(mixed)
             out.append(self.zero[i](self.merge[i](torch.cat(mixed, dim=1))) + _checked_rule(self.rule, list(z)))

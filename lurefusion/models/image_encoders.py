@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.layers import ModalityEmbedding, NAFBlock, conv1x1
+from lurefusion.models.layers import ModalityEmbedding, NAFBlock, conv1x1, pass_through
 from lurefusion.registry import IMAGE_ENCODERS, INTERACTIONS
 
 CHANNEL_PLANS = ('linear', 'first', 'last')
@@ -48,15 +48,6 @@ def bottleneck_plan(channels: int, latent: int, steps: int, plan: str = 'linear'
     if plan == 'last':
         return [channels] * steps + [latent]
     return [channels - round((channels - latent) * k / steps / 4) * 4 for k in range(steps)] + [latent]
-
-
-def _pass_through(conv: nn.Conv2d, count: int) -> None:
-    """Let the first `count` output channels be the first `count` input channels."""
-    middle = conv.kernel_size[0] // 2
-    conv.weight[:count] = 0
-    conv.bias[:count] = 0
-    for channel in range(count):
-        conv.weight[channel, channel, middle, middle] = 1
 
 
 class BaseBlock(nn.Module):
@@ -130,6 +121,37 @@ class TextGuidedDetail(nn.Module):
         return x + gate * self.branch(x)
 
 
+def is_grey(x: Tensor) -> Tensor:
+    """(B,) bool: whether the three channels of x (B,3,H,W) are one."""
+    return ((x[:, 0] == x[:, 1]) & (x[:, 1] == x[:, 2])).flatten(1).all(dim=1)
+
+
+def as_picture(latents: Sequence[Tensor], x: Tensor, grey: Tensor) -> list[Tensor]:
+    """Latents whose first channels are a picture, without what no picture has.
+
+    * The finest one holds it in blocks of p x p pixels: what it adds to x has one mean for all pixels of a block; else
+      a pattern would repeat in every block.
+    * All of them have no colour where `grey`.
+
+    Args:
+        latents: Fine to coarse; the first 3 p^2 channels of the finest, the first 3 of the others are the picture.
+        x: What was encoded, (B,3,H,W).
+        grey: (B,) bool.
+    """
+    blocks = F.pixel_unshuffle(x.float(), x.shape[-1] // latents[0].shape[-1]).unflatten(1, (3, -1))
+    out = []
+    for i, z in enumerate(latents):
+        count = blocks.shape[1] * blocks.shape[2] if i == 0 else 3
+        picture = z[:, :count].unflatten(1, (3, -1))
+        if i == 0:
+            offset = (picture - blocks).mean(dim=(3, 4), keepdim=True)
+            picture = picture - offset + offset.mean(dim=2, keepdim=True)
+        colourless = picture.mean(dim=1, keepdim=True).expand_as(picture)
+        picture = torch.where(grey[:, None, None, None, None], colourless, picture)
+        out.append(torch.cat([picture.flatten(1, 2), z[:, count:]], dim=1))
+    return out
+
+
 class EncoderLevel(nn.Module):
     """One level: u = (TGA, BaseBlock) x K_bt; d = (TGA, BottleNeck) x K_tb of u; z = Linear(u) - d (inner residual)."""
 
@@ -157,6 +179,28 @@ class EncoderLevel(nn.Module):
         self.bottleneck_text = nn.ModuleList(text_block(width) for width in plan[:-1])
         self.bottleneck = nn.ModuleList(BottleNeck(a, b) for a, b in zip(plan[:-1], plan[1:], strict=True))
         self.linear = conv1x1(channels, latent, bias=True) if inner_residual else None
+
+    @torch.no_grad()
+    def let_pass(self, count: int) -> None:
+        """Set the initial values so that the first `count` channels of u and of z are those of the input."""
+        text_blocks = list(self.base_text)
+        for block in self.base:
+            if block.modality.kind == 'add':
+                block.modality.table.weight[:, :count] = 0
+        if self.linear is None:
+            text_blocks += self.bottleneck_text
+            for bottleneck in self.bottleneck:
+                pass_through(bottleneck[-1], count)
+        else:
+            pass_through(self.linear, count)
+            last = self.bottleneck[-1][-1]
+            last.weight[:count] = 0
+            last.bias[:count] = 0
+        for text_block in text_blocks:
+            # nothing may be added to these channels of the residual stream
+            for name, parameter in text_block.named_parameters():
+                if name.endswith('project_out.weight'):
+                    parameter[:count] = 0
 
     def forward(self, u: Tensor, c: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the features for the next level (B,C,h,w) and the latent z (B,L,h,w)."""
@@ -190,9 +234,12 @@ class LUREEncoder(ImageEncoder):
         patch: Side of the blocks of pixels that become one pixel of the first level, as 3 patch^2 channels (pixel
             unshuffle, which loses nothing); 1 in the paper. 2 takes a quarter of the time.
         detail: Keywords of :class:`TextGuidedDetail`; None (paper): the picture comes in as it is.
+        picture_latents: The first channels of the latents are a picture, as trained by
+            :class:`lurefusion.models.losses.PyramidLoss`: take out what no picture has, see :func:`as_picture`.
 
     Raises:
-        ValueError: If the lists differ in length, `num_heads` does not divide a width, or `patch` is no power of 2.
+        ValueError: If the lists differ in length, `num_heads` does not divide a width, `patch` is no power of 2, or
+            `picture_latents` has fewer channels than it needs.
     """
 
     def __init__(
@@ -209,14 +256,21 @@ class LUREEncoder(ImageEncoder):
         inner_residual: bool = True,
         patch: int = 1,
         detail: dict[str, Any] | None = None,
+        picture_latents: bool = False,
     ) -> None:
         if patch < 1 or patch & (patch - 1):
             raise ValueError(f'image_encoder.patch must be 1, 2, 4, ...; got {patch!r}')
         lengths = dict(channels=len(channels), latent_channels=len(latent_channels), K_bt=len(K_bt), K_tb=len(K_tb))
         if len(set(lengths.values())) != 1:
             raise ValueError(f'one entry per level is needed in each of these; got {lengths} entries')
+        needed = [3 * patch**2] + [3] * (len(latent_channels) - 1)
+        if picture_latents and any(a > b for a, b in zip(needed, latent_channels, strict=True)):
+            raise ValueError(
+                f'image_encoder.picture_latents needs latent_channels of at least {needed}, got {list(latent_channels)}'
+            )
         super().__init__(text_dim, num_modalities, latent_channels, [patch * 2**i for i in range(len(channels))])
         self.patch = patch
+        self.picture_latents = picture_latents
         self.detail = None if detail is None else TextGuidedDetail(text_dim, **detail)
         self.stem = nn.Conv2d(3 * patch**2, channels[0], 3, padding=1)
         self.levels = nn.ModuleList(
@@ -232,40 +286,35 @@ class LUREEncoder(ImageEncoder):
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
-        """Set the initial values so that the first 3 patch^2 channels of the finest latent are the picture itself.
+        """Set the initial values so that the latents are a pyramid of the picture. A start only: every value trains.
 
-        It comes through the Linear branch, or, without the inner residual, through the BottleNecks. A start only: every
-        value trains. Raises ValueError where the picture needs more channels than there are.
+        The first 3 patch^2 channels of the finest latent are the picture itself, the first 3 of every coarser one the
+        means over its blocks (where it has 3). They come through the Linear branch, or, without the inner residual,
+        through the BottleNecks. Raises ValueError where the picture needs more channels than there are.
         """
-        level, count = self.levels[0], 3 * self.patch**2
+        count = 3 * self.patch**2
         # the widths between these two lie between them
         if min(self.stem.out_channels, self.out_channels[0]) < count:
             raise ValueError(
                 f'identity_start with image_encoder.patch={self.patch} needs at least {count} channels in the first '
                 f'entries of channels and latent_channels, got {self.stem.out_channels} and {self.out_channels[0]}'
             )
-        _pass_through(self.stem, count)
-        text_blocks = list(level.base_text)
-        for block in level.base:
-            if block.modality.kind == 'add':
-                block.modality.table.weight[:, :count] = 0
-        if level.linear is None:
-            text_blocks += level.bottleneck_text
-            for bottleneck in level.bottleneck:
-                _pass_through(bottleneck[-1], count)
-        else:
-            _pass_through(level.linear, count)
-            last = level.bottleneck[-1][-1]
-            last.weight[:count] = 0
-            last.bias[:count] = 0
-        for text_block in text_blocks:
-            # nothing may be added to these channels of the residual stream
-            for name, parameter in text_block.named_parameters():
-                if name.endswith('project_out.weight'):
-                    parameter[:count] = 0
+        pass_through(self.stem, count)
+        self.levels[0].let_pass(count)
+        for level, down, latent in zip(self.levels[1:], self.down, self.out_channels[1:], strict=True):
+            if min(down.out_channels, latent) < 3:
+                return
+            # pixel unshuffle keeps the patch^2 pixels of one colour side by side
+            colours = torch.eye(3).repeat_interleave(count // 3, dim=1) / (4 * count / 3)
+            down.weight[:3] = 0
+            down.bias[:3] = 0
+            down.weight[:3, :count] = colours[:, :, None, None]
+            count = 3
+            level.let_pass(count)
 
     def forward(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """x (B,3,H,W) in [0,1], H and W multiples of the last stride; c (B,text_dim); m (B,) int64."""
+        grey = is_grey(x)
         if self.detail is not None:
             x = self.detail(x, c)
         with torch.autocast(x.device.type, enabled=False):
@@ -276,4 +325,4 @@ class LUREEncoder(ImageEncoder):
             latents.append(z)
             if i < len(self.down):
                 u = self.down[i](u)
-        return latents
+        return as_picture(latents, x, grey) if self.picture_latents else latents

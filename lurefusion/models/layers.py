@@ -41,6 +41,16 @@ def conv1x1(in_channels: int, out_channels: int, bias: bool = False) -> Pointwis
     return PointwiseConv(in_channels, out_channels, 1, bias=bias)
 
 
+@torch.no_grad()
+def pass_through(conv: nn.Conv2d, count: int) -> None:
+    """Let the first `count` output channels be the first `count` input channels."""
+    middle = conv.kernel_size[0] // 2
+    conv.weight[:count] = 0
+    conv.bias[:count] = 0
+    for channel in range(count):
+        conv.weight[channel, channel, middle, middle] = 1
+
+
 def depthwise3x3(channels: int, bias: bool = False) -> nn.Conv2d:
     """3x3 convolution of every channel by itself, zero padding."""
     return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=bias)

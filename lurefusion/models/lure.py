@@ -220,7 +220,8 @@ class LURE(BaseModel):
         out = self.decoder(z)
         quantities = dict(
             pred=out[:batch], target=y, pred_pd=out[batch:], latents=[s[:batch] for s in z],
-            latents_pd=[s[batch:] for s in z], logits=logits, labels=labels, num_pd=batch + 1, tasks=tasks, degraded=x,
+            latents_pd=[s[batch:] for s in z], logits=logits, labels=labels, num_pd=batch + 1, tasks=tasks, m=m,
+            degraded=x,
         )  # fmt: skip
         detail = getattr(self.image_encoder, 'detail', None)
         if detail is not None:

@@ -48,6 +48,16 @@ def test_blocks_of_pixels_come_as_channels() -> None:
     torch.testing.assert_close(out, squares(y), atol=1e-5, rtol=1e-4)
 
 
+def test_widths_of_its_own() -> None:
+    net, z = decoder(widths=(8, 8, 16)), latents()
+    y = [F.conv2d(s, enter.weight, enter.bias) for s, enter in zip(z, net.enter, strict=True)]
+    for i in (1, 0):
+        y[i] = y[i] + squares(F.conv2d(y[i + 1], net.up[i].conv.weight))
+    torch.testing.assert_close(net(z), F.conv2d(y[0], net.end.weight, net.end.bias, padding=1), atol=1e-5, rtol=1e-4)
+    net.start_as_identity()
+    torch.testing.assert_close(net(z), z[0][:, :3], atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize('skip', ['add', 'concat'])
 def test_closed_form_at_first(skip: str) -> None:
     net, z = decoder(skip=skip), latents()
@@ -112,6 +122,7 @@ def test_sizes_that_do_not_halve() -> None:
     [
         (dict(strides=(1, 2, 8)), r'strides that double; the image encoder has \(1, 2, 8\)'),
         (dict(K_dec=(1, 1)), 'K_dec has 2 entries for 3 latents'),
+        (dict(widths=(4, 8)), 'decoder.widths has 2 entries for 3 latents'),
         (dict(skip='mul'), "skip must be one of add, concat; got 'mul'"),
     ],
 )

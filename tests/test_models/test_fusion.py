@@ -50,6 +50,19 @@ def test_l1_equals_scipy(radius: int, modalities: int) -> None:
     np.testing.assert_allclose(out, naive_l1([s.double().numpy() for s in z], radius), atol=1e-5)
 
 
+def test_l1_takes_a_power_of_the_activity() -> None:
+    z = [rand(2, 4, 9, 7, seed=s) for s in range(2)]
+    activity = [np.abs(s.double().numpy()).sum(axis=1, keepdims=True) ** 0.25 for s in z]
+    expected = sum(a * s.double().numpy() for a, s in zip(activity, z, strict=True)) / sum(activity)
+    out = FUSION_RULES.build(dict(type='l1', radius=0, power=0.25))(z)
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    mean = FUSION_RULES.build(dict(type='l1', power=0))(z)
+    np.testing.assert_allclose(mean, sum(z) / 2, atol=1e-6)
+    silent = [torch.zeros(1, 4, 8, 8, requires_grad=True) for _ in range(2)]
+    FUSION_RULES.build(dict(type='l1', power=0.25))(silent).sum().backward()
+    assert silent[0].grad.isfinite().all()
+
+
 @pytest.mark.parametrize('name', ['l1', 'mean', 'exp', 'max'])
 def test_convex_rules_stay_between_the_sources(name: str) -> None:
     rule, z = FUSION_RULES.build(name), [rand(2, 4, 8, 8, seed=s) for s in range(3)]
@@ -79,7 +92,7 @@ def test_l1_of_silent_sources_is_zero_and_finite() -> None:
     out.sum().backward()
     assert not out.any()
     assert z[0].grad.isfinite().all()
-    with pytest.raises(ValueError, match='radius of the l1 rule must not be negative, got -1'):
+    with pytest.raises(ValueError, match='radius and power of the l1 rule must not be negative, got -1 and 1.0'):
         FUSION_RULES.build(dict(type='l1', radius=-1))
 
 
@@ -137,9 +150,11 @@ def test_starts_as_the_rule_exactly(rule: str, attention: str, modalities: int) 
 
 @pytest.mark.parametrize('attention', ['transposed', 'window'])
 @pytest.mark.parametrize('modalities', [2, 3])
-@pytest.mark.parametrize('reverse', [False, True])
-def test_everything_learns_after_the_zero_convolution_moved(attention: str, modalities: int, reverse: bool) -> None:
-    net = fuser(attention=attention, num_modalities=modalities, reverse=reverse)
+@pytest.mark.parametrize(('reverse', 'widths'), [(False, None), (True, None), (False, (8, 12))])
+def test_everything_learns_after_the_zero_convolution_moved(
+    attention: str, modalities: int, reverse: bool, widths: tuple[int, ...] | None
+) -> None:
+    net = fuser(attention=attention, num_modalities=modalities, reverse=reverse, widths=widths)
     z = latents(modalities)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     silent = []
@@ -150,6 +165,13 @@ def test_everything_learns_after_the_zero_convolution_moved(attention: str, moda
         optimizer.step()
     assert silent[0] == {name for name, _ in net.named_parameters() if not name.startswith('zero.')}
     assert silent[1] == set()
+
+
+def test_widths_are_those_of_the_blocks_alone() -> None:
+    net, z = fuser(widths=(8, 12), zero_init=False), latents()
+    assert [s.shape for s in net(z)] == [s.shape for s in z[0]]
+    assert [block.norm1[0].weight.numel() for scale in net.cross for block in scale] == [8, 12, 12]
+    assert all(torch.equal(a, b) for a, b in zip(fuser(widths=(8, 12))(z), RuleFuser(CHANNELS)(z), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -224,6 +246,7 @@ def test_published_size() -> None:
     ('changes', 'message'),
     [
         (dict(K_f=(1, 1, 1)), 'fuser.K_f has 3 entries for 2 latents'),
+        (dict(widths=(4,)), 'fuser.widths has 1 entries for 2 latents'),
         (dict(num_modalities=1), 'at least two modalities, got 1'),
         (dict(attention='full'), "attention must be one of transposed, window; got 'full'"),
         (dict(num_heads=3), 'num_heads=3 does not divide channels=4'),

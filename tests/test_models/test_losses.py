@@ -1,5 +1,6 @@
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lurefusion.models.losses import (
     MeanLatentLoss,
     PatternLoss,
     PerceptualLoss,
+    PyramidLoss,
     ReconLoss,
     SSIMLoss,
     TaskLoss,
@@ -63,6 +65,7 @@ def restoration(batch=2, size=16, requires_grad=True, seed=0):
         'logits': torch.randn(2 * batch, 6, generator=generator(seed + 5)),
         'labels': torch.arange(2 * batch) % 6,
         'num_pd': batch,
+        'm': torch.ones(batch, dtype=torch.long),
     }
     if requires_grad:
         quantities['pred'].requires_grad_()
@@ -246,44 +249,64 @@ def scales_of(rows, seed=0):
 
 @pytest.fixture
 def gaussian():
-    """40 batches of 25 means of clean latents, N(mu, A A^T), thin along one axis; and a loss that has seen them."""
+    """40 batches of 25 means of clean latents, N(mu, A A^T), thin along one axis; and a loss that has seen them.
+
+    The second modality's are three times as wide.
+    """
     mixing = torch.randn(5, 5, generator=generator(1)).double()
     mixing[:, 0] *= 0.02
     mu = torch.tensor([3.0, -1.0, 0.5, 0.0, 2.0]).double()
     rows = mu + torch.randn(40, 25, 5, generator=generator(2)).double() @ mixing.mT
     loss = MeanLatentLoss(width=5, momentum=1e-3)
+    centre = rows.mean(dim=(0, 1))
     for batch in rows:
-        loss(scales_of(batch), scales_of(batch))
+        z = scales_of(torch.cat([batch, centre + 3 * (batch - centre)]))
+        loss(z, z, torch.arange(2).repeat_interleave(25))
     return rows.flatten(0, 1), mixing, loss.eval()
+
+
+def first(latents):
+    """(B,) int64: all of the first modality."""
+    return torch.zeros(len(latents[0]), dtype=torch.long)
+
+
+def means_apart(loss, z, z_pd, m=0):
+    """The loss of two sets of means (B,5) of one modality."""
+    return loss(scales_of(z), scales_of(z_pd, seed=1), torch.full((len(z),), m)).item()
 
 
 def test_mean_latent_loss_against_numpy(gaussian):
     rows, _, loss = gaussian
     covariance = np.cov(rows.numpy(), rowvar=False, bias=True)
-    np.testing.assert_allclose(loss.mean, rows.mean(0), atol=1e-6)
-    np.testing.assert_allclose(loss.second - torch.outer(loss.mean, loss.mean), covariance, atol=1e-5)
+    for m, factor in enumerate((1, 9)):
+        np.testing.assert_allclose(loss.mean[m], rows.mean(0), atol=1e-6)
+        spread = loss.second[m] - torch.outer(loss.mean[m], loss.mean[m])
+        np.testing.assert_allclose(spread, factor * covariance, atol=1e-4)
     z, z_pd = rows[:7] + 0.3, rows[7:14]
     correlation = np.corrcoef(rows.numpy(), rowvar=False) + loss.ridge * np.eye(5)
     offsets = (z - z_pd).numpy() / np.sqrt(covariance.diagonal())
-    expected = np.mean([o @ np.linalg.solve(correlation, o) for o in offsets]) / 5
-    assert loss(scales_of(z), scales_of(z_pd, seed=1)).item() == pytest.approx(expected, rel=1e-3)
+    distances = np.array([o @ np.linalg.solve(correlation, o) for o in offsets]) / 5
+    assert means_apart(loss, z, z_pd) == pytest.approx(np.log1p(distances).mean(), rel=1e-3)
+    # in the wider modality the same offset is a third
+    assert means_apart(loss, z, z_pd, 1) == pytest.approx(np.log1p(distances / 9).mean(), rel=1e-3)
 
 
 def test_mean_latent_loss_counts_in_deviations_of_the_clean_latents_along_every_axis(gaussian):
     rows, mixing, loss = gaussian
-    # two draws of one Gaussian in d dimensions are 2 d apart on average
-    assert loss(scales_of(rows[:500]), scales_of(rows[500:], seed=1)).item() == pytest.approx(2, rel=0.1)
+    # two draws of one Gaussian in d dimensions are 2 chi^2(d) apart
+    draws = np.log1p(2 * np.random.default_rng(0).chisquare(5, 100_000) / 5).mean()
+    assert means_apart(loss, rows[:500], rows[500:]) == pytest.approx(draws, rel=0.1)
     # moved by k deviations along one column of A, thin or not: k^2 / d
     for axis in range(5):
-        moved = loss(scales_of(rows + 3 * mixing[:, axis]), scales_of(rows, seed=1)).item()
-        assert moved == pytest.approx(9 / 5, rel=0.1)
+        moved = means_apart(loss, rows + 3 * mixing[:, axis], rows)
+        assert moved == pytest.approx(np.log1p(9 / 5), rel=0.1)
 
 
 def test_mean_latent_loss_is_zero_for_equal_means_and_leaves_the_pseudo_latents_alone(gaussian):
     rows, _, loss = gaussian
-    assert loss(scales_of(rows), scales_of(rows, seed=1)).item() == pytest.approx(0, abs=1e-6)
+    assert means_apart(loss, rows, rows) == pytest.approx(0, abs=1e-6)
     latents, latents_pd = ([z.requires_grad_() for z in scales_of(r)] for r in (rows[:4], rows[4:8]))
-    loss.train()(latents, latents_pd).backward()
+    loss.train()(latents, latents_pd, first(latents)).backward()
     assert all(z.grad.isfinite().all() and z.grad.abs().sum() > 0 for z in latents)
     assert all(z.grad is None for z in latents_pd)
 
@@ -293,31 +316,46 @@ def test_mean_latent_loss_keeps_statistics_of_the_pseudo_latents_in_training_alo
     loss = MeanLatentLoss(width=12, momentum=0.4)
     means = torch.cat([z.mean(dim=(2, 3)) for z in q['latents_pd']], dim=1).double()
     # two pictures, twelve channels: the ridge keeps it defined
-    assert loss(q['latents'], q['latents_pd']).isfinite()
-    torch.testing.assert_close(loss.mean, means.mean(0))
-    torch.testing.assert_close(loss.second, means.mT @ means / 2)
+    assert loss(q['latents'], q['latents_pd'], q['m']).isfinite()
+    torch.testing.assert_close(loss.mean[1], means.mean(0))
+    torch.testing.assert_close(loss.second[1], means.mT @ means / 2)
+    assert not loss.mean[0].any()
     before = copy.deepcopy(loss.state_dict())
-    loss.eval()(q['latents_pd'], q['latents'])
+    loss.eval()(q['latents_pd'], q['latents'], q['m'])
     assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
     loss.train()
     for share in (1 / 2, 0.4):  # of the third batch, 1/3 would be less than the momentum
-        expected = (1 - share) * loss.mean + share * means.mean(0) * 2
-        loss(q['latents'], [2 * z for z in q['latents_pd']])
-        torch.testing.assert_close(loss.mean, expected)
+        expected = (1 - share) * loss.mean[1] + share * means.mean(0) * 2
+        loss(q['latents'], [2 * z for z in q['latents_pd']], q['m'])
+        torch.testing.assert_close(loss.mean[1], expected)
     resumed = MeanLatentLoss(width=12)
     resumed.load_state_dict(loss.state_dict())
-    args = q['latents'], q['latents_pd']
+    args = q['latents'], q['latents_pd'], q['m']
     torch.testing.assert_close(resumed.eval()(*args), loss.eval()(*args))
-    assert resumed.batches == 3
+    assert resumed.batches.tolist() == [0, 3]
 
 
 def test_mean_latent_loss_names_what_is_wrong():
     q = restoration()
     with pytest.raises(ValueError, match=r'width=8, but the latents have 12 channels'):
-        MeanLatentLoss(width=8)(q['latents'], q['latents_pd'])
+        MeanLatentLoss(width=8)(q['latents'], q['latents_pd'], q['m'])
     for bad in (dict(ridge=0), dict(momentum=0), dict(momentum=1.1)):
         with pytest.raises(ValueError, match=r'ridge must be above 0 and momentum in \(0, 1\]'):
             MeanLatentLoss(width=8, **bad)
+
+
+def test_pyramid_loss_by_hand():
+    """The finest scale is the picture in blocks, the second but for its free channel, the third 0.25 off."""
+    target = torch.rand(2, 3, 8, 8, generator=generator(5))
+    blocks = torch.stack([target[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], dim=2).flatten(1, 2)
+    shrunk = [target.reshape(2, 3, 8 // s, s, 8 // s, s).mean(dim=(3, 5)) for s in (4, 8)]
+    latents_pd = [blocks, torch.cat([shrunk[0], torch.full((2, 1, 2, 2), 7.0)], dim=1), shrunk[1] - 0.25]
+    assert PyramidLoss()(latents_pd, target).item() == pytest.approx(0.25 / 3, abs=1e-6)
+    assert PyramidLoss()([target + 1], target).item() == pytest.approx(1, abs=1e-6)
+    for bad, needed, found in (([blocks[:, :11]], [12], [11]), ([blocks, shrunk[0][:, :2]], [12, 3], [12, 2])):
+        message = f'latent_channels of at least {needed}, got {found}'
+        with pytest.raises(ValueError, match=re.escape(message)):
+            PyramidLoss()(bad, target)
 
 
 def test_text_loss_gives_pseudo_rows_their_share():
@@ -657,7 +695,7 @@ def test_a_loss_that_starts_later(warmup, weights):
     for _ in weights:
         values.append(losses(q)['loss_mean'].item())
         # statistics are gathered from the first call on, and do not change: it is one batch
-        raw = losses['mean'].eval()(q['latents'], q['latents_pd']).item()
+        raw = losses['mean'].eval()(q['latents'], q['latents_pd'], q['m']).item()
         losses.train()
     assert values == pytest.approx([weight * raw for weight in weights], rel=1e-5)
     assert raw > 0

@@ -42,8 +42,8 @@ model = dict(
     identity_start=False,
     prompts=dict(per_template=1),
     image_encoder=dict(_delete_=True, type='TwoLevels'),
-    decoder=dict(K_dec=(1, 1)),
-    fuser=dict(K_f=(1, 1)),
+    decoder=dict(K_dec=(1, 1), widths=None),
+    fuser=dict(K_f=(1, 1), widths=None),
 )
 """
 

@@ -13,8 +13,8 @@ model = dict(
     data_preprocessor=dict(size_divisor=2),
     text_encoder=dict(backbone=dict(dim=64), out_dim=32),
     image_encoder=dict(patch=1, channels=(8, 8), latent_channels=(4, 4), K_bt=(1, 1), K_tb=(1, 1)),
-    decoder=dict(K_dec=(1, 1)),
-    fuser=dict(K_f=(1, 1)),
+    decoder=dict(K_dec=(1, 1), widths=None),
+    fuser=dict(K_f=(1, 1), widths=None),
 )
 train_dataloader = dict(batch_size=2)
 train_dataloader['dataset'] = dict(_delete_=True, type='MixDataset', missing='error', pipeline=pipeline, datasets=[
@@ -37,8 +37,8 @@ model = dict(
     data_preprocessor=dict(size_divisor=2),
     text_encoder=dict(backbone=dict(dim=64), out_dim=32),
     image_encoder=dict(patch=1, channels=(8, 8), latent_channels=(4, 4), K_bt=(1, 1), K_tb=(1, 1)),
-    decoder=dict(K_dec=(1, 1)),
-    fuser=dict(K_f=(1, 1)),
+    decoder=dict(K_dec=(1, 1), widths=None),
+    fuser=dict(K_f=(1, 1), widths=None),
 )
 init_from = dict(stage='small_stage1')
 scenes = dict(type='EmbeddedScenes', num=2, size=(64, 64))

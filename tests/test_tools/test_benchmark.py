@@ -124,6 +124,12 @@ def test_places_and_the_bottom_third(benchmark):
     assert list(measured.rows) == ['mine', 'Max', 'A']
     assert measured.ranks['mine'] == pytest.approx((6 * 1 + 3) / 7)
     assert 'mine: place 1 of 3; in the bottom third: CC.' in measured.markdown(['mine'])
+    # asked otherwise, it is ranked in its own place and takes none from the others
+    own = {'mine': row(0.9, cc=0.1), 'mine, no prompt': row(0.45), 'mine, wrong prompt': row(0.1), 'Max': row(0.5)}
+    asked = benchmark.Measured(table, 8, own, {'A': row(0.4)})
+    assert {m: asked.ranks[m] for m in ('mine', 'Max', 'A')} == measured.ranks
+    assert (asked.ranks['mine, no prompt'], asked.ranks['mine, wrong prompt']) == (2, 3)
+    assert 'mine: place 1 of 3; in the bottom third: CC.' in asked.markdown(['mine'])
     count, differing = measured.compared()
     assert (count, len(differing)) == (7, 7)
     assert 'CC of Max, haze (0.5000 here, 0.510 there)' in differing

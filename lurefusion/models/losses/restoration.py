@@ -87,26 +87,58 @@ class UnifiedLoss(Loss):
 
 
 @LOSSES.register_module()
+class PyramidLoss(Loss):
+    """Clean latents are the picture at every size, as `start_as_identity` leaves them: mean|Z_pd - y| over the scales.
+
+    Of the finest latent, the first 3 p^2 channels are the picture in blocks of p x p pixels (p its stride), of the
+    coarser ones the first 3 its means. Latents of which nothing is asked may hold the task instead of the picture
+    ("bypass": the finest alone is enough for the decoder). No degraded latent enters: these follow by the unified loss
+    alone. Not in the paper.
+    """
+
+    needs = ('latents_pd', 'target')
+
+    def forward(self, latents_pd: Sequence[Tensor], target: Tensor) -> Tensor:
+        """Clean latents (B,L_i,h_i,w_i) and clean pictures (B,3,H,W).
+
+        Raises:
+            ValueError: If a latent has fewer channels than it needs.
+        """
+        finest = F.pixel_unshuffle(target, target.shape[-1] // latents_pd[0].shape[-1])
+        goals = [finest, *(F.adaptive_avg_pool2d(target, z.shape[2:]) for z in latents_pd[1:])]
+        needed, found = ([z.shape[1] for z in scales] for scales in (goals, latents_pd))
+        if any(a > b for a, b in zip(needed, found, strict=True)):
+            raise ValueError(
+                f'PyramidLoss needs image_encoder.latent_channels of at least {needed}, got {found}; '
+                f'model.losses.pyramid=None trains without it'
+            )
+        distances = [F.l1_loss(z[:, : y.shape[1]], y) for z, y in zip(latents_pd, goals, strict=True)]
+        return sum(distances) / len(distances)
+
+
+@LOSSES.register_module()
 class MeanLatentLoss(Loss):
     """Degraded latents agree with Z_pd on average: what a linear probe of pooled latents reads the task from.
 
-    Squared distance of the spatial means of all scales, whitened by the covariance of those of Z_pd over the latest
-    pictures and divided by their number: an offset counts by how far it leaves the range of clean latents, also along
-    axes in which these hardly differ. No gradient reaches Z_pd. A part of "unified" (LURE, Eq. 3) that a mean of
-    per-pixel distances lets pass.
+    log(1 + d), d the squared distance of the spatial means of all scales, whitened by the covariance of those of Z_pd
+    over the latest pictures of the same modality and divided by their number: an offset counts by how far it leaves the
+    range of clean latents, also along axes in which these hardly differ. No gradient reaches Z_pd. A part of "unified"
+    (LURE, Eq. 3) that a mean of per-pixel distances lets pass.
 
     Args:
         width: Sum of the latents' channels.
+        num_modalities: Number of modality indices.
         ridge: Added to the correlation matrix; the square of the smallest deviation that counts as one.
         momentum: Share of a batch in the running mean and covariance.
         weight, warmup, start: See :class:`Loss`.
     """
 
-    needs = ('latents', 'latents_pd')
+    needs = ('latents', 'latents_pd', 'm')
 
     def __init__(
         self,
         width: int,
+        num_modalities: int = 2,
         ridge: float = 1e-5,
         momentum: float = 0.01,
         weight: float | str = 1.0,
@@ -119,34 +151,43 @@ class MeanLatentLoss(Loss):
         self.ridge = ridge
         self.momentum = momentum
         # the covariance is a small difference of them
-        self.register_buffer('mean', torch.zeros(width, dtype=torch.double))
-        self.register_buffer('second', torch.zeros(width, width, dtype=torch.double))
-        self.register_buffer('batches', torch.zeros((), dtype=torch.long))
+        self.register_buffer('mean', torch.zeros(num_modalities, width, dtype=torch.double))
+        self.register_buffer('second', torch.zeros(num_modalities, width, width, dtype=torch.double))
+        self.register_buffer('batches', torch.zeros(num_modalities, dtype=torch.long))
 
     @torch.no_grad()
-    def _update(self, means: Tensor) -> None:
-        rows = torch.cat(all_gather(means.contiguous())).double()
-        self.batches += 1
-        share = max(self.momentum, 1 / self.batches.item())
-        self.mean.lerp_(rows.mean(dim=0), share)
-        self.second.lerp_(rows.mT @ rows / len(rows), share)
+    def _update(self, means: Tensor, m: Tensor) -> None:
+        rows, indices = (torch.cat(all_gather(part.contiguous())) for part in (means, m))
+        for i in indices.unique().tolist():
+            part = rows[indices == i].double()
+            self.batches[i] += 1
+            share = max(self.momentum, 1 / self.batches[i].item())
+            self.mean[i].lerp_(part.mean(dim=0), share)
+            self.second[i].lerp_(part.mT @ part / len(part), share)
 
-    def forward(self, latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) -> Tensor:
-        """Degraded and clean latents, (B,L_i,h_i,w_i) a scale; in training, the statistics follow the clean ones."""
+    def forward(self, latents: Sequence[Tensor], latents_pd: Sequence[Tensor], m: Tensor) -> Tensor:
+        """Degraded and clean latents, (B,L_i,h_i,w_i) a scale, of the modalities m (B,) int64.
+
+        In training, the statistics follow the clean ones.
+        """
         means, target = (torch.cat([z.mean(dim=(2, 3)) for z in scales], dim=1) for scales in (latents, latents_pd))
         target = target.detach()
-        if means.shape[1] != len(self.mean):
-            raise ValueError(f'MeanLatentLoss.width={len(self.mean)}, but the latents have {means.shape[1]} channels')
+        if means.shape[1] != self.mean.shape[1]:
+            raise ValueError(
+                f'MeanLatentLoss.width={self.mean.shape[1]}, but the latents have {means.shape[1]} channels'
+            )
         if self.training:
-            self._update(target)
-        covariance = self.second - torch.outer(self.mean, self.mean)
-        deviation = covariance.diagonal().clamp(min=1e-12).sqrt()
-        correlation = covariance / torch.outer(deviation, deviation)
-        correlation += self.ridge * torch.eye(len(correlation), dtype=torch.double, device=correlation.device)
-        offsets = (means - target).double() / deviation
+            self._update(target, m)
+        covariance = self.second - self.mean[:, :, None] * self.mean[:, None, :]
+        deviation = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt()
+        correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
+        correlation += self.ridge * torch.eye(correlation.shape[1], dtype=torch.double, device=correlation.device)
+        offsets = (means - target).double() / deviation[m]
         # the ridge keeps the factorisation defined, also after fewer pictures than channels
-        whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(correlation), offsets.mT, upper=False)
-        return whitened.square().sum(dim=0).mean().float() / len(self.mean)
+        roots = torch.linalg.cholesky(correlation)[m]
+        whitened = torch.linalg.solve_triangular(roots, offsets[:, :, None], upper=False)
+        # the logarithm: a picture that is far off does not outweigh those that are nearly there
+        return (whitened.square().sum(dim=(1, 2)) / means.shape[1]).log1p().mean().float()
 
 
 @LOSSES.register_module()
