@@ -92,7 +92,7 @@ def test_l1_of_silent_sources_is_zero_and_finite() -> None:
     out.sum().backward()
     assert not out.any()
     assert z[0].grad.isfinite().all()
-    with pytest.raises(ValueError, match='radius and power of the l1 rule must not be negative, got -1 and 1.0'):
+    with pytest.raises(ValueError, match=r'radius and power of the l1 rule must not be negative, got -1 and 1\.0'):
         FUSION_RULES.build(dict(type='l1', radius=-1))
 
 
