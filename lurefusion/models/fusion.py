@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lurefusion.models.baselines import pyramid_down, pyramid_up
 from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3
 from lurefusion.registry import FUSERS, FUSION_RULES
 
@@ -37,16 +38,56 @@ class L1Rule(FusionRule):
 
     def forward(self, z: list[Tensor]) -> Tensor:
         """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
+        return self.weigh(z, self.power)
+
+    def weigh(self, z: list[Tensor], power: float) -> Tensor:
+        """The convex sum by activity to this power."""
         activity = torch.stack([s.abs().sum(1, keepdim=True) for s in z])
         r = self.radius
         if r:
             flat = F.pad(activity.flatten(0, 1), (r, r, r, r), mode='replicate')
             activity = F.avg_pool2d(flat, 2 * r + 1, stride=1).unflatten(0, activity.shape[:2])
-        if self.power != 1:
+        if power != 1:
             # the offset bounds the gradient of the root where nothing is active
-            activity = (activity + 1e-6) ** self.power
+            activity = (activity + 1e-6) ** power
         weights = activity / (activity.sum(0, keepdim=True) + 1e-8)
         return sum(w * s for w, s in zip(weights, z, strict=True))
+
+
+@FUSION_RULES.register_module(name='l1_pyramid')
+class L1PyramidRule(L1Rule):
+    """The l1 rule in every band of a Laplacian pyramid of the latents (Burt and Kolczynski, ICCV 1993: salience).
+
+    For latents that resemble a picture: their own l1 norm is its brightness, that of a band tells what there is to see.
+
+    Args:
+        radius: r of the window, in pixels of the band.
+        power: p of the bands.
+        levels: Bands; fewer where a latent is too small for them.
+        base_power: p of what remains, the brightness of large areas; 0 is the mean.
+    """
+
+    def __init__(self, radius: int = 1, power: float = 1.0, levels: int = 4, base_power: float = 0.0) -> None:
+        super().__init__(radius, power)
+        if levels < 1 or base_power < 0:
+            raise ValueError(f'the l1_pyramid rule needs levels >= 1 and base_power >= 0, got {levels}, {base_power}')
+        self.levels = levels
+        self.base_power = base_power
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        """Latents of one scale, M times (B,L,h,w), to (B,L,h,w)."""
+        bands, rest = [], torch.cat(z)
+        for _ in range(self.levels):
+            # the binomial filter mirrors two pixels at each border
+            if min(rest.shape[-2:]) < 3:
+                break
+            coarse = pyramid_down(rest)
+            bands.append(rest - pyramid_up(coarse, tuple(rest.shape[-2:])))
+            rest = coarse
+        fused = self.weigh(list(rest.chunk(len(z))), self.base_power)
+        for band in reversed(bands):
+            fused = self.weigh(list(band.chunk(len(z))), self.power) + pyramid_up(fused, tuple(band.shape[-2:]))
+        return fused
 
 
 @FUSION_RULES.register_module(name='mean')
