@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.baselines import pyramid_down, pyramid_up
+from lurefusion.models.filters import pyramid_down, pyramid_up
 from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3
 from lurefusion.registry import FUSERS, FUSION_RULES
 
@@ -47,10 +47,9 @@ class L1Rule(FusionRule):
         if r:
             flat = F.pad(activity.flatten(0, 1), (r, r, r, r), mode='replicate')
             activity = F.avg_pool2d(flat, 2 * r + 1, stride=1).unflatten(0, activity.shape[:2])
-        if power != 1:
-            # the offset bounds the gradient of the root where nothing is active
-            activity = (activity + 1e-6) ** power
-        weights = activity / (activity.sum(0, keepdim=True) + 1e-8)
+        # as a share of the largest, no power underflows; the offset bounds its gradient where nothing is active
+        share = ((activity + 1e-6) / (activity.amax(0, keepdim=True) + 1e-6)) ** power
+        weights = share / share.sum(0, keepdim=True)
         return sum(w * s for w, s in zip(weights, z, strict=True))
 
 
@@ -70,7 +69,9 @@ class L1PyramidRule(L1Rule):
     def __init__(self, radius: int = 1, power: float = 1.0, levels: int = 4, base_power: float = 0.0) -> None:
         super().__init__(radius, power)
         if levels < 1 or base_power < 0:
-            raise ValueError(f'the l1_pyramid rule needs levels >= 1 and base_power >= 0, got {levels}, {base_power}')
+            raise ValueError(
+                f'the l1_pyramid rule needs levels >= 1 and base_power >= 0, got {levels} and {base_power}'
+            )
         self.levels = levels
         self.base_power = base_power
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,10 +10,11 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from lurefusion.models.baselines import fuse_laplacian_pyramid
 from lurefusion.models.fusion import CrossAttentionFuser, CrossBlock, FusionRule, RuleFuser, WindowAttention
 from lurefusion.registry import FUSERS, FUSION_RULES
 
-RULES = ('l1', 'mean', 'sum', 'exp', 'max', 'none')
+RULES = ('l1', 'l1_pyramid', 'mean', 'sum', 'exp', 'max', 'none')
 CHANNELS = (4, 8)
 
 
@@ -61,6 +63,49 @@ def test_l1_takes_a_power_of_the_activity() -> None:
     silent = [torch.zeros(1, 4, 8, 8, requires_grad=True) for _ in range(2)]
     FUSION_RULES.build(dict(type='l1', power=0.25))(silent).sum().backward()
     assert silent[0].grad.isfinite().all()
+
+
+def test_l1_pyramid_equals_opencv_and_scipy() -> None:
+    z = [rand(1, 3, 21, 14, seed=s) for s in range(2)]
+    rest, bands = [s[0].permute(1, 2, 0).double().numpy() for s in z], []
+    for _ in range(2):
+        coarse = [cv2.pyrDown(x) for x in rest]
+        bands.append([x - cv2.pyrUp(c, dstsize=x.shape[1::-1]) for x, c in zip(rest, coarse, strict=True)])
+        rest = coarse
+
+    def weigh(parts: list[np.ndarray], power: float) -> np.ndarray:
+        activity = [ndimage.uniform_filter(np.abs(x).sum(2), 3, mode='nearest')[..., None] ** power for x in parts]
+        return sum(a * x for a, x in zip(activity, parts, strict=True)) / sum(activity)
+
+    expected = weigh(rest, 0.5)
+    for band in reversed(bands):
+        expected = weigh(band, 2.0) + cv2.pyrUp(expected, dstsize=band[0].shape[1::-1])
+    rule = FUSION_RULES.build(dict(type='l1_pyramid', radius=1, power=2.0, levels=2, base_power=0.5))
+    np.testing.assert_allclose(rule(z)[0].permute(1, 2, 0), expected, atol=1e-4)
+
+
+def test_l1_pyramid_of_a_high_power_chooses_like_the_laplacian_pyramid() -> None:
+    z = [rand(1, 1, 40, 33, seed=s) for s in range(2)]
+    rule = FUSION_RULES.build(dict(type='l1_pyramid', radius=0, power=400.0, levels=3))
+    difference = (rule([s.double() for s in z]) - fuse_laplacian_pyramid([s.double() for s in z], 3)).abs()
+    # a few coefficients are nearly of one size, where the choice is soft
+    assert difference.median() < 1e-6
+
+
+def test_l1_pyramid_takes_what_levels_a_latent_has() -> None:
+    z = [rand(1, 4, 8, 6, seed=s) for s in range(2)]
+    build = lambda levels: FUSION_RULES.build(dict(type='l1_pyramid', levels=levels))  # noqa: E731
+    torch.testing.assert_close(build(9)(z), build(2)(z))
+    tiny = [s[..., :2, :2] for s in z]
+    torch.testing.assert_close(build(4)(tiny), sum(tiny) / 2)
+    with pytest.raises(ValueError, match=r'levels >= 1 and base_power >= 0, got 0 and 0\.0'):
+        build(0)
+
+
+def test_l1_pyramid_of_silent_sources_has_finite_gradients() -> None:
+    z = [torch.zeros(1, 4, 16, 16, requires_grad=True) for _ in range(2)]
+    FUSION_RULES.build(dict(type='l1_pyramid', power=1.5, base_power=0.25))(z).sum().backward()
+    assert z[0].grad.isfinite().all()
 
 
 @pytest.mark.parametrize('name', ['l1', 'mean', 'exp', 'max'])

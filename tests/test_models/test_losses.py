@@ -13,6 +13,7 @@ from lurefusion.models.losses import (
     ColorLoss,
     DetailLoss,
     GradLoss,
+    HotTargetLoss,
     IntensityMaxLoss,
     Loss,
     LossSet,
@@ -478,6 +479,35 @@ def test_pattern_loss_against_numpy():
     assert PatternLoss()(**q).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_hot_target_loss_by_hand():
+    ir, vi = torch.zeros(1, 3, 40, 40), torch.full((1, 3, 40, 40), 0.5)
+    ir[..., 20, 20] = 1
+    loss = HotTargetLoss(radius=1)
+    sources = dict(vi=vi, ir=ir)
+    # above the mean of its 3x3 box the target has 8/9; its neighbours are below theirs and do not count
+    assert loss(vi, sources).item() == pytest.approx(8 / 9 / 1600, rel=1e-4)
+    assert loss(ir, sources).item() == 0
+    # brightness of the surroundings is not asked for, more contrast than the source has is no fault
+    assert loss(0.3 + 2 * ir, sources).item() == 0
+    assert HotTargetLoss(radius=1, threshold=0.9)(vi, sources).item() == 0
+
+
+def test_hot_target_loss_against_scipy():
+    q = fusion()
+    fused, hot = (luma(x).detach().double().numpy()[:, 0] for x in (q['fused'], q['sources']['ir']))
+
+    def over_surroundings(x):
+        size, ones = (1, 5, 5), np.ones_like(x)
+        mean = ndimage.uniform_filter(x, size, mode='constant') / ndimage.uniform_filter(ones, size, mode='constant')
+        return x - mean
+
+    fused, hot = over_surroundings(fused), over_surroundings(hot)
+    expected = (np.maximum(hot - fused, 0) * (hot > 0.1)).mean()
+    assert HotTargetLoss(radius=2, threshold=0.1)(**q).item() == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(KeyError, match="looks for targets in 'nir'; the sources are vi, ir"):
+        HotTargetLoss('nir')(**q)
+
+
 def test_intensity_max_loss_takes_the_brighter_source_whole():
     q = fusion()
     vi, ir = q['sources']['vi'], q['sources']['ir']
@@ -613,7 +643,16 @@ def test_restoration_gradients_are_finite_on_constant_images(loss):
 
 @pytest.mark.parametrize(
     'loss',
-    [ColorLoss(), GradLoss(), GradLoss('sum'), IntensityMaxLoss(), PatternLoss(), SSIMLoss(), PerceptualLoss('u2')],
+    [
+        ColorLoss(),
+        GradLoss(),
+        GradLoss('sum'),
+        HotTargetLoss(),
+        IntensityMaxLoss(),
+        PatternLoss(),
+        SSIMLoss(),
+        PerceptualLoss('u2'),
+    ],
 )
 def test_fusion_gradients_are_finite_on_constant_images(loss):
     fused, vi, ir = (torch.full((1, 3, 16, 16), v, requires_grad=True) for v in (0.5, 0.2, 0.2))
@@ -626,7 +665,7 @@ def test_fusion_gradients_are_finite_on_constant_images(loss):
 def test_source_of_another_shape_is_named():
     q = fusion()
     q['sources']['ir'] = q['sources']['ir'][:, :1]
-    for loss in (GradLoss(), IntensityMaxLoss(), PatternLoss(), PerceptualLoss('u2'), ColorLoss()):
+    for loss in (GradLoss(), HotTargetLoss(), IntensityMaxLoss(), PatternLoss(), PerceptualLoss('u2'), ColorLoss()):
         with pytest.raises(ValueError, match="source 'ir' is"):
             loss(**q)
 

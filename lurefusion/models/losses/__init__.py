@@ -26,6 +26,7 @@ from lurefusion.models.losses.functional import (
 from lurefusion.models.losses.fusion import (
     ColorLoss,
     GradLoss,
+    HotTargetLoss,
     IntensityMaxLoss,
     PatternLoss,
     PerceptualLoss,
@@ -46,6 +47,7 @@ __all__ = [
     'ColorLoss',
     'DetailLoss',
     'GradLoss',
+    'HotTargetLoss',
     'IntensityMaxLoss',
     'Loss',
     'LossSet',

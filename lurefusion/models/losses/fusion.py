@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from lurefusion.models.filters import box_mean
 from lurefusion.models.losses.base import Loss, one_of
 from lurefusion.models.losses.functional import laplacian, luma, sobel, ssim, ycbcr
 from lurefusion.models.losses.vgg import VGG16Features
@@ -126,6 +127,43 @@ class IntensityMaxLoss(Loss):
             target = torch.where(mean > best, source, target)
             best = torch.maximum(mean, best)
         return F.l1_loss(fused, target)
+
+
+@LOSSES.register_module()
+class HotTargetLoss(Loss):
+    """Small warm things stand out from what surrounds them as they do in the infrared picture.
+
+    Mean of relu(h_s - h_O) where h_s > `threshold`, h the luma less its mean over a box. Not in the paper, whose VGG
+    features see people: by gradients and intensities alone a dark coat hides a warm person.
+
+    Args:
+        source: Modality in which warm things are bright.
+        radius: Of the box, (2 radius + 1)^2 pixels.
+        threshold: Least h_s that counts, in [0,1].
+    """
+
+    needs = ('fused', 'sources')
+
+    def __init__(
+        self,
+        source: str = 'ir',
+        radius: int = 16,
+        threshold: float = 0.2,
+        weight: float | str = 1.0,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__(weight, warmup)
+        self.source = source
+        self.radius = radius
+        self.threshold = threshold
+
+    def forward(self, fused: Tensor, sources: Sources) -> Tensor:
+        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
+        if self.source not in sources:
+            raise KeyError(f'HotTargetLoss looks for targets in {self.source!r}; the sources are {", ".join(sources)}')
+        out, source = (luma(image) for image in (fused, _checked_sources(fused, sources)[self.source]))
+        h_out, h_source = (y - box_mean(y, self.radius) for y in (out, source))
+        return (F.relu(h_source - h_out) * (h_source > self.threshold)).mean()
 
 
 @LOSSES.register_module()
