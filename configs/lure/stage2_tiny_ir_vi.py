@@ -10,25 +10,24 @@ _base_ = [
 model = dict(
     stage='fusion',
     frozen=('text_encoder', 'image_encoder', 'decoder'),
-    # latents that are a picture are largest where it is bright: without a root, l1 weights are nearly the maximum
-    fuser=dict(rule=dict(power=0.25)),
+    # latents that are a picture: their l1 norm is its brightness, that of their bands tells what there is to see
+    fuser=dict(rule=dict(_delete_=True, type='l1_pyramid', power=1.25, base_power=0.25)),
     losses=dict(
         _delete_=True,
-        # colour weighs more than in the paper's ratio: a saturated sky would turn violet where dark infrared dims it
-        color=dict(type='ColorLoss', weight=20.0, source='vi'),
+        # the rule mixes channels, and grey infrared takes half of the colour
+        color=dict(type='ColorLoss', weight=80.0, source='vi'),
         grad=dict(type='GradLoss', weight=40.0, mode='position'),
-        per=dict(type='PerceptualLoss', weight=5.0, mode='u2'),
-        # without VGG features nothing else asks for the full heat of the infrared
-        int=dict(type='IntensityMaxLoss', weight=2.0),
+        # so high a temperature weighs both sources alike: nearest to both, and no source is preferred for its noise
+        per=dict(type='PerceptualLoss', weight=10.0, mode='u2', temperature=1.0),
+        # without VGG features nothing else asks for the heat of people in dark coats
+        hot=dict(type='HotTargetLoss', weight=1500.0),
         # blocks of 2x2 pixels leave alternating rows, which the gradients of Eq. 8 cannot see
         pattern=dict(type='PatternLoss', weight=20.0),
     ),
 )
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
-# longer, the fuser takes ever harder decisions, and the correlation with both pictures falls (docs/model_zoo.md)
+# longer, the fuser takes ever harder decisions, and structural similarity falls (docs/model_zoo.md)
 max_iters = 225
-# of seeds 0 and 1 (docs/model_zoo.md)
-randomness = dict(seed=1)
 train_dataloader = dict(batch_size=3)
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))

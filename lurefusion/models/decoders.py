@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.layers import NAFBlock, Upsample, conv1x1, pass_through
+from lurefusion.models.layers import NAFBlock, Upsample, conv1x1, entering, pass_through
 from lurefusion.registry import DECODERS
 
 SKIPS = ('add', 'concat')
@@ -57,15 +57,9 @@ class LUREDecoder(Decoder):
             raise ValueError(f'LUREDecoder needs strides that double; the image encoder has {tuple(strides)}')
         if len(K_dec) != len(channels):
             raise ValueError(f'decoder.K_dec has {len(K_dec)} entries for {len(channels)} latents')
-        if widths is not None and len(widths) != len(channels):
-            raise ValueError(f'decoder.widths has {len(widths)} entries for {len(channels)} latents')
         if skip not in SKIPS:
             raise ValueError(f'skip must be one of {", ".join(SKIPS)}; got {skip!r}')
-        self.enter = None
-        if widths is None:
-            widths = channels
-        else:
-            self.enter = nn.ModuleList(conv1x1(a, b, bias=True) for a, b in zip(channels, widths, strict=True))
+        self.enter, widths = entering('decoder', channels, widths)
         self.blocks = nn.ModuleList(
             nn.Sequential(*(NAFBlock(width) for _ in range(k))) for width, k in zip(widths, K_dec, strict=True)
         )

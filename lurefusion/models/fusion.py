@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.models.filters import pyramid_down, pyramid_up
-from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3
+from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3, entering
 from lurefusion.registry import FUSERS, FUSION_RULES
 
 ATTENTIONS = ('transposed', 'window')
@@ -277,18 +277,12 @@ class CrossAttentionFuser(Fuser):
         super().__init__(channels, num_modalities)
         if len(K_f) != len(channels):
             raise ValueError(f'fuser.K_f has {len(K_f)} entries for {len(channels)} latents of the image encoder')
-        if widths is not None and len(widths) != len(channels):
-            raise ValueError(f'fuser.widths has {len(widths)} entries for {len(channels)} latents of the image encoder')
         if num_modalities < 2:
             raise ValueError(f'cross attention needs at least two modalities, got {num_modalities}')
         if attention not in ATTENTIONS:
             raise ValueError(f'attention must be one of {", ".join(ATTENTIONS)}; got {attention!r}')
         self.rule = FUSION_RULES.build(rule)
-        self.enter = None
-        if widths is None:
-            widths = channels
-        else:
-            self.enter = nn.ModuleList(conv1x1(a, b, bias=True) for a, b in zip(channels, widths, strict=True))
+        self.enter, widths = entering('fuser', channels, widths)
         self.cross = nn.ModuleList(
             nn.ModuleList(CrossBlock(width, num_modalities, num_heads, ffn_ratio, attention, reverse) for _ in range(k))
             for width, k in zip(widths, K_f, strict=True)

@@ -6,6 +6,8 @@ H', W') and keep the channels-last memory layout: LayerNorm and attention read i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,6 +51,20 @@ def pass_through(conv: nn.Conv2d, count: int) -> None:
     conv.bias[:count] = 0
     for channel in range(count):
         conv.weight[channel, channel, middle, middle] = 1
+
+
+def entering(
+    part: str, channels: Sequence[int], widths: Sequence[int] | None
+) -> tuple[nn.ModuleList | None, list[int]]:
+    """1x1 convolutions from the latents' L_i to the `widths` in which a part of the model works, and these widths.
+
+    None for `widths`: no convolutions, L_i. Raises ValueError where there are not as many widths as latents.
+    """
+    if widths is None:
+        return None, list(channels)
+    if len(widths) != len(channels):
+        raise ValueError(f'{part}.widths has {len(widths)} entries for {len(channels)} latents of the image encoder')
+    return nn.ModuleList(conv1x1(a, b, bias=True) for a, b in zip(channels, widths, strict=True)), list(widths)
 
 
 def depthwise3x3(channels: int, bias: bool = False) -> nn.Conv2d:
