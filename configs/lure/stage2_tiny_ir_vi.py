@@ -19,8 +19,9 @@ model = dict(
         grad=dict(type='GradLoss', weight=40.0, mode='position'),
         # so high a temperature weighs both sources alike: nearest to both, and no source is preferred for its noise
         per=dict(type='PerceptualLoss', weight=10.0, mode='u2', temperature=1.0),
-        # without VGG features nothing else asks for the heat of people in dark coats
-        hot=dict(type='HotTargetLoss', weight=1500.0),
+        # without VGG features nothing else asks for bright things, and for the heat of people in dark coats
+        int=dict(type='IntensityMaxLoss', weight=25.0, space='luma'),
+        hot=dict(type='HotTargetLoss', weight=2000.0),
         # blocks of 2x2 pixels leave alternating rows, which the gradients of Eq. 8 cannot see
         pattern=dict(type='PatternLoss', weight=20.0),
     ),

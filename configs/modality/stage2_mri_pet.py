@@ -1,10 +1,6 @@
 # Stage 2 for MRI-PET pairs, on two CPU cores.
 _base_ = ['../lure/stage2_tiny_ir_vi.py', '../_base_/pairs/mri_pet.py']
-# brightness counts without colour: a bright grey MRI would bleach a dark red PET
-model = dict(
-    _base_.pair_model,
-    losses=dict(color=dict(source='pet'), hot=None, int=dict(type='IntensityMaxLoss', space='luma', weight=2.0)),
-)
+model = dict(_base_.pair_model, losses=dict(color=dict(source='pet'), int=dict(weight=2.0), hot=None))
 init_from = dict(stage='stage1_mri_pet')
 train_dataloader = dict(dataset=dict(datasets=_base_.fusion_train))
 val_dataloader = dict(dataset=dict(_base_.fusion_test, _delete_=True))

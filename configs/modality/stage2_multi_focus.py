@@ -1,7 +1,7 @@
 # Stage 2 for multi-focus pairs, on two CPU cores.
 _base_ = ['../lure/stage2_tiny_ir_vi.py', '../_base_/pairs/multi_focus.py']
-# neither picture owns the bright things
-model = dict(_base_.pair_model, losses=dict(color=dict(source=None), hot=None))
+# the sharper picture counts, not the brighter one
+model = dict(_base_.pair_model, losses=dict(color=dict(source=None), int=None, hot=None))
 init_from = dict(stage='stage1_multi_focus')
 train_dataloader = dict(dataset=dict(pipeline=_base_.focus_pipeline, datasets=_base_.fusion_train))
 val_dataloader = dict(dataset=dict(_base_.fusion_test, _delete_=True))
