@@ -375,10 +375,18 @@ def at_a_glance(tables: Sequence[Measured], names: Sequence[str]) -> str:
         text += (
             f'\n{name}: better mean rank than every published network and baseline in {ahead} of {len(tables)} tables'
         )
+        alone = [report.mean_ranks(m.published | {name: m.own[name]}, rounded=True) for m in tables if m.published]
+        first = sum(ranks.pop(name) < min(ranks.values()) for ranks in alone)
+        text += f', of `docs/targets.csv` alone in {first} of {len(alone)}' if alone else ''
         for other in OTHER_PROMPTS:
-            both = [m.ranks for m in tables if f'{name}, {other}' in m.ranks]
-            better = sum(r[name] < r[f'{name}, {other}'] for r in both)
-            text += f'; better than with {other} in {better} of {len(both)}' if both else ''
+            rows = (name, f'{name}, {other}')
+            both = [m for m in tables if rows[1] in m.ranks]
+            better = sum(m.ranks[rows[0]] < m.ranks[rows[1]] for m in both)
+            pairs = [report.mean_ranks({row: m.own[row] for row in rows}, rounded=True) for m in both]
+            head = sum(ranks[rows[0]] < ranks[rows[1]] for ranks in pairs)
+            text += (
+                f'; than with {other} in {better} of {len(both)} ({head} if these two alone are ranked)' if both else ''
+            )
         text += '.\n'
     return text
 
