@@ -21,7 +21,7 @@ model = dict(
         per=dict(type='PerceptualLoss', weight=10.0, mode='u2', temperature=1.0),
         # without VGG features nothing else asks for bright things, and for the heat of people in dark coats
         int=dict(type='IntensityMaxLoss', weight=25.0, space='luma'),
-        hot=dict(type='HotTargetLoss', weight=2000.0),
+        hot=dict(type='HotTargetLoss', weight=2000.0, source='ir'),
         # blocks of 2x2 pixels leave alternating rows, which the gradients of Eq. 8 cannot see
         pattern=dict(type='PatternLoss', weight=20.0),
     ),
