@@ -133,8 +133,8 @@ class IntensityMaxLoss(Loss):
 class HotTargetLoss(Loss):
     """Small warm things stand out from what surrounds them as they do in the infrared picture.
 
-    Mean of relu(h_s - h_O) where h_s > `threshold`, h the luma less its mean over a box. Not in the paper, whose VGG
-    features see people: by gradients and intensities alone a dark coat hides a warm person.
+    Mean of relu(h_s - h_O) where h_s > `threshold`, h the luma less its mean over a box. Not in the paper: by
+    gradients and intensities alone a dark coat hides a warm person.
 
     Args:
         source: Modality in which warm things are bright.
