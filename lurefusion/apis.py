@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
 from lurefusion.datasets.prompts import PromptRouter, Route
-from lurefusion.engine.checkpoint import find_weights, load_into, read_weights, shipped_weights
+from lurefusion.engine.checkpoint import described_model, find_weights, load_weights, read_weights, shipped_weights
 from lurefusion.images import (
     RANGE_MODES,
     pair_by_stem,
@@ -28,6 +28,7 @@ from lurefusion.images import (
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
 
+DEFAULT_MODEL = 'lure-tiny'
 RANDOM = 'random'
 Picture = np.ndarray | str | os.PathLike
 Prompt = str | Mapping[str, str] | None
@@ -45,8 +46,11 @@ class FusionInferencer:
     """Fuses single pictures, and folders paired by file stem.
 
     Args:
-        model: Name of shipped weights, or a config (file or ``lurefusion::`` name; of a pipeline, its last stage).
-        weights: Checkpoint, safetensors file or folder of a run; needed with a config that has parameters.
+        model: Name of shipped weights; a file of published weights or a checkpoint, which says of which model it is; or
+            a config (file or ``lurefusion::`` name; of a pipeline, its last stage). None: that of `weights` if these
+            say so, else ``lure-tiny``.
+        weights: Checkpoint, safetensors file or folder of a run; needed with a config that has parameters, and in place
+            of the model's own otherwise.
             ``'random'`` runs an untrained network, to try things out.
         device: Default: CUDA where there is any.
         range_mode: How 16-bit and float pictures are brought to [0, 1]; see `lurefusion.images.to_unit_range`.
@@ -60,7 +64,7 @@ class FusionInferencer:
 
     def __init__(
         self,
-        model: str = 'lure-tiny',
+        model: str | None = None,
         weights: str | None = None,
         device: str | None = None,
         range_mode: str = 'percentile',
@@ -218,32 +222,35 @@ def _with_chroma_of(fused: np.ndarray, owner: np.ndarray) -> np.ndarray:
     return to_uint8(np.stack(ycbcr_to_rgb(y, cb, cr), axis=2))
 
 
-def _build(model: str, weights: str | None) -> torch.nn.Module:
-    """The network of shipped weights or of a config, with its weights."""
+def _build(model: str | None, weights: str | None) -> torch.nn.Module:
+    """The network of a config, of shipped weights or of any file that says of which model it is; with its weights."""
     from lurefusion.engine.stages import load_stages
 
-    if not str(model).endswith('.py'):
-        shipped = shipped_weights()
-        if model not in shipped:
-            known = ', '.join(shipped) or 'none'
+    state_of = None if weights in (None, RANDOM) else find_weights(weights)
+    if model is None:
+        # weights of one's own bring their own network
+        model = DEFAULT_MODEL if state_of is None or 'model' not in read_weights(state_of)[1] else str(state_of)
+    if str(model).endswith('.py'):
+        network = MODELS.build(load_stages(model)[1][-1].model)
+        if weights is None and any(True for _ in network.parameters()):
             raise FileNotFoundError(
-                f'{model!r} is neither a config (.py) nor shipped weights.{did_you_mean(model, list(shipped))} '
-                f'Shipped: {known}. With a config: FusionInferencer(CONFIG, weights=CHECKPOINT), on the command line '
-                f'--model CONFIG --weights CHECKPOINT'
+                f'{model} needs weights: give a checkpoint or the folder of a run (or {RANDOM!r} for an untrained '
+                f'network)'
             )
-        state, meta = read_weights(shipped[model])
-        network = MODELS.build(meta['model'])
-        load_into(network, state, origin=model)
-        return network
-    cfg = load_stages(model)[1][-1]
-    network = MODELS.build(cfg.model)
+    else:
+        try:
+            path = find_weights(model)
+        except FileNotFoundError:
+            shipped = shipped_weights()
+            raise FileNotFoundError(
+                f'{model!r} is neither a config (.py), nor a file or folder of weights, nor shipped weights.'
+                f'{did_you_mean(model, list(shipped))} Shipped: {", ".join(shipped) or "none"}. With a config: '
+                f'FusionInferencer(CONFIG, weights=CHECKPOINT), on the command line --model CONFIG --weights CHECKPOINT'
+            ) from None
+        network = MODELS.build(described_model(path, read_weights(path)[1]))
+        state_of = path if weights is None else state_of
     if weights == RANDOM:
         print_log(f'{model} runs with random weights: the pictures mean nothing', logger='current')
-    elif weights is not None:
-        path = find_weights(weights)
-        load_into(network, read_weights(path)[0], origin=str(path))
-    elif any(True for _ in network.parameters()):
-        raise FileNotFoundError(
-            f'{model} needs weights: give a checkpoint or the folder of a run (or {RANDOM!r} for an untrained network)'
-        )
+    elif state_of is not None:
+        load_weights(network, state_of)
     return network

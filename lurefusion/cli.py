@@ -20,7 +20,9 @@ def _add_fuse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--prompt', nargs='+', metavar='TEXT', help='a sentence about the pictures, or NAME=TEXT for each modality'
     )
-    parser.add_argument('--model', default='lure-tiny', help='shipped weights, or a config (then with --weights)')
+    parser.add_argument(
+        '--model', help='lure-tiny (default), a file of published weights, or a config (then with --weights)'
+    )
     parser.add_argument('--weights', help="checkpoint, safetensors file or folder of a run; 'random' to try things out")
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: cuda where there is any')
     parser.add_argument(

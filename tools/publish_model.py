@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lurefusion.cli import exit_code
-from lurefusion.engine.checkpoint import find_weights, load_into, read_weights, save_weights
+from lurefusion.engine.checkpoint import find_weights, load_weights, read_weights, record_of, save_weights
 from lurefusion.engine.stages import load_stages
 from lurefusion.registry import MODELS
 
@@ -28,13 +28,22 @@ def publish(config: str, checkpoint: str, out: str, half: bool = False) -> None:
     names, cfgs = load_stages(config)
     model_cfg = {key: value for key, value in cfgs[-1].model.to_dict().items() if key not in ('losses', 'frozen')}
     path = find_weights(checkpoint)
+    network = MODELS.build(dict(model_cfg))
+    load_weights(network, path)
     state, meta = read_weights(path)
     state = {key: value for key, value in state.items() if not key.startswith('losses.')}
-    load_into(MODELS.build(dict(model_cfg)), state, origin=str(path))
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     save_weights(
-        state, out, dict(model=model_cfg, config=names[-1], seed=meta.get('seed'), iterations=meta.get('iter'))
+        state,
+        out,
+        dict(
+            record_of(network),
+            model=model_cfg,
+            config=names[-1],
+            seed=meta.get('seed'),
+            iterations=meta.get('iter'),
+        ),
     )
     size = Path(out).stat().st_size / 1e6
     print(f'{out}: {sum(value.numel() for value in state.values()):,} values, {size:.2f} MB')

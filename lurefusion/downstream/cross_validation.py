@@ -29,7 +29,7 @@ from lurefusion.downstream.scores import (
     score_table,
     scores,
 )
-from lurefusion.engine.checkpoint import find_weights, read_weights, shipped_weights
+from lurefusion.engine.checkpoint import described_model, find_weights, read_weights, shipped_weights
 from lurefusion.engine.stages import load_stages
 from lurefusion.images import read_image, write_bytes
 
@@ -335,7 +335,7 @@ def fuser(what: str) -> tuple[dict[str, Any], Path | None]:
     """
     if what in shipped_weights():
         path = shipped_weights()[what]
-        return read_weights(path)[1]['model'], path
+        return described_model(path, read_weights(path)[1]), path
     config, _, weights = what.partition('@')
     cfg = load_stages(config)[1][-1]
     if not weights and cfg.get('needs_weights', True):

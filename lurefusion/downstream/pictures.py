@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from lurefusion import __version__
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.transforms import LABEL
-from lurefusion.engine.checkpoint import load_into, read_weights
+from lurefusion.engine.checkpoint import load_weights
 from lurefusion.images import read_image, to_uint8, write_bytes, write_image
 from lurefusion.registry import DATASETS, MODELS
 
@@ -207,7 +207,7 @@ def fuse(
         return role
     network = MODELS.build(dict(model))
     if weights:
-        load_into(network, read_weights(weights)[0], origin=str(weights))
+        load_weights(network, weights)
     run = _runner_of(network)
     write_bytes(
         pictures.root / f'{role}.json',

@@ -1,11 +1,16 @@
-"""Checkpoints: written whole or not at all, read without opening a stranger's pickle, loaded strictly."""
+"""Checkpoints: written whole or not at all, read without opening a stranger's pickle, loaded strictly.
+
+What a checkpoint says of itself is in its meta information: `model` (the config it was trained with), `modalities` and
+`tasks` in their order, `start` (digest of the weights that its stage began from), `config` and `processes`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,14 @@ from lurefusion.images import write_bytes
 from lurefusion.registry import did_you_mean
 
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / 'weights'
+#: in the folder of a pipeline: the names of its stages in their order
+STAGES_FILE = 'stages.json'
+#: in the meta information of a checkpoint: what it says of itself, as JSON
+RECORD = 'lurefusion'
+#: where other programs keep the tensors of a checkpoint
+STATE_KEYS = ('state_dict', 'model_state_dict', 'params_ema', 'params', 'model', 'net', 'network')
+#: what tells the tasks apart; everything else in the text encoder is about language
+TASK_HEAD = 'text_encoder.projector.head.'
 
 
 class AtomicBackend(LocalBackend):
@@ -56,12 +69,37 @@ def allow_resume() -> None:
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """Newest ``iter_N.pth`` of a run, by N."""
+    """What the run in this folder wrote last: the file named in `last_checkpoint`, else ``iter_N.pth`` of largest N."""
+    folder = Path(work_dir)
+    record = folder / 'last_checkpoint'
+    if record.is_file():
+        # the folder may have been moved: of the path that was written down, the name counts
+        named = folder / Path(record.read_text().strip()).name
+        if named.is_file():
+            return named
     found = {}
-    for path in Path(work_dir).glob('*.pth'):
+    for path in folder.glob('*.pth'):
         if match := re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name):
             found[int(match[1])] = path
     return found[max(found)] if found else None
+
+
+def set_aside(folder: str | Path, patterns: Sequence[str]) -> Path | None:
+    """Move what an earlier run left (entries that match) into ``<folder>/earlier/<n>``; None if there is nothing.
+
+    A result is what the present run wrote: nothing of another one may lie beside it under the same names.
+    """
+    folder = Path(folder)
+    entries = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    if not entries:
+        return None
+    numbers = [int(path.name) for path in (folder / 'earlier').glob('*') if path.name.isdigit()]
+    target = folder / 'earlier' / f'{max(numbers, default=0) + 1:03d}'
+    target.mkdir(parents=True)
+    for path in entries:
+        path.rename(target / path.name)
+    print_log(f'{folder} held an earlier run; its results are in {target} now', logger='current')
+    return target
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -70,10 +108,10 @@ def shipped_weights() -> dict[str, Path]:
 
 
 def find_weights(name: str | Path) -> Path:
-    """A file as it is, the newest checkpoint of a run's folder, or shipped weights by name.
+    """A file as it is, the newest checkpoint of a run's folder (of a pipeline, its last stage), or shipped weights.
 
     Raises:
-        FileNotFoundError: If it is none of these.
+        FileNotFoundError: If it is none of these, or the last stage of the pipeline has not been trained yet.
     """
     path = Path(name)
     if path.is_file():
@@ -81,43 +119,226 @@ def find_weights(name: str | Path) -> Path:
     if path.is_dir():
         if newest := latest_checkpoint(path):
             return newest
-        raise FileNotFoundError(f'no checkpoint (iter_*.pth) in {path}')
+        if (path / STAGES_FILE).is_file():
+            last = json.loads((path / STAGES_FILE).read_text())[-1]
+            if newest := latest_checkpoint(path / last):
+                return newest
+            raise FileNotFoundError(f'{path} is a pipeline whose last stage, {last}, has no checkpoint yet')
+        stages = sorted(p.parent.name for p in path.glob('*/last_checkpoint'))
+        hint = f'; there are runs in its folders {", ".join(stages)}' if stages else ''
+        raise FileNotFoundError(f'no checkpoint (iter_*.pth) in {path}{hint}')
     shipped = shipped_weights()
     if str(name) in shipped:
         return shipped[str(name)]
     known = ', '.join(shipped) or 'none'
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise FileNotFoundError(
-        f'{name} is neither a file, a folder of a run, nor shipped weights.{did_you_mean(str(name), list(shipped))} '
-        f'Shipped: {known}'
+        f'{name} is neither a file, a folder of a run, nor shipped weights.'
+        f'{did_you_mean(str(name), list(shipped)) or did_you_mean(path.name, beside)} Shipped: {known}'
     )
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and meta information of a safetensors file or a checkpoint; never opens arbitrary pickles.
 
+    Tensors under ``state_dict``, ``model``, ``params`` and the like are found; ``module.`` and ``_orig_mod.``, which
+    wrappers put before every name, are taken off.
+
     Raises:
-        ValueError: If the file is not a checkpoint.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or holds anything but dense tensors with names.
     """
     path = Path(path)
-    if path.suffix == '.safetensors':
+    if not path.is_file():
+        raise FileNotFoundError(f'no such file of weights: {path}')
+    with path.open('rb') as file:
+        head = file.read(9)
+    if path.suffix == '.safetensors' or head[8:] == b'{':
+        state, meta = _read_safetensors(path)
+    else:
+        state, meta = _read_pickle(path)
+    return _plain_names(path, state), meta
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
         with safe_open(path, 'pt') as file:
-            meta = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            return {key: file.get_tensor(key) for key in file.keys()}, meta
+            return {key: file.get_tensor(key) for key in file.keys()}, _parsed(file.metadata() or {})
+    except Exception as error:
+        raise ValueError(
+            f'{path} is no whole safetensors file ({path.stat().st_size} bytes; {error}); copy or download it again'
+        ) from error
+
+
+def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Values that are JSON are ours; those of other programs, e.g. ``format: pt``, stay text."""
+    meta: dict[str, Any] = {}
+    for key, value in metadata.items():
+        try:
+            meta[key] = json.loads(value)
+        except ValueError:
+            meta[key] = value
+    return meta
+
+
+def _read_pickle(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     allow_resume()
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
         raise ValueError(f'{path} is not a checkpoint that can be read safely: {error}') from error
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f'{path} holds no state_dict')
-    return {key.removeprefix('module.'): value for key, value in state.items()}, checkpoint.get('meta', {})
+    state: Any = checkpoint
+    # e.g. {'model': {'state_dict': ...}}
+    for _ in range(3):
+        inner = [state.get(key) for key in STATE_KEYS] if isinstance(state, Mapping) else []
+        state = next((node for node in inner if isinstance(node, Mapping)), state)
+    if not isinstance(state, Mapping) or not state:
+        raise ValueError(f'{path} holds no state_dict (looked for one under {", ".join(STATE_KEYS)})')
+    meta = checkpoint.get('meta')
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    record = meta.pop(RECORD, None)
+    return state, {**meta, **(_parsed({RECORD: record})[RECORD] if isinstance(record, str) else {})}
+
+
+def _plain_names(path: Path, state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if not isinstance(key, str):
+            raise ValueError(f'{path} holds no state_dict: its keys are no names, the first is {key!r}')
+        if not isinstance(value, Tensor):
+            raise ValueError(f'{path} holds no state_dict: {key!r} is no tensor but {type(value).__name__}')
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            kind = 'without values' if value.is_meta else 'quantized' if value.is_quantized else str(value.layout)
+            raise ValueError(f'{path}: {key!r} is no dense tensor ({kind}); save the weights as dense tensors')
+        name = re.sub(r'^((module|_orig_mod)\.)+', '', key)
+        if name in tensors:
+            raise ValueError(f'{path} has two tensors called {name!r}, with and without the prefix of a wrapper')
+        tensors[name] = value
+    return tensors
 
 
 def save_weights(state: Mapping[str, Tensor], path: str | Path, meta: Mapping[str, Any]) -> None:
     """Publish tensors as safetensors; `meta` values are stored as JSON."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     write_bytes(path, safetensors_bytes(tensors, {key: json.dumps(value) for key, value in meta.items()}))
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes of tensors, without those of losses: the content of weights, whatever their file."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        if not name.startswith('losses.'):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def described_model(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's config that weights carry: published ones, and checkpoints of a training.
+
+    Raises:
+        ValueError: If they carry none, or it names code by its path: a stranger's file must not choose what runs.
+    """
+    model = meta.get('model')
+    if not isinstance(model, Mapping) or not isinstance(model.get('type'), str):
+        raise ValueError(
+            f'{path} does not say of which model it is; give the config too: --model CONFIG --weights {path}, '
+            f'FusionInferencer(CONFIG, weights=...)'
+        )
+    for name in _types(model):
+        if not isinstance(name, str) or '.' in name or ':' in name:
+            raise ValueError(
+                f'{path} names {name!r} as a part of its model, which is no registered name; it is not opened without '
+                f'a config of yours'
+            )
+    return {key: value for key, value in model.items() if key not in ('losses', 'frozen')}
+
+
+def _types(node: Any) -> Iterator[Any]:
+    if isinstance(node, Mapping):
+        if 'type' in node:
+            yield node['type']
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _types(child)
+
+
+def record_of(model: nn.Module) -> dict[str, Any]:
+    """What weights of this model have to say of themselves: the order of its modalities and tasks."""
+    record: dict[str, Any] = {}
+    if modalities := getattr(model, 'modalities', None):
+        record['modalities'] = list(modalities)
+    if prompts := getattr(model, 'prompts', None):
+        record['tasks'] = list(prompts.keys)
+    return record
+
+
+def _recorded(meta: Mapping[str, Any], key: str) -> list[str] | None:
+    """Of weights that were published before the order was written down, the model's config has it."""
+    model = meta.get('model') if isinstance(meta.get('model'), Mapping) else {}
+    source = {'modalities': model, 'tasks': model.get('prompts') or {}}[key]
+    names = meta.get(key) or source.get(key)
+    return [str(name) for name in names] if isinstance(names, (list, tuple)) else None
+
+
+def load_weights(model: nn.Module, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
+    """Read a file and load it strictly; the order of its modalities and tasks is held against the model's.
+
+    Args:
+        model: Receives the tensors.
+        path: Safetensors file or checkpoint.
+        prefixes: As in :func:`load_into`.
+
+    Raises:
+        ValueError: If the file is damaged, does not fit, or was trained with modalities or tasks in another order.
+    """
+    state, meta = read_weights(path)
+    _check_order(model, meta, path, ('modalities', 'tasks'))
+    load_into(model, state, prefixes, origin=str(path))
+
+
+def take_over(model: nn.Module, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
+    """Start a training from the parts of other weights.
+
+    Where the tasks differ, the text encoder keeps what was learned of language (its projector), and the head that tells
+    the tasks apart starts anew.
+
+    Args:
+        model: Receives the tensors.
+        path: Safetensors file or checkpoint.
+        prefixes: Parts; None: those that the file and the model have both.
+
+    Raises:
+        ValueError: As :func:`load_weights`, but for the tasks; or if file and model have no part in common.
+    """
+    state, meta = read_weights(path)
+    _check_order(model, meta, path, ('modalities',))
+    own = model.state_dict()
+    if prefixes is None:
+        parts = [{key.split('.')[0] for key in tensors} - {'losses', 'data_preprocessor'} for tensors in (own, state)]
+        prefixes = sorted(parts[0] & parts[1])
+        if not prefixes:
+            raise ValueError(f'{path} and the model have no part in common: {sorted(parts[1])}, {sorted(parts[0])}')
+    tasks, mine = _recorded(meta, 'tasks'), record_of(model).get('tasks')
+    sizes_differ = any(state[key].shape != own[key].shape for key in state if key in own and key.startswith(TASK_HEAD))
+    if (tasks and mine and tasks != mine) or sizes_differ:
+        print_log(f'{path} knows the tasks {tasks}, the model {mine}: their head starts anew', logger='current')
+        state = {key: value for key, value in state.items() if not key.startswith(TASK_HEAD)}
+        state |= {key: value for key, value in own.items() if key.startswith(TASK_HEAD)}
+    load_into(model, state, prefixes, origin=str(path))
+
+
+def _check_order(model: nn.Module, meta: Mapping[str, Any], path: str | Path, keys: Sequence[str]) -> None:
+    mine = record_of(model)
+    for key in keys:
+        theirs = _recorded(meta, key)
+        if theirs and key in mine and theirs != mine[key]:
+            config = 'model.prompts.tasks' if key == 'tasks' else 'model.modalities'
+            raise ValueError(
+                f'{path} was trained with the {key} {theirs}, the model has {mine[key]}: position is meaning, so '
+                f'set {config} to the first'
+            )
 
 
 def load_into(
@@ -132,7 +353,7 @@ def load_into(
         origin: Named in messages.
 
     Raises:
-        ValueError: On the first keys that are missing, unexpected or of another shape.
+        ValueError: On the first keys that are missing, unexpected, of another shape or with values that are not finite.
     """
     own = model.state_dict()
     if prefixes is None:
@@ -158,4 +379,10 @@ def load_into(
             )  # fmt: skip
         chosen.update({key: state[key] for key in wanted})
         print_log(f'loaded {len(wanted)}/{len(wanted)} tensors of {prefix} from {origin}', logger='current')
+    broken = [key for key, value in chosen.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f'{origin} has {len(broken)} tensors with values that are not finite, the first is {broken[0]!r}: the '
+            f'training that wrote it had diverged'
+        )
     model.load_state_dict(chosen, strict=False)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import EMAHook, Hook
+from mmengine.dist import get_world_size
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 from lurefusion.datasets.paired import MissingDataError
-from lurefusion.engine.checkpoint import find_weights, load_into, read_weights
+from lurefusion.engine.checkpoint import (
+    RECORD,
+    find_weights,
+    latest_checkpoint,
+    record_of,
+    take_over,
+    weights_digest,
+)
 from lurefusion.evaluation.latents import build_probe, collect_latents
 from lurefusion.registry import HOOKS
 
@@ -24,39 +32,110 @@ def plain_model(runner: Any) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
-def tensors_digest(module: nn.Module) -> str:
-    """SHA-256 over names and bytes of all tensors of a module."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 @HOOKS.register_module()
 class InitFromHook(Hook):
-    """Takes whole parts over from another stage's checkpoint, strictly; a resumed run already has them.
+    """Takes whole parts over from other weights, strictly (see `take_over`); a resumed run already has them.
 
     Args:
         checkpoint: File, folder of a run, or name of shipped weights.
-        prefixes: Parts, e.g. ``('text_encoder', 'image_encoder', 'decoder')``.
+        prefixes: Parts, e.g. ``('text_encoder', 'image_encoder', 'decoder')``; None: those that both have.
 
     Raises:
-        ValueError: If a tensor is missing, unexpected or of another shape (see `load_into`).
+        ValueError: If a tensor is missing, unexpected or of another shape.
     """
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, checkpoint: str, prefixes: Sequence[str]) -> None:
+    def __init__(self, checkpoint: str, prefixes: Sequence[str] | None = None) -> None:
         self.checkpoint = checkpoint
-        self.prefixes = tuple(prefixes)
+        self.prefixes = None if prefixes is None else tuple(prefixes)
 
     def before_train(self, runner: Any) -> None:
         """Load, unless the run was resumed."""
-        if runner.iter > 0:
-            return
-        path = find_weights(self.checkpoint)
-        load_into(plain_model(runner), read_weights(path)[0], self.prefixes, origin=str(path))
+        if runner.iter == 0:
+            take_over(plain_model(runner), find_weights(self.checkpoint), self.prefixes)
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Writes into every checkpoint what it is of: model, order of modalities and tasks, config, where it began.
+
+    Args:
+        start: Digest of the weights that the stage starts from; None for a random start.
+        config: The stage's config, as JSON.
+        resumed_processes: How many processes wrote the checkpoint from which it goes on.
+    """
+
+    def __init__(self, start: str | None, config: str, resumed_processes: int | None = None) -> None:
+        self.start = start
+        self.config = config
+        self.resumed_processes = resumed_processes
+
+    def before_train(self, runner: Any) -> None:
+        """Say when a run goes on with another number of processes: its batches are others."""
+        before, now = self.resumed_processes, get_world_size()
+        if before is not None and before != now:
+            runner.logger.warning(
+                f'resumed with {now} processes, the checkpoint is of {before}: a step sees {now / before:g} times as '
+                f'many samples, and the result is not that of an unbroken run'
+            )
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Into its meta information, as JSON: a checkpoint holds tensors and plain values only."""
+        config = json.loads(self.config)
+        record = dict(
+            record_of(plain_model(runner)),
+            model=config['model'],
+            config=config,
+            start=self.start,
+            processes=get_world_size(),
+        )
+        checkpoint['meta'][RECORD] = json.dumps(record)
+
+
+@HOOKS.register_module()
+class FiniteCheckHook(Hook):
+    """Ends a training that has diverged, before a checkpoint of it pushes out those that are good."""
+
+    # before the checkpoint of the same step
+    priority = 'LOW'
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Look at the loss of every step, and at the weights where a checkpoint is due."""
+        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
+        broken = [name for name, value in losses.items() if not bool(torch.as_tensor(value).isfinite().all())]
+        if broken:
+            raise self._diverged(runner, f'{", ".join(broken)} of this step, on {_names(data_batch)}')
+        saving = any(
+            isinstance(hook, CheckpointHook)
+            and (hook.every_n_train_iters(runner, hook.interval) or self.is_last_train_iter(runner))
+            for hook in runner.hooks
+        )
+        if saving:
+            for name, value in plain_model(runner).named_parameters():
+                if not bool(value.isfinite().all()):
+                    raise self._diverged(runner, f'the weights {name!r}, of which a checkpoint was to be written')
+
+    def _diverged(self, runner: Any, what: str) -> ValueError:
+        newest = latest_checkpoint(runner.work_dir)
+        kept = (
+            f'The newest good checkpoint is {newest}, from which --resume goes on'
+            if newest
+            else 'There is no checkpoint yet'
+        )
+        return ValueError(
+            f'the training diverged at iteration {runner.iter + 1}: not finite are {what}. {kept}. Lower '
+            f'optim_wrapper.optimizer.lr or set optim_wrapper.clip_grad'
+        )
+
+
+def _names(data_batch: Any) -> str:
+    """Samples of a batch and their seeds, so that the step can be looked at again."""
+    batches = [data_batch] if 'data_samples' in (data_batch or {}) else list((data_batch or {}).values())
+    samples = [sample for batch in batches for sample in batch['data_samples']]
+    return ', '.join(f'{sample.get("name")} (seed {sample.get("seed")})' for sample in samples) or 'an unknown batch'
 
 
 @HOOKS.register_module()
@@ -65,17 +144,21 @@ class FrozenCheckHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Remember the digests; runs after `InitFromHook`."""
-        model = plain_model(runner)
-        self.digests = {name: tensors_digest(getattr(model, name)) for name in getattr(model, 'frozen', ())}
+        self.digests = self._digests(runner)
 
     def after_train(self, runner: Any) -> None:
         """Compare them."""
-        model = plain_model(runner)
-        changed = [name for name, digest in self.digests.items() if tensors_digest(getattr(model, name)) != digest]
+        now = self._digests(runner)
+        changed = [name for name, digest in self.digests.items() if now[name] != digest]
         if changed:
             raise RuntimeError(f'frozen parts changed during training: {", ".join(changed)}')
         if self.digests:
             runner.logger.info(f'bit-identical after training: {", ".join(self.digests)}')
+
+    @staticmethod
+    def _digests(runner: Any) -> dict[str, str]:
+        model = plain_model(runner)
+        return {name: weights_digest(getattr(model, name).state_dict()) for name in getattr(model, 'frozen', ())}
 
 
 @HOOKS.register_module()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lurefusion.compat import allow_unmatched_torchvision
 from lurefusion.config import (
     apply_options,
     check_options,
+    diff_configs,
     find_config,
     known_options,
     load_config,
@@ -26,13 +29,25 @@ from lurefusion.config import (
     resolve_data_root,
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
-from lurefusion.engine.checkpoint import allow_resume, find_weights, latest_checkpoint, load_into, read_weights
+from lurefusion.engine.checkpoint import (
+    STAGES_FILE,
+    allow_resume,
+    find_weights,
+    latest_checkpoint,
+    load_weights,
+    read_weights,
+    set_aside,
+    weights_digest,
+)
 from lurefusion.engine.hooks import plain_model
 from lurefusion.evaluation.paper_tables import published
 from lurefusion.evaluation.report import format_table
 from lurefusion.images import write_bytes
 from lurefusion.registry import DATASETS
 
+#: what a training and a test leave in their folders
+RUN_FILES = ('*.pth', 'last_checkpoint', 'latents')
+TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
@@ -72,28 +87,92 @@ def train(
     check_data(cfgs)
     base = Path(work_dir or Path('work_dirs') / find_config(config).stem)
     pipeline = len(cfgs) > 1 or names[0] != find_config(config).stem
+    folders = [base / name if pipeline else base for name in names]
+    if first_process():
+        if pipeline:
+            write_bytes(base / STAGES_FILE, json.dumps(names).encode())
+        for folder in [] if resume else folders:
+            set_aside(folder, RUN_FILES)
+    for cfg in cfgs:
+        if seed is not None:
+            cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
     checkpoint = None
-    for number, (name, cfg) in enumerate(zip(names, cfgs, strict=True), start=1):
-        folder = base / name if pipeline else base
-        newest = latest_checkpoint(folder) if resume else None
+    for number, (name, cfg, folder) in enumerate(zip(names, cfgs, folders, strict=True), start=1):
         if pipeline:
             print_log(f'stage {number} of {len(cfgs)}: {name} in {folder}')
+        start = _take_over(cfg, folder.parent)
+        record = dict(_recorded_config(cfg), amp=amp)
+        newest, processes = _resumable(record, folder, start) if resume else (None, None)
         if newest and newest.name == f'iter_{cfg.train_cfg.max_iters}.pth':
             print_log(f'{name} is finished: {newest}')
             checkpoint = newest
             continue
-        _take_over(cfg, folder.parent)
-        if seed is not None:
-            cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
         if newest:
             cfg.resume, cfg.load_from = True, str(newest)
+        cfg.custom_hooks = [
+            *cfg.get('custom_hooks', []),
+            dict(type='RunRecordHook', start=start, config=json.dumps(record), resumed_processes=processes),
+            dict(type='FiniteCheckHook'),
+        ]
         runner = build_runner(cfg, folder, launcher, amp)
-        runner.train()
-        _close(runner)
+        try:
+            runner.train()
+        except KeyboardInterrupt:
+            newest = latest_checkpoint(folder)
+            raise KeyboardInterrupt(
+                f'{name} was interrupted at iteration {runner.iter}; the newest checkpoint is {newest}. The same '
+                f'command with --resume goes on from there'
+            ) from None
+        finally:
+            _close(runner)
         # the main process may still be writing what the next stage starts from
         barrier()
         checkpoint = latest_checkpoint(folder)
     return checkpoint
+
+
+def first_process() -> bool:
+    """Whether this is the first of the processes that a launcher started, also before they found each other."""
+    ranks = (os.environ.get(name) for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
+    return next((int(rank) == 0 for rank in ranks if rank), True)
+
+
+def _recorded_config(cfg: Config) -> dict[str, Any]:
+    """What decides the result of a stage, as plain values."""
+    ways = ('work_dir', 'launcher', 'resume', 'load_from', 'custom_hooks', 'visualizer', 'log_level', 'log_processor')
+    return json.loads(json.dumps({k: v for k, v in cfg.to_dict().items() if k not in ways}, default=str))
+
+
+def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple[Path | None, int | None]:
+    """The checkpoint from which a stage goes on and the number of processes that wrote it; None to begin anew.
+
+    It belongs to the content of what it started from: where the earlier stage is another one now, a checkpoint of this
+    stage holds frozen parts that nobody trained any more, and is set aside.
+    """
+    newest = latest_checkpoint(folder)
+    if newest is None:
+        return None, None
+    meta = read_weights(newest)[1]
+    if 'config' not in meta:
+        print_log(f'{newest} does not say where it began; it is taken as it is', logger='current', level=WARNING)
+        return newest, None
+    if meta.get('start') != start:
+        print_log(
+            f'{newest} started from other weights than there are now: this stage begins anew',
+            logger='current', level=WARNING,
+        )  # fmt: skip
+        if first_process():
+            set_aside(folder, RUN_FILES)
+        return None, None
+    changes = diff_configs(meta['config'], record)
+    if changes:
+        rows = ''.join(f'\n  {key}: {before!r} -> {after!r}' for key, before, after in changes[:10])
+        more = f'\n  ... and {len(changes) - 10} more' if len(changes) > 10 else ''
+        print_log(
+            f'{newest} was trained with other settings than those that go on:{rows}{more}',
+            logger='current', level=WARNING,
+        )  # fmt: skip
+    return newest, meta.get('processes')
 
 
 def test(
@@ -142,7 +221,10 @@ def test(
     cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if h['type'] == 'StripHook']
     runner = build_runner(cfg, folder, launcher, amp=False)
     if path is not None:
-        load_into(plain_model(runner), read_weights(path)[0], origin=str(path))
+        load_weights(plain_model(runner), path)
+    if first_process():
+        set_aside(folder, TEST_FILES)
+    barrier()
     results = runner.test()
     _close(runner)
     _write_report(results, folder, find_config(config), path)
@@ -354,19 +436,30 @@ def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
     return loaders, evaluators
 
 
-def _take_over(cfg: Config, parent: Path) -> None:
-    """Turn `init_from = dict(stage=... | checkpoint=..., prefixes=...)` into the hook that does it."""
+def _take_over(cfg: Config, parent: Path) -> str | None:
+    """Turn `init_from = dict(stage=... | checkpoint=..., prefixes=...)` into the hook that does it.
+
+    Returns:
+        Digest of the weights that the stage starts from; None without `init_from`.
+    """
     init_from = cfg.pop('init_from', None)
     if init_from is None:
-        return
+        return None
+    if not init_from.get('checkpoint') and not init_from.get('stage'):
+        raise ValueError(
+            f'init_from names what to start from: dict(stage=NAME) or dict(checkpoint=FILE, FOLDER or shipped name); '
+            f'got {dict(init_from)}'
+        )
     checkpoint = init_from.get('checkpoint') or parent / init_from['stage']
     if not Path(checkpoint).exists() and init_from.get('checkpoint') is None:
         raise FileNotFoundError(
             f'this stage starts from stage {init_from["stage"]!r}, looked for in {checkpoint}; train that '
             f'first, or give its checkpoint by --cfg-options +init_from.checkpoint=PATH'
         )
-    hook = dict(type='InitFromHook', checkpoint=str(checkpoint), prefixes=init_from['prefixes'])
+    path = find_weights(checkpoint)
+    hook = dict(type='InitFromHook', checkpoint=str(path), prefixes=init_from.get('prefixes'))
     cfg.custom_hooks = [hook, *cfg.get('custom_hooks', [])]
+    return weights_digest(read_weights(path)[0])
 
 
 def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp: bool = False) -> Runner:
@@ -378,6 +471,12 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
     cfg.work_dir = str(work_dir)
     cfg.launcher = launcher
     cuda = torch.cuda.is_available()
+    if amp and not cuda and not _fast_bfloat16():
+        print_log(
+            'this processor has no bfloat16 units: --amp makes training slower here (7 times, measured on one without '
+            'AVX-512 BF16); leave it out',
+            level=WARNING,
+        )
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper'
     if launcher == 'pytorch' and not cuda:
@@ -393,7 +492,29 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
         print_log('tensorboard is not installed: scalars go to the log and vis_data/ alone')
     # several runs in one process: MMEngine keeps its loggers, message hubs and visualizers by name
     cfg.experiment_name = f'{Path(work_dir).name}_{os.getpid()}_{len(MMLogger._instance_dict)}'
-    return Runner.from_cfg(cfg)
+    return StageRunner.from_cfg(cfg)
+
+
+class StageRunner(Runner):
+    """MMEngine's Runner, which says in a few lines what it otherwise says in a thousand before the first step."""
+
+    def _log_env(self, env_cfg: dict) -> None:
+        where = 'CUDA' if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+        self.logger.info(
+            f'torch {torch.__version__} on {where}; {self._world_size} processes; seed {self._seed}; the whole config '
+            f'is in {self.work_dir}'
+        )
+
+    def get_hooks_info(self) -> str:
+        """In the order of their priority."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
+
+def _fast_bfloat16() -> bool:
+    """x86 with AVX-512 BF16 or AMX, or another architecture, of which we do not know."""
+    if platform.machine().lower() not in ('x86_64', 'amd64'):
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _close(runner: Runner) -> None:
