@@ -5,13 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import EMAHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.logging import MMLogger
+from mmengine.runner import get_priority
 from torch import nn
 
-from lurefusion.engine.hooks import FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook, tensors_digest
+from lurefusion.engine.checkpoint import weights_digest
+from lurefusion.engine.hooks import FiniteCheckHook, FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
 from lurefusion.evaluation.latents import Latents
 from lurefusion.models.data_preprocessor import FusionDataPreprocessor
+from lurefusion.structures import FusionDataSample
 
 
 def runner_of(model: nn.Module) -> SimpleNamespace:
@@ -36,13 +39,6 @@ def test_frozen_check_finds_the_smallest_change():
         net['encoder'].bias[0] = torch.nextafter(net['encoder'].bias[0], torch.tensor(9.0))
     with pytest.raises(RuntimeError, match='frozen parts changed during training: encoder'):
         hook.after_train(runner)
-
-
-def test_digest_depends_on_names_and_values():
-    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
-    b.load_state_dict(a.state_dict())
-    assert tensors_digest(a) == tensors_digest(b)
-    assert tensors_digest(nn.Sequential(a)) != tensors_digest(a)
 
 
 @pytest.mark.parametrize(('iteration', 'asked'), [(0, False), (8, False), (9, True), (19, True)])
@@ -103,9 +99,9 @@ def test_averaged_weights_are_recorded_and_the_training_goes_on_with_its_own(tmp
     average = EMAHook()
     average.before_run(SimpleNamespace(model=nets[0]))
     average.ema_model.module.load_state_dict(nets[1].state_dict())
-    before = tensors_digest(nets[0])
+    before = weights_digest(nets[0].state_dict())
     probed(tmp_path / 'both', LatentProbeHook(PROBE, iterations=(0, 5)), net=nets[0], hooks=[average])
-    assert tensors_digest(nets[0]) == before
+    assert weights_digest(nets[0].state_dict()) == before
     for step, net in zip((0, 5), nets, strict=True):
         # nothing is averaged before the first step
         probed(tmp_path / 'alone', LatentProbeHook(PROBE, iterations=(step,)), net=net)
@@ -132,3 +128,39 @@ def test_a_missing_probe_is_an_error_unless_it_may_be_skipped(tmp_path, monkeypa
 def test_wrong_options_of_the_probe(wrong):
     with pytest.raises(ValueError, match=r'fractions lie in|missing must be'):
         LatentProbeHook(**wrong)
+
+
+class Divergence:
+    """A runner as FiniteCheckHook sees it, with a checkpoint due at every second step."""
+
+    def __init__(self, folder, step, spoil=False):
+        self.model = nn.Linear(2, 2)
+        if spoil:
+            with torch.no_grad():
+                self.model.bias[1] = float('inf')
+        self.iter, self.max_iters, self.work_dir = step - 1, 100, str(folder)
+        self.hooks = [CheckpointHook(interval=2, by_epoch=False)]
+        self.train_loop = SimpleNamespace(dataloader=[0] * 100)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_samples(tmp_path, value):
+    (tmp_path / 'iter_2.pth').touch()
+    batch = dict(data_samples=[FusionDataSample(metainfo=dict(name='0007', seed=5))])
+    runner = Divergence(tmp_path, 3)
+    FiniteCheckHook().after_train_iter(runner, 2, batch, dict(loss=torch.tensor(1.0)))
+    message = r'iteration 3: not finite are loss_grad of this step, on 0007 \(seed 5\).*iter_2\.pth.*lr'
+    with pytest.raises(ValueError, match=message):
+        FiniteCheckHook().after_train_iter(
+            runner, 2, batch, dict(loss_grad=torch.tensor(value), loss=torch.tensor(1.0))
+        )
+
+
+def test_weights_that_are_not_finite_are_found_before_their_checkpoint_is_written(tmp_path):
+    finite = dict(loss=torch.tensor(1.0))
+    FiniteCheckHook().after_train_iter(Divergence(tmp_path, 3, spoil=True), 2, None, finite)
+    with pytest.raises(ValueError, match=r"the weights 'bias', of which a checkpoint.*no checkpoint yet"):
+        FiniteCheckHook().after_train_iter(Divergence(tmp_path, 4, spoil=True), 3, None, finite)
+    FiniteCheckHook().after_train_iter(Divergence(tmp_path, 4), 3, None, finite)
+    checkpoint, check = (get_priority(priority) for priority in (CheckpointHook.priority, FiniteCheckHook.priority))
+    assert check < checkpoint
