@@ -40,6 +40,16 @@ def test_weights_by_path_are_loaded_strictly(small, tmp_path):
         run_test(small / 'small.py', text)
 
 
+def test_a_second_test_leaves_no_picture_of_the_first(small):
+    train(small / 'small.py')
+    run_test(small / 'small.py')
+    stale = Path('work_dirs/small/test/fused/clean/scene_00050.png')
+    assert stale.is_file()
+    run_test(small / 'small.py', options={'test_dataloader.0.dataset.first': 60})
+    assert [path.name for path in stale.parent.iterdir()] == ['scene_00060.png']
+    assert (Path('work_dirs/small/test/earlier/001/fused/clean') / stale.name).is_file()
+
+
 def test_no_weights_and_no_data_are_named(small):
     with pytest.raises(FileNotFoundError, match='small_stage2'):
         run_test(small / 'small.py')

@@ -8,17 +8,36 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from lurefusion import FusionInferencer
 from lurefusion.config import diff_configs
-from lurefusion.engine.checkpoint import latest_checkpoint, read_weights
+from lurefusion.engine.checkpoint import find_weights, latest_checkpoint, read_weights, save_weights
 from lurefusion.engine.stages import load_stages, train
 from lurefusion.registry import HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = str(ROOT / 'tools' / 'train.py')
+
+
+@HOOKS.register_module(force=True)
+class NanFromIteration(Hook):
+    """Spoils the weights, as a step that was too large does."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter + 1 >= self.iteration:
+            next(runner.model.parameters()).data.fill_(float('nan'))
+
+
+NAN_FROM_6 = {'custom_hooks': [dict(type='NanFromIteration', iteration=6)]}
 
 
 @HOOKS.register_module(force=True)
@@ -56,14 +75,14 @@ def test_pipeline_trains_both_stages_and_leaves_the_first_one_alone(small):
     assert not any('backbone' in key for key in second)
 
 
-@pytest.mark.parametrize('stop', [3, 4])
+@pytest.mark.parametrize('stop', [3, 5])
 def test_resumed_run_equals_the_unbroken_one_bit_for_bit(small, stop):
     config = small / 'small_stage1.py'
     train(config, work_dir='whole')
     hooks = [dict(type='StopAfterIteration', iteration=stop)]
     with pytest.raises(KeyboardInterrupt):
         train(config, work_dir='broken', options={'custom_hooks': hooks})
-    assert latest_checkpoint('broken').name == 'iter_2.pth' if stop == 3 else 'iter_4.pth'
+    assert latest_checkpoint('broken').name == ('iter_2.pth' if stop == 3 else 'iter_4.pth')
     train(config, work_dir='broken', resume=True)
     assert_identical(Path('whole/iter_6.pth'), Path('broken/iter_6.pth'))
     curve = [losses(folder) for folder in ('whole', 'broken')]
@@ -91,6 +110,114 @@ def test_resume_goes_on_in_the_stage_where_it_stopped(small, capsys):
     last = train(small / 'small.py', resume=True)
     assert last.name == 'iter_4.pth'
     assert Path('work_dirs/small/small_stage1/iter_6.pth').stat().st_mtime_ns == before
+
+
+def warned(capsys) -> str:
+    """What was logged, line breaks and colours taken out."""
+    captured = capsys.readouterr()
+    return re.sub(r'\s+', ' ', captured.out + captured.err)
+
+
+def test_a_shorter_second_training_gives_its_own_weights(small):
+    config = small / 'small_stage1.py'
+    train(config, work_dir='w')
+    probe = Path('w/latents/iter_6.npz')
+    probe.parent.mkdir()
+    probe.touch()
+    short = train(config, work_dir='w', seed=7, options={'train_cfg.max_iters': 2})
+    assert short == Path('w/iter_2.pth')
+    assert find_weights('w') == short
+    assert [path.name for path in Path('w').glob('iter_*')] == ['iter_2.pth']
+    assert not probe.exists()
+    train(config, work_dir='fresh', seed=7, options={'train_cfg.max_iters': 2})
+    assert_identical(short, Path('fresh/iter_2.pth'))
+    # and nothing of the first is lost
+    assert Path('w/earlier/001/iter_6.pth').is_file()
+    assert Path('w/earlier/001/latents/iter_6.npz').is_file()
+
+
+def test_a_pipeline_that_begins_anew_leaves_no_later_stage_of_the_old_one(small):
+    train(small / 'small.py')
+    hooks = [dict(type='StopAfterIteration', iteration=3)]
+    with pytest.raises(KeyboardInterrupt):
+        train(small / 'small.py', options={'custom_hooks': hooks})
+    with pytest.raises(FileNotFoundError, match='small_stage2, has no checkpoint yet'):
+        find_weights('work_dirs/small')
+
+
+@pytest.mark.parametrize('finished', [True, False])
+def test_a_later_stage_belongs_to_the_content_of_the_earlier_one(small, capsys, finished):
+    train(small / 'small.py')
+    if not finished:
+        Path('work_dirs/small/small_stage2/iter_4.pth').unlink()
+    train(small / 'small_stage1.py', work_dir='work_dirs/small/small_stage1', seed=3)
+    capsys.readouterr()
+    last = train(small / 'small.py', resume=True)
+    assert 'started from other weights than there are now' in warned(capsys)
+    first, second = tensors(Path('work_dirs/small/small_stage1/iter_6.pth')), tensors(last)
+    assert all(torch.equal(v, second[k]) for k, v in first.items() if k.startswith(('image_encoder.', 'decoder.')))
+    before = last.stat().st_mtime_ns
+    train(small / 'small.py', resume=True)
+    assert last.stat().st_mtime_ns == before
+
+
+def test_a_resume_with_other_settings_says_which(small, capsys):
+    config = small / 'small_stage1.py'
+    train(config, work_dir='w', options={'train_cfg.max_iters': 2})
+    capsys.readouterr()
+    train(config, work_dir='w', resume=True, seed=4, options={'train_dataloader.batch_size': 1})
+    text = warned(capsys)
+    for change in ('train_cfg.max_iters: 2 -> 6', 'train_dataloader.batch_size: 2 -> 1', 'randomness.seed: 0 -> 4'):
+        assert change in text
+    train(config, work_dir='whole')
+    capsys.readouterr()
+    train(config, work_dir='whole', resume=True)
+    assert 'other settings' not in warned(capsys)
+
+
+def test_an_interrupted_training_says_how_to_go_on(small):
+    hooks = [dict(type='StopAfterIteration', iteration=3)]
+    with pytest.raises(KeyboardInterrupt, match=r'iteration 2; the newest checkpoint is w/iter_2\.pth.*--resume'):
+        train(small / 'small_stage1.py', work_dir='w', options={'custom_hooks': hooks})
+
+
+def test_a_diverged_training_ends_and_keeps_its_good_checkpoints(small):
+    options = {'optim_wrapper.optimizer.lr': 1e30, 'optim_wrapper.clip_grad': None}
+    train(small / 'small_stage1.py', work_dir='w', options={'train_cfg.max_iters': 4})
+    with pytest.raises(ValueError, match=r'diverged at iteration 6: .*iter_4\.pth'):
+        train(small / 'small_stage1.py', work_dir='w', resume=True, options=NAN_FROM_6)
+    assert sorted(path.name for path in Path('w').glob('iter_*')) == ['iter_2.pth', 'iter_4.pth']
+    with pytest.raises(ValueError, match='diverged at iteration'):
+        train(small / 'small_stage1.py', work_dir='x', options=options)
+    for path in Path('x').glob('*.pth'):
+        assert all(value.isfinite().all() for value in tensors(path).values() if value.is_floating_point())
+
+
+@pytest.mark.parametrize('kind', ['folder', 'checkpoint', 'published'])
+def test_a_stage_starts_from_whatever_holds_its_parts(small, kind):
+    first = train(small / 'small_stage1.py', work_dir='first')
+    source = dict(folder='first', checkpoint=first, published='mine.safetensors')[kind]
+    if kind == 'published':
+        save_weights(tensors(first), source, {})
+    options = {'+init_from': dict(checkpoint=str(source)), 'optim_wrapper.optimizer.lr': 0.0, 'train_cfg.max_iters': 2}
+    second = train(small / 'small_stage1.py', work_dir='second', options=options)
+    a, b = tensors(first), tensors(second)
+    assert all(torch.equal(a[key], b[key]) for key in a if not key.startswith('losses.'))
+
+
+def test_trained_weights_open_without_their_config(small):
+    last = train(small / 'small.py')
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    expected = FusionInferencer(str(small / 'small.py'), str(last))(vi=noise, ir=noise[..., 0])
+    state, meta = read_weights(last)
+    save_weights(state, 'mine.safetensors', {key: meta[key] for key in ('model', 'modalities', 'tasks')})
+    ways = [(str(last), None), ('work_dirs/small', None), ('mine.safetensors', None), (None, 'mine.safetensors')]
+    for model, weights in ways:
+        np.testing.assert_array_equal(FusionInferencer(model, weights)(vi=noise, ir=noise[..., 0]), expected)
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        FusionInferencer('lure-tiny', 'nowhere')
+    with pytest.raises(ValueError, match='does not fit'):
+        FusionInferencer('lure-tiny', 'mine.safetensors')
 
 
 def test_seed_decides_the_result(small):

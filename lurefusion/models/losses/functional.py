@@ -149,7 +149,12 @@ def latent_diagnostics(latents: Sequence[Tensor], latents_pd: Sequence[Tensor]) 
 
 
 def effective_rank(rows: Tensor) -> Tensor:
-    """exp(H(σ/Σσ)) of the centred features (Roy & Vetterli 2007): (N,D) -> 0-dim, between 1 and min(N - 1, D)."""
+    """exp(H(σ/Σσ)) of the centred features (Roy & Vetterli 2007): (N,D) -> 0-dim, between 1 and min(N - 1, D).
+
+    Not a number where a feature is none: the decomposition itself would raise.
+    """
+    if not bool(rows.isfinite().all()):
+        return rows.new_full((), float('nan'))
     spectrum = torch.linalg.svdvals(rows - rows.mean(dim=0))
     share = spectrum / spectrum.sum().clamp(min=1e-12)
     return torch.special.entr(share).sum().exp()
