@@ -15,6 +15,7 @@ REQUIRES = [
     'transformers>=5.0,<6',
     'numpy>=1.26,<3',
     'opencv-python>=4.8,<6',
+    'pillow>=10',
     'safetensors>=0.4.3,<1',
 ]
 EXTRAS = {

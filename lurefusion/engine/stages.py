@@ -29,6 +29,7 @@ from lurefusion.config import (
     resolve_data_root,
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
+from lurefusion.datasets.verify import require_good_files
 from lurefusion.engine.checkpoint import (
     STAGES_FILE,
     allow_resume,
@@ -82,6 +83,8 @@ def train(
 
     Raises:
         MissingDataError: One error for everything that is not on disk, before any stage starts.
+        ValueError: One error for all files that are unreadable or do not fit, before any stage starts; or if the
+            training diverges.
     """
     names, cfgs = load_stages(config, options, data_root, length)
     check_data(cfgs)
@@ -89,6 +92,8 @@ def train(
     pipeline = len(cfgs) > 1 or names[0] != find_config(config).stem
     folders = [base / name if pipeline else base for name in names]
     if first_process():
+        for cfg in cfgs:
+            require_good_files([cfg.get('train_dataloader') or {}, cfg.get('val_dataloader') or {}])
         if pipeline:
             write_bytes(base / STAGES_FILE, json.dumps(names).encode())
         for folder in [] if resume else folders:

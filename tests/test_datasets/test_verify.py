@@ -1,0 +1,60 @@
+"""Bad files are found before a training, by header or whole."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lurefusion.datasets.verify import check_files, folder_config, require_good_files
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    rng = np.random.default_rng(0)
+    for role in ('vi', 'ir'):
+        (tmp_path / role).mkdir()
+        for number in range(3):
+            Image.fromarray(rng.integers(0, 256, (24, 32), np.uint8)).save(tmp_path / role / f'{number}.png')
+    return {role: tmp_path / role for role in ('vi', 'ir')}
+
+
+def test_good_files_are_nobodys_problem(folders):
+    for decode in (False, True):
+        assert check_files(folder_config(folders), decode) == []
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'message', 'header'),
+    [
+        (lambda f: f.write_bytes(b'no picture'), 'not a readable image', True),
+        (lambda f: f.write_bytes(b''), 'not a readable image', True),
+        (lambda f: f.write_bytes(f.read_bytes()[:-40]), 'cut off', False),
+        (lambda f: Image.new('L', (32, 25)).save(f), r'one size: .*32x24.*1\.png is 32x25', True),
+        (lambda f: Image.new('L', (32, 4)).save(f), 'at least 8x8', True),
+    ],
+)
+def test_every_bad_file_is_named_once(folders, spoil, message, header):
+    spoil(folders['ir'] / '1.png')
+    # a set that stands twice in a mix
+    node = dict(datasets=[folder_config(folders), dict(folder_config(folders), times=3)])
+    for decode in (False, True):
+        rows = check_files(node, decode)
+        assert len(rows) == (1 if header or decode else 0)
+        assert all(re.search(message, row) for row in rows)
+    if header:
+        with pytest.raises(ValueError, match=r'1 files or pairs.*\n.*1\.png'):
+            require_good_files(node)
+
+
+def test_a_picture_stored_lying_down_has_the_size_that_viewers_show(folders):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('L', (24, 32)).save(folders['vi'] / '1.jpg', exif=exif)
+    (folders['vi'] / '1.png').unlink()
+    assert check_files(folder_config(folders)) == []
+
+
+def test_sets_that_are_not_on_disk_are_passed_over(tmp_path):
+    assert check_files(folder_config(dict(vi=tmp_path / 'a', ir=tmp_path / 'b'))) == []
