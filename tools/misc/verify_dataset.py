@@ -34,6 +34,8 @@ def verify(what: list[str], data_root: str | None = None, headers: bool = False)
     else:
         raise ValueError(f'give one config, or ROLE=FOLDER of each modality; got {what}')
     gone = sorted({folder for dataset in paired_datasets(nodes) for folder in dataset.missing()})
+    if gone and '=' in what[0]:
+        raise FileNotFoundError(f'no such folder: {", ".join(gone)}')
     for folder in gone:
         print(f'not on disk, passed over: {folder}')
     problems = check_files(nodes, decode=not headers)
