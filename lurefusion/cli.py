@@ -121,6 +121,9 @@ def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """Call a command; mistakes of the user end in one line and code 1 ($LUREFUSION_TRACEBACK=1 shows where)."""
     try:
         return int(run(*args, **kwargs) or 0)
+    except KeyboardInterrupt as interrupt:
+        print(f'interrupted{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
+        return 130
     except (OSError, KeyError, ValueError, TypeError, ImportError) as error:
         if os.environ.get('LUREFUSION_TRACEBACK'):
             raise

@@ -81,7 +81,13 @@ def _plateau_equalise(values: np.ndarray, bins: int = 1024) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Float in [0, 1] to uint8 by clipping and rounding; never a per-image stretch."""
+    """Float in [0, 1] to uint8 by clipping and rounding; never a per-image stretch.
+
+    Raises:
+        ValueError: On pixels that are not finite: they would become black without a word.
+    """
+    if not np.isfinite(image).all():
+        raise ValueError(f'{int((~np.isfinite(image)).sum())} of {image.size} values of the picture are not finite')
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 

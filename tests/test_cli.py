@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lurefusion.cli import main
+from lurefusion.cli import exit_code, main
 from lurefusion.images import write_image
 
 MODEL = ['--model', 'lurefusion::lure/lure_demo.py', '--weights', 'random']
@@ -57,3 +57,12 @@ def test_info_lists_configs_and_plugins(capsys):
     out = capsys.readouterr().out
     for word in ('lurefusion::lure/stage1_ir_vi.py', 'TGA', 'DistilBERT', 'CrossAttentionFuser', 'LowLight'):
         assert word in out
+
+
+@pytest.mark.parametrize('words', [(), ('stage1 stopped; --resume goes on',)])
+def test_an_interrupted_command_says_so_in_one_line(capsys, words):
+    def run():
+        raise KeyboardInterrupt(*words)
+
+    assert exit_code(run) == 130
+    assert capsys.readouterr().err == 'interrupted' + ''.join(f': {word}' for word in words) + '\n'

@@ -134,6 +134,17 @@ def test_range_errors():
         to_unit_range(np.array([[0, np.nan], [np.inf, 1]]))
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_a_picture_that_is_not_finite_is_not_written_as_a_black_one(tmp_path, value):
+    image = np.full((9, 9, 3), 0.5, np.float32)
+    image[2, 3, 1] = value
+    with pytest.raises(ValueError, match='1 of 243 values of the picture are not finite'):
+        to_uint8(image)
+    with pytest.raises(ValueError, match='not finite'):
+        write_image(tmp_path / 'a.png', image)
+    assert not list(tmp_path.iterdir())
+
+
 def test_to_uint8_clips_and_rounds():
     np.testing.assert_array_equal(to_uint8(np.array([-1, 0, 0.5 / 255 + 1e-6, 0.999, 2])), [0, 0, 1, 255, 255])
 
