@@ -28,6 +28,8 @@ from lurefusion.registry import did_you_mean
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / 'weights'
 #: in the folder of a pipeline: the names of its stages in their order
 STAGES_FILE = 'stages.json'
+#: what a training leaves in its folder, and the next one there must not take for its own
+RUN_FILES = ('*.pth', 'last_checkpoint', 'latents')
 #: in the meta information of a checkpoint: what it says of itself, as JSON
 RECORD = 'lurefusion'
 #: where other programs keep the tensors of a checkpoint

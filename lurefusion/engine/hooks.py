@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -17,9 +17,11 @@ from torch import nn
 from lurefusion.datasets.paired import MissingDataError
 from lurefusion.engine.checkpoint import (
     RECORD,
+    RUN_FILES,
     find_weights,
     latest_checkpoint,
     record_of,
+    set_aside,
     take_over,
     weights_digest,
 )
@@ -58,7 +60,9 @@ class InitFromHook(Hook):
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
-    """Writes into every checkpoint what it is of: model, order of modalities and tasks, config, where it began.
+    """Keeps the runs of one folder apart, and writes into every checkpoint what it is of.
+
+    That is the model, the order of its modalities and tasks, the config, and where the stage began.
 
     Args:
         start: Digest of the weights that the stage starts from; None for a random start.
@@ -66,13 +70,18 @@ class RunRecordHook(Hook):
         resumed_processes: How many processes wrote the checkpoint from which it goes on.
     """
 
+    # before anything of this run is written
+    priority = 'VERY_HIGH'
+
     def __init__(self, start: str | None, config: str, resumed_processes: int | None = None) -> None:
         self.start = start
         self.config = config
         self.resumed_processes = resumed_processes
 
     def before_train(self, runner: Any) -> None:
-        """Say when a run goes on with another number of processes: its batches are others."""
+        """A run that begins anew sets aside what is there; one that goes on says if its batches are others."""
+        if runner.iter == 0 and is_main_process():
+            set_aside(runner.work_dir, RUN_FILES)
         before, now = self.resumed_processes, get_world_size()
         if before is not None and before != now:
             runner.logger.warning(

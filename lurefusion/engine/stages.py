@@ -31,6 +31,7 @@ from lurefusion.config import (
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.verify import require_good_files
 from lurefusion.engine.checkpoint import (
+    RUN_FILES,
     STAGES_FILE,
     allow_resume,
     find_weights,
@@ -46,8 +47,7 @@ from lurefusion.evaluation.report import format_table
 from lurefusion.images import write_bytes
 from lurefusion.registry import DATASETS
 
-#: what a training and a test leave in their folders
-RUN_FILES = ('*.pth', 'last_checkpoint', 'latents')
+#: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -166,8 +166,6 @@ def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple
             f'{newest} started from other weights than there are now: this stage begins anew',
             logger='current', level=WARNING,
         )  # fmt: skip
-        if first_process():
-            set_aside(folder, RUN_FILES)
         return None, None
     changes = diff_configs(meta['config'], record)
     if changes:
