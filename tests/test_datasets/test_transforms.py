@@ -303,6 +303,18 @@ def test_degrade_records_its_parameters_and_leaves_the_clean_picture():
     np.testing.assert_array_equal(results['images']['x'], np.round(expected * 255))
 
 
+def test_degrade_keeps_the_clean_sources_of_a_fusion_pair_as_references():
+    pair = {role: degradable()['images']['y'] + shift for role, shift in (('vi', 0), ('ir', 9))}
+    results = dict(images=dict(pair), rng=np.random.default_rng(4), degradations=dict(vi=dict(type='LowContrast')))
+    images = Degrade()(results)['images']
+    assert set(images) == {'vi', 'ir', 'reference_vi'}
+    np.testing.assert_array_equal(images['reference_vi'], pair['vi'])
+    np.testing.assert_array_equal(images['ir'], pair['ir'])
+    expected, drawn = LowContrast()(pair['vi'].astype(np.float32) / 255, np.random.default_rng(4))
+    np.testing.assert_array_equal(images['vi'], np.round(expected * 255))
+    assert results['degradation_parameters'] == dict(vi=dict(type='LowContrast', **drawn))
+
+
 def test_degrade_keeps_floats():
     results = Degrade()(degradable(np.float32, degradation=dict(type='LowLight')))
     expected, _ = LowLight()(degradable(np.float32)['images']['y'], np.random.default_rng(4))

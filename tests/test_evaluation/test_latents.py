@@ -87,9 +87,11 @@ def test_probe_never_sees_a_scene_in_both_halves():
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(40, 200))
     names = np.repeat([f's{i}' for i in range(20)], 2)
-    # the task of a row is arbitrary within its scene, and every row is there four times
+    # the task of a row is arbitrary within its scene, and every row is there four times, far apart: folds that do not
+    # go by scene have a copy of it on the other side
     task = np.tile(['ll', 'pd'], 20)
-    latents = Latents(np.float32(codes).repeat(4, 0), task.repeat(4), names.repeat(4), np.array(['vi'] * 160))
+    four = [np.concatenate([rows] * 4) for rows in (np.float32(codes), task, names)]
+    latents = Latents(*four, np.array(['vi'] * 160))
     assert 0.2 < latent_numbers(latents)['linear probe'] < 0.8
 
 
