@@ -247,23 +247,24 @@ def described_model(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any]
             f'{path} does not say of which model it is; give the config too: --model CONFIG --weights {path}, '
             f'FusionInferencer(CONFIG, weights=...)'
         )
-    for name in _types(model):
-        if not isinstance(name, str) or '.' in name or ':' in name:
-            raise ValueError(
-                f'{path} names {name!r} as a part of its model, which is no registered name; it is not opened without '
-                f'a config of yours'
-            )
+    for name in _import_paths(model):
+        raise ValueError(
+            f'{path} names {name!r} as a part of its model, which is no registered name; it is not opened without a '
+            f'config of yours'
+        )
     return {key: value for key, value in model.items() if key not in ('losses', 'frozen')}
 
 
-def _types(node: Any) -> Iterator[Any]:
+def _import_paths(node: Any, key: str = '') -> Iterator[str]:
+    """Values that a registry would take for the place of a module to import, with or without `type` before them."""
     if isinstance(node, Mapping):
-        if 'type' in node:
-            yield node['type']
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
+        for name, child in node.items():
+            yield from _import_paths(child, str(name))
+    elif isinstance(node, (list, tuple)):
         for child in node:
-            yield from _types(child)
+            yield from _import_paths(child, key)
+    elif isinstance(node, str) and key != 'path' and re.fullmatch(r'\w+((\.|::?)\w+)+', node):
+        yield node
 
 
 def record_of(model: nn.Module) -> dict[str, Any]:

@@ -312,6 +312,7 @@ def test_weights_without_a_common_part_start_nothing(tmp_path):
         dict(type='os.system', command='true'),
         dict(type='LURE', image_encoder=dict(type='subprocess.run')),
         dict(type='LURE', parts=[dict(type='mmengine::Anything')]),
+        dict(type='LURE', image_encoder=dict(type='LUREEncoder', interaction='os.system')),
     ],
 )
 def test_a_file_does_not_choose_which_code_runs(model):
