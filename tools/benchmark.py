@@ -368,7 +368,7 @@ def at_a_glance(tables: Sequence[Measured], names: Sequence[str]) -> str:
     own = dict.fromkeys(row for m in tables for row in m.own if row not in BASELINES)
     rows = [*own, *(row for row in dict.fromkeys(row for m in tables for row in m.ranks) if row not in own)]
     ranks = {row: {t: m.ranks.get(row, np.nan) for t, m in zip(titles, tables, strict=True)} for row in rows}
-    text = report.format_table(ranks, titles)
+    text = report.format_table(ranks, titles, higher_is_better=False)
     for name in names:
         others = [min(rank for row, rank in m.ranks.items() if row not in own) for m in tables]
         ahead = sum(m.ranks[name] < other for m, other in zip(tables, others, strict=True))

@@ -30,6 +30,7 @@ from lurefusion.downstream.pictures import (
     file_digest,
     fuse,
     fused_role,
+    warn_of_unseen_classes,
 )
 from lurefusion.downstream.scores import confusion_table, draw_losses, draw_segmentation, loss_curve, score_table
 from lurefusion.engine.checkpoint import find_weights
@@ -341,7 +342,9 @@ class Downstream:
         key = digest(task.pictures)
         if key not in self._exported:
             splits = {split: task.pictures[split] for split in ('train', 'test')}
-            self._exported[key] = export(splits, task.pictures['classes'], self.base / 'pictures')
+            found = export(splits, task.pictures['classes'], self.base / 'pictures')
+            warn_of_unseen_classes(found, found.items('train'), task.pictures['classes'], task.name)
+            self._exported[key] = found
         return self._exported[key]
 
     def _roles(
