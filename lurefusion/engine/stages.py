@@ -343,7 +343,7 @@ def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
     """The test sets that are on disk, with their evaluators.
 
     Raises:
-        ValueError: If there is not one evaluator for each test set.
+        ValueError: If there is not one evaluator for each test set, or two sets have one name.
         MissingDataError: If no set is on disk.
     """
     lists = {key: cfg.get(key) for key in ('test_dataloader', 'test_evaluator')}
@@ -357,6 +357,10 @@ def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
             f'{cfg.filename}: {shown}: they are lists of equal length, one evaluator (itself a list of metrics) for '
             'each test set; override both, or neither'
         )
+    # numbered before any is left out, so that a set keeps its name
+    names = [loader.setdefault('name', str(number)) for number, loader in enumerate(cfg.test_dataloader)]
+    if len(set(names)) < len(names):
+        raise ValueError(f'{cfg.filename}: two sets of test_dataloader have one name: {", ".join(names)}')
     loaders, evaluators = [], []
     for loader, evaluator in zip(*lists.values(), strict=True):
         rows = list(_missing_rows(loader))
