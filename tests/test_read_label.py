@@ -130,7 +130,8 @@ def test_unreadable_files_and_pages_are_named(tmp_path):
     (tmp_path / 'text.png').write_text('no picture')
     (tmp_path / 'empty.png').touch()
     for name, message in (
-        ('pages.tif', '2 pages'), ('cut.png', 'cut off'), ('text.png', 'not a readable'), ('empty.png', 'not a readable'),
+        ('pages.tif', '2 pages'), ('cut.png', 'cut off'), ('text.png', 'not a readable image'),
+        ('empty.png', 'not a readable image'),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=rf'{name} is no label: .*{message}'):
             read_label(tmp_path / name)

@@ -305,10 +305,10 @@ def main() -> int:
     file = Path(sys.argv[1])
     job = json.loads(file.read_text())
     warnings.filterwarnings('ignore', module='mmseg')
-    make_importable()
     from lurefusion.images import write_bytes
 
     try:
+        make_importable()
         from mmseg import datasets, engine, evaluation, models  # noqa: F401
 
         import lurefusion.downstream.mmseg_parts

@@ -145,8 +145,8 @@ def warn_of_unseen_classes(pictures: Pictures, train: Iterable[Item], classes: S
     unseen = [name for name, count in zip(classes, counts, strict=False) if not count]
     if unseen:
         print_log(
-            f'{what}: no training label shows {", ".join(unseen)} ({len(unseen)} of {len(classes)} classes): they will be '
-            'predicted by chance at best. Are these the right labels, and ids in the order of the classes?',
+            f'{what}: no training label shows {", ".join(unseen)} ({len(unseen)} of {len(classes)} classes); they will '
+            'not be learnt. Are these the right labels, with ids in the order of the classes?',
             logger='current', level=logging.WARNING,
         )  # fmt: skip
     return unseen
