@@ -262,7 +262,9 @@ def evaluate(
     """
     if len(roles) != len(task.inputs):
         raise ValueError(f'{task.name} sees {len(task.inputs)} pictures at a time ({task.inputs}), got {tuple(roles)}')
-    name = f'test_{digest([pictures.identity(test, roles), file_digest(weights) if weights else None])}'
+    # the folder of a named checkpoint does not tell the config that it is evaluated with
+    named = [file_digest(weights), task.settings] if weights else None
+    name = f'test_{digest([pictures.identity(test, roles), named])}'
     evaluation = Evaluation(run, out or run / name, tuple(inputs or task.inputs))
     job = dict(
         mode='run', config=task.config, **task.overrides, seed=task.seed, inputs=task.inputs, work_dir=str(run),

@@ -290,7 +290,11 @@ def write_report(
     if grids > 0:
         stems = list(result.files)
         chosen = [stems[i] for i in sorted({round(i) for i in np.linspace(0, len(stems) - 1, grids)})]
-        scenes = [{role: read_image(path)[0] for role, path in result.files[stem].items()} for stem in chosen]
+        sources = {role for role in next(iter(result.files.values())) if role not in (*result.rows, 'reference')}
+        scenes = [
+            {role: read_image(path, 'percentile' if role in sources else 'full')[0] for role, path in files.items()}
+            for files in (result.files[stem] for stem in chosen)
+        ]
         grid = report.comparison_grid(scenes, [box] * len(scenes), zoom)
         write_image(out / 'grid.png', grid)
         written.append(out / 'grid.png')
