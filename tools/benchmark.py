@@ -201,7 +201,7 @@ class Cache:
         for stem, files in pairs.items():
             key = digest(version, *(f'{role} {path.name} {self._content(path)}' for role, path in files.items()))
             if known.get(stem, {}).get('key') != key:
-                values = {c: float(f'{v:.7g}') for c, v in measure(files=files).items() if np.isfinite(v)}
+                values = {c: float(f'{v:.7g}') for c, v in measure(files=files).items() if not np.isnan(v)}
                 known[stem] = {'key': key, **values}
                 new += 1
         if new:

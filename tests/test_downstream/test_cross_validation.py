@@ -11,6 +11,7 @@ import torch
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import chain
 from lurefusion.downstream.cross_validation import CrossValidation, balanced_folds, data_config, drives, fuser
+from lurefusion.downstream.pictures import export
 from lurefusion.images import write_bytes, write_image
 
 PALETTE = [(number, 0, 0) for number in range(9)]
@@ -155,6 +156,21 @@ def test_a_class_that_a_fold_does_not_train_on_is_said_before_training(tmp_path,
     held_out = validation.fold_of['00001D']
     first = next(text for text in shown if text.startswith(f'fold {held_out}: '))
     assert f'shows {CLASSES[0]}, {CLASSES[2]}' in first
+
+
+def test_a_named_network_is_evaluated_anew_with_another_config(tmp_path, stand_in):
+    pictures = export({'all': dict(type='EmbeddedScenes', num=1, size=(32, 48))}, CLASSES, tmp_path / 'pictures')
+    weights = tmp_path / 'named.pth'
+    weights.write_bytes(b'weights')
+    outs = {}
+    for settings in ('one', 'other', 'one'):
+        task = chain.Task('x', 'x.py', ('ir',), dict(classes=CLASSES, palette=PALETTE), settings, None,
+                          dict(options=[], iterations=None), 0)  # fmt: skip
+        done = chain.evaluate(task, pictures, ['ir'], pictures.items('all'), tmp_path, weights=weights)
+        outs.setdefault(settings, set()).add(done.out)
+    assert len(outs['one']) == 1
+    assert outs['one'].isdisjoint(outs['other'])
+    assert len(stand_in) == 2
 
 
 def test_what_is_done_is_not_done_again_and_a_busy_run_is_left_to_the_other(tmp_path, stand_in, monkeypatch):
