@@ -15,7 +15,8 @@ REQUIRES = [
     'transformers>=5.0,<6',
     'numpy>=1.26,<3',
     'opencv-python>=4.8,<6',
-    'pillow>=10',
+    # headers, orientation, and labels: OpenCV turns the ids of a palette into colours
+    'pillow>=10,<13',
     'safetensors>=0.4.3,<1',
 ]
 EXTRAS = {

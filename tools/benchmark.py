@@ -4,14 +4,15 @@
 
 A model is the name of shipped weights or CONFIG:WEIGHTS, with NAME= before it for a name of its own in the tables.
 What was measured is kept picture by picture in a JSON file beside the page: the same command again measures only what
-is new (other weights, other code of the metrics or of the models, other pictures). Sets that are missing below the data
-root are named and left out.
+is new (other weights, configs, pictures, another version of a package, or any change of the code that fuses, reads or
+measures). Sets that are missing below the data root are named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -19,12 +20,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import lurefusion
 from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
 from lurefusion.datasets.prompts import PSEUDO_TASK
@@ -51,7 +54,10 @@ PUBLISHED_DETAILS = ('MI', 'EN', 'SD', 'AG', 'SF', 'SSIM_paper', 'MS-SSIM_paper'
 DETAILS = ('MI', 'EN', 'SD', 'AG', 'SF', 'Qcv', 'NIQE')
 RESTORED_COLUMNS = ('PSNR degraded', 'PSNR restored', 'PSNR gain', 'SSIM degraded', 'SSIM restored', 'SD degraded',
                     'SD restored', 'SD clean')  # fmt: skip
-METRICS_CODE = ('evaluation/functional.py', 'evaluation/pictures.py', 'evaluation/niqe*')
+# what is imported to fuse, read or measure; the rest of the package has no say in the numbers
+NUMBERS_CODE = ('*.py', 'datasets/**/*', 'engine/*.py', 'evaluation/*', 'models/**/*')
+NO_NUMBERS = ('__pycache__', 'cli.py')
+PACKAGES = ('torch', 'numpy', 'opencv-python', 'transformers', 'safetensors', 'mmengine', 'pillow')
 
 Row = dict[str, float]
 Means = dict[str, Row]
@@ -142,32 +148,41 @@ def digest(*parts: bytes | str | Path) -> str:
     return total.hexdigest()[:16]
 
 
-def code(*patterns: str) -> str:
-    """Digest of source files of the package."""
-    return digest(*(path for pattern in patterns for path in sorted((ROOT / 'lurefusion').glob(pattern))))
+def everything_else() -> str:
+    """Digest of what all numbers depend on: code and data files of the package, versions of others, scoring in here."""
+    package = Path(lurefusion.__file__).parent
+    files = sorted({path for pattern in NUMBERS_CODE for path in package.glob(pattern) if path.is_file()})
+    files = [path for path in files if not set(path.relative_to(package).parts) & set(NO_NUMBERS)]
+    names = [str(path.relative_to(package)) for path in files]
+    versions = [f'{name} {metadata.version(name)}' for name in PACKAGES] + [f'cuda {torch.cuda.is_available()}']
+    scoring = [inspect.getsource(function) for function in (tensor, score_fused, score_restored)]
+    return digest(*names, *files, *versions, *scoring)
 
 
 def load_methods(models: Sequence[str]) -> tuple[list[Method], list[Method]]:
     """Weight-free fusers, and the trained models that were asked for."""
-    version = code('models/baselines.py')
-    folder = ROOT / 'configs' / 'baselines'
-    baselines = [
-        Method(name, FusionInferencer(str(folder / f'{stem}_ir_vi.py')), version) for name, stem in BASELINES.items()
-    ]
-    trained, version = [], code('apis.py', 'models/*.py', 'datasets/prompts/tasks.py')
+    rest = everything_else()
+    files = {name: str(ROOT / 'configs' / 'baselines' / f'{stem}_ir_vi.py') for name, stem in BASELINES.items()}
+    baselines = [Method(name, FusionInferencer(file), digest(rest, _model_of(file))) for name, file in files.items()]
+    trained = []
     for text in models:
         name, _, model = text.rpartition('=')
         config, _, weights = model.partition(':')
-        if weights:
-            made_of = [repr(load_stages(config)[1][-1].model.to_dict()), find_weights(weights)]
-        else:
-            made_of = [shipped_weights().get(config, 'unknown')]
         fuser = FusionInferencer(config, weights or None)
-        trained.append(Method(name or Path(config).stem, fuser, digest(version, *made_of)))
+        if weights:
+            made_of = [_model_of(config), find_weights(weights)]
+        else:
+            # shipped weights hold their config
+            made_of = [shipped_weights().get(config) or _model_of(config)]
+        trained.append(Method(name or Path(config).stem, fuser, digest(rest, *made_of)))
     names = [method.name for method in baselines + trained]
     if len(set(names)) < len(names):
         raise ValueError(f'two rows would have one name: {", ".join(names)}; name models apart: NAME=CONFIG:WEIGHTS')
     return baselines, trained
+
+
+def _model_of(config: str) -> str:
+    return repr(load_stages(config)[1][-1].model.to_dict())
 
 
 class Cache:
@@ -175,6 +190,7 @@ class Cache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.contents: dict[Path, str] = {}
         self.rows: dict[str, dict[str, dict]] = json.loads(path.read_text()) if path.is_file() else {}
 
     def means(
@@ -183,9 +199,9 @@ class Cache:
         """Means of a row over pairs (stem -> role -> file); those that are new or changed go through `measure`."""
         known, new = self.rows.setdefault(row, {}), 0
         for stem, files in pairs.items():
-            key = digest(version, *(f'{role} {path.name} {path.stat().st_size}' for role, path in files.items()))
+            key = digest(version, *(f'{role} {path.name} {self._content(path)}' for role, path in files.items()))
             if known.get(stem, {}).get('key') != key:
-                values = {c: float(f'{v:.7g}') for c, v in measure(files=files).items() if np.isfinite(v)}
+                values = {c: float(f'{v:.7g}') for c, v in measure(files=files).items() if not np.isnan(v)}
                 known[stem] = {'key': key, **values}
                 new += 1
         if new:
@@ -194,6 +210,11 @@ class Cache:
             print(f'{row}: {new} of {len(pairs)} pictures measured', flush=True)
         columns = dict.fromkeys(c for stem in pairs for c in known[stem] if c != 'key')
         return mean_columns([known[stem] for stem in pairs], columns)
+
+    def _content(self, path: Path) -> str:
+        if path not in self.contents:
+            self.contents[path] = digest(path)
+        return self.contents[path]
 
 
 def tensor(image: np.ndarray) -> Tensor:
@@ -218,7 +239,7 @@ def measure_fused(table: Table, methods: Iterable[Method], root: Path, limit: in
     means, pairs = {}, table.pairs(root, limit)
     for method in methods:
         for title, prompt in method.prompts(table).items():
-            version = digest(code(*METRICS_CODE), method.version, repr((metrics, variant, prompt)))
+            version = digest(method.version, repr((metrics, variant, prompt)))
             measure = partial(score_fused, method, prompt, table, metrics, variant)
             means[title] = cache.means(f'{" ".join(table.inputs.values())} | {title}', version, pairs, measure)
     return means
@@ -242,7 +263,7 @@ def measure_restored(method: Method, name: str, root: Path, limit: int | None, c
     roles = (modality, f'clean {modality}')
     pairs = {stem: {role: files[role] for role in roles} for stem, files in table.pairs(root, limit).items()}
     means = cache.means(
-        f'restored {table.inputs[modality]} | {method.name}', digest(code(*METRICS_CODE), method.version, task), pairs,
+        f'restored {table.inputs[modality]} | {method.name}', digest(method.version, task), pairs,
         partial(score_restored, method, modality, task),
     )  # fmt: skip
     means['PSNR gain'] = means['PSNR restored'] - means['PSNR degraded']
@@ -368,7 +389,7 @@ def at_a_glance(tables: Sequence[Measured], names: Sequence[str]) -> str:
     own = dict.fromkeys(row for m in tables for row in m.own if row not in BASELINES)
     rows = [*own, *(row for row in dict.fromkeys(row for m in tables for row in m.ranks) if row not in own)]
     ranks = {row: {t: m.ranks.get(row, np.nan) for t, m in zip(titles, tables, strict=True)} for row in rows}
-    text = report.format_table(ranks, titles)
+    text = report.format_table(ranks, titles, higher_is_better=False)
     for name in names:
         others = [min(rank for row, rank in m.ranks.items() if row not in own) for m in tables]
         ahead = sum(m.ranks[name] < other for m, other in zip(tables, others, strict=True))

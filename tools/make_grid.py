@@ -19,7 +19,9 @@ import torch
 
 from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
+from lurefusion.config import find_config
 from lurefusion.datasets.scenes import Scene, render_scene
+from lurefusion.engine.checkpoint import shipped_weights
 from lurefusion.engine.stages import load_stages
 from lurefusion.images import LUMA, write_image
 from lurefusion.registry import DEGRADATIONS
@@ -52,8 +54,7 @@ def main() -> int:
 def draw(model: str, out: str, weights: str | None = None, rows: str = 'degraded', size: tuple = (240, 320)) -> None:
     """Fuse the rows and write them below each other."""
     if weights is None and model.endswith('.py'):
-        names, _ = load_stages(model)
-        weights = f'work_dirs/{Path(model).stem}/{names[-1]}'
+        weights = trained_weights(model)
     fuser = FusionInferencer(model, weights)
     if rows == 'degraded':
         strips = [degraded_row(fuser, size, *row) for row in DEGRADED]
@@ -67,6 +68,27 @@ def draw(model: str, out: str, weights: str | None = None, rows: str = 'degraded
         print(markdown(lines))
     tensors = [[(title, torch.from_numpy(np.float32(p) / 255).permute(2, 0, 1)) for title, p in row] for row in strips]
     write_image(out, np.concatenate([draw_strip(row) for row in tensors]))
+
+
+def trained_weights(config: str) -> str | None:
+    """Where `tools/train.py` puts the run of a config, or of a pipeline's last stage; None if it needs no weights.
+
+    Raises:
+        FileNotFoundError: If no run is there.
+    """
+    names, cfgs = load_stages(config)
+    if not cfgs[-1].get('needs_weights', True):
+        return None
+    stem = find_config(config).stem
+    folder = Path('work_dirs') / stem
+    if len(cfgs) > 1 or names[0] != stem:
+        folder = folder / names[-1]
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'{folder} does not exist: {stem} was not trained here. Train it (tools/train.py {config}), name its '
+            f'weights (--weights), or draw shipped weights: {", ".join(shipped_weights())}'
+        )
+    return str(folder)
 
 
 def degraded_row(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lurefusion.datasets.degradations import ramp_depth
-from lurefusion.images import read_image
+from lurefusion.images import read_image, read_label
 from lurefusion.registry import DEGRADATIONS, TRANSFORMS
 from lurefusion.structures import FusionDataSample
 
@@ -24,7 +24,7 @@ REFERENCE = 'reference_'
 
 @TRANSFORMS.register_module()
 class LoadImages:
-    """Read the files of `paths` into `images`; the role ``label`` is read as (H,W) uint8 class ids.
+    """Read the files of `paths` into `images`; the role ``label`` is read as (H,W) uint8 class ids (`read_label`).
 
     Args:
         range_mode: How 16-bit and float files are brought to [0, 1]; see `lurefusion.images.to_unit_range`.
@@ -37,14 +37,13 @@ class LoadImages:
     def __init__(self, range_mode: str = 'percentile', cache_mb: float = 0) -> None:
         self.range_mode = range_mode
         self.room = int(cache_mb * 2**20)
-        self._cache: dict[str, tuple[np.ndarray, bool]] = {}
+        self._cache: dict[tuple[str, bool], tuple[np.ndarray, bool]] = {}
 
     def __call__(self, results: dict) -> dict:
         images = results.setdefault('images', {})
         grey = []
         for role, path in results.get('paths', {}).items():
-            image, is_grey = self._read(path)
-            images[role] = image[..., 0] if role == LABEL else image
+            images[role], is_grey = self._read(path, role)
             if is_grey:
                 grey.append(role)
         results.setdefault('grey', tuple(grey))
@@ -59,14 +58,15 @@ class LoadImages:
             )
         return results
 
-    def _read(self, path: str) -> tuple[np.ndarray, bool]:
-        if path in self._cache:
-            image, grey = self._cache[path]
+    def _read(self, path: str, role: str) -> tuple[np.ndarray, bool]:
+        key = (path, role == LABEL)
+        if key in self._cache:
+            image, grey = self._cache[key]
             return image.copy(), grey
-        loaded = read_image(path, self.range_mode)
+        loaded = (read_label(path), True) if role == LABEL else read_image(path, self.range_mode)
         if loaded[0].nbytes <= self.room:
             self.room -= loaded[0].nbytes
-            self._cache[path] = loaded[0].copy(), loaded[1]
+            self._cache[key] = loaded[0].copy(), loaded[1]
         return loaded
 
 

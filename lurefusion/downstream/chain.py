@@ -30,6 +30,7 @@ from lurefusion.downstream.pictures import (
     file_digest,
     fuse,
     fused_role,
+    warn_of_unseen_classes,
 )
 from lurefusion.downstream.scores import confusion_table, draw_losses, draw_segmentation, loss_curve, score_table
 from lurefusion.engine.checkpoint import find_weights
@@ -261,7 +262,9 @@ def evaluate(
     """
     if len(roles) != len(task.inputs):
         raise ValueError(f'{task.name} sees {len(task.inputs)} pictures at a time ({task.inputs}), got {tuple(roles)}')
-    name = f'test_{digest([pictures.identity(test, roles), file_digest(weights) if weights else None])}'
+    # the folder of a named checkpoint does not tell the config that it is evaluated with
+    named = [file_digest(weights), task.settings] if weights else None
+    name = f'test_{digest([pictures.identity(test, roles), named])}'
     evaluation = Evaluation(run, out or run / name, tuple(inputs or task.inputs))
     job = dict(
         mode='run', config=task.config, **task.overrides, seed=task.seed, inputs=task.inputs, work_dir=str(run),
@@ -341,7 +344,9 @@ class Downstream:
         key = digest(task.pictures)
         if key not in self._exported:
             splits = {split: task.pictures[split] for split in ('train', 'test')}
-            self._exported[key] = export(splits, task.pictures['classes'], self.base / 'pictures')
+            found = export(splits, task.pictures['classes'], self.base / 'pictures')
+            warn_of_unseen_classes(found, found.items('train'), task.pictures['classes'], task.name)
+            self._exported[key] = found
         return self._exported[key]
 
     def _roles(

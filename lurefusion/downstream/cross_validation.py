@@ -20,7 +20,7 @@ from mmengine.logging import print_log
 from lurefusion.config import load_config
 from lurefusion.datasets.transforms import LABEL
 from lurefusion.downstream.chain import BusyError, Evaluation, Task, draw_strips, read_tasks, train_and_evaluate
-from lurefusion.downstream.pictures import FUSED, Item, Pictures, export, fuse
+from lurefusion.downstream.pictures import FUSED, Item, Pictures, export, fuse, warn_of_unseen_classes
 from lurefusion.downstream.scores import (
     confusion_table,
     draw_losses,
@@ -31,7 +31,7 @@ from lurefusion.downstream.scores import (
 )
 from lurefusion.engine.checkpoint import described_model, find_weights, read_weights, shipped_weights
 from lurefusion.engine.stages import load_stages
-from lurefusion.images import read_image, write_bytes
+from lurefusion.images import read_label, write_bytes
 
 SPLIT = 'all'
 
@@ -168,6 +168,9 @@ class CrossValidation:
         chosen = balanced_folds(self.groups, present, self.folds)
         self.fold_of = {name: fold for group, fold in zip(self.groups, chosen, strict=True) for name in group}
         self.present = present
+        for fold in range(self.folds):
+            train = [(SPLIT, name) for name, at in self.fold_of.items() if at != fold]
+            warn_of_unseen_classes(self.pictures, train, self.class_names, f'fold {fold}')
         self.roles = {name: self._role(what) for name, what in self.inputs.items()}
 
     def _pretrained(self) -> Path:
@@ -177,6 +180,7 @@ class CrossValidation:
         pictures = export(splits, list(task.pictures['classes']), self.work_dir / 'pretrain' / 'pictures')
         train = [item for split in splits if split != 'test' for item in pictures.items(split)]
         print_log(f'pretraining: {self.pretrain}, {len(train)} pictures')
+        warn_of_unseen_classes(pictures, train, task.pictures['classes'], 'pretraining')
         base = self.work_dir / 'pretrain'
         run = train_and_evaluate(task, pictures, task.inputs, train, pictures.items('test'), base).run
         self.start = (
@@ -186,7 +190,7 @@ class CrossValidation:
         return find_weights(run)
 
     def _classes_of(self, name: str) -> np.ndarray:
-        label = read_image(self.pictures.path((SPLIT, name), 'label'))[0][..., 0]
+        label = read_label(self.pictures.path((SPLIT, name), LABEL))
         return np.bincount(label.ravel(), minlength=256)[: len(self.class_names)] > 0
 
     def _role(self, what: str) -> list[str]:

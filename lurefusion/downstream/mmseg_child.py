@@ -26,7 +26,7 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def make_importable() -> None:
-    """Let `mmseg` be imported where mmcv was built without its compiled operators.
+    """Let `mmseg` be imported where mmcv was built without its compiled operators, with a cross-entropy for any label.
 
     MMSegmentation imports `mmcv.ops` as a whole for a few heads; `mmcv._ext` is replaced by a module whose operators
     raise when they are called.
@@ -34,8 +34,12 @@ def make_importable() -> None:
     from lurefusion.compat import allow_unmatched_torchvision
 
     allow_unmatched_torchvision()
-    if 'mmcv._ext' in sys.modules or find_spec('mmcv._ext') is not None:
-        return
+    if 'mmcv._ext' not in sys.modules and find_spec('mmcv._ext') is None:
+        _replace_operators()
+    _mend_cross_entropy()
+
+
+def _replace_operators() -> None:
     stub = ModuleType('mmcv._ext')
     stub.__spec__ = ModuleSpec('mmcv._ext', loader=None)
 
@@ -52,6 +56,37 @@ def make_importable() -> None:
 
     stub.__getattr__ = missing
     sys.modules['mmcv._ext'] = stub
+
+
+def _mend_cross_entropy() -> None:
+    """MMSegmentation 1.2.2 looks up the class weight of every pixel, which fails where a pixel is ignored (255).
+
+    Here ignored pixels weigh nothing in the mean, as in PyTorch's own cross-entropy; without them the value is the same
+    as before. With `use_sigmoid` it lays the weights along the width of the picture; here along the classes. Every head
+    of every config is mended, its auxiliary ones too.
+    """
+    import torch
+    from mmseg.models.losses import cross_entropy_loss as losses
+
+    original, binary = losses.cross_entropy, losses.binary_cross_entropy
+    if original.__module__ == __name__:
+        return
+
+    def cross_entropy(
+        pred: Any, label: Any, weight: Any = None, class_weight: Any = None, reduction: str = 'mean',
+        avg_factor: Any = None, ignore_index: int = -100, avg_non_ignore: bool = False,
+    ) -> Any:  # fmt: skip
+        if class_weight is not None and avg_factor is None and reduction == 'mean':
+            counted = label != ignore_index
+            avg_factor = class_weight[torch.where(counted, label, 0)].mul(counted).sum()
+        return original(pred, label, weight, class_weight, reduction, avg_factor, ignore_index, avg_non_ignore)
+
+    def binary_cross_entropy(pred: Any, label: Any, *args: Any, class_weight: Any = None, **kwargs: Any) -> Any:
+        if class_weight is not None:
+            class_weight = class_weight.view(-1, *[1] * (pred.dim() - 2))
+        return binary(pred, label, *args, class_weight=class_weight, **kwargs)
+
+    losses.cross_entropy, losses.binary_cross_entropy = cross_entropy, binary_cross_entropy
 
 
 def read_task(name: str, options: Any = None, iterations: int | None = None) -> Any:
@@ -96,9 +131,12 @@ def adapt(cfg: Any, classes: list[str]) -> None:
     """Fit a config to the pictures: channels, no SyncBN in one process, pretrained weights not from a URL.
 
     Raises:
-        ValueError: If a head predicts another number of classes than the labels have.
+        ValueError: If a head predicts another number of classes than the labels have, ignores another id than 255, or
+            a loss weighs another number of classes.
     """
     from mmengine.logging import print_log
+
+    from lurefusion.downstream.pictures import IGNORED
 
     heads = {'model.decode_head': cfg.model.get('decode_head'), 'model.auxiliary_head': cfg.model.get('auxiliary_head')}
     for key, head in heads.items():
@@ -109,6 +147,18 @@ def adapt(cfg: Any, classes: list[str]) -> None:
                     f'({", ".join(classes)}); set it in the config, or by --downstream-options '
                     f'{key}.num_classes={len(classes)}'
                 )
+            if one.get('ignore_index', IGNORED) != IGNORED:
+                raise ValueError(
+                    f'{key}.ignore_index={one.ignore_index}, but pixels that do not count have the id {IGNORED} in the '
+                    f'labels that are handed over; leave it out, or set {key}.ignore_index={IGNORED}'
+                )
+            for loss in _dicts(one.get('loss_decode', {})):
+                weights = loss.get('class_weight')
+                if isinstance(weights, (list, tuple)) and len(weights) != len(classes):
+                    raise ValueError(
+                        f'{key}: {loss.get("type")} has a class_weight of {len(weights)} values, but the labels have '
+                        f'{len(classes)} classes ({", ".join(classes)}); give one for each, or class_weight=None'
+                    )
     if len(cfg.inputs) > 1:
         cfg.model.backbone.in_channels = 3 * len(cfg.inputs)
     for node, key in ((cfg.model, 'pretrained'), (cfg.model.get('backbone', {}), 'init_cfg')):
@@ -183,6 +233,9 @@ def _handed(dataset: Any, job: Mapping[str, Any], items: list) -> dict[str, Any]
     pipeline = next((node['pipeline'] for node in _dicts(dataset) if 'pipeline' in node), None)
     if pipeline is None:
         raise ValueError(f'the data set {dataset.get("type")} of {job["config"]} has no pipeline to keep')
+    # of the labels of the config's own data set, whose first class does not count
+    for step in _dicts(pipeline):
+        step.pop('reduce_zero_label', None)
     return dict(
         type='HandedPictures',
         root=job['root'],
@@ -222,6 +275,7 @@ def _train(job: Mapping[str, Any], folder: Path) -> None:
     cfg.resume, cfg.load_from = newest is not None, str(newest) if newest else None
     if cfg.pretrained and not newest:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PretrainedHook', path=cfg.pretrained)]
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='lurefusion.FiniteCheckHook')]
     runner = build_runner(cfg, folder)
     start = f'starts from {cfg.pretrained}' if cfg.pretrained else 'trains from scratch: no pretrained=PATH is given'
     print_log(f'goes on from {newest}' if newest else f'the segmentation network {start}', logger='current')
@@ -237,7 +291,7 @@ def _evaluate(job: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
     for key in ('train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper'):
         cfg[key] = None
     cfg.param_scheduler = None
-    own = dict(type='ConfusionMetric', out=evaluation['out'])
+    own = dict(type='ConfusionMetric', out=evaluation['out'], root=job['root'])
     theirs = cfg.get('test_evaluator') or []
     cfg.test_evaluator = [*(theirs if isinstance(theirs, (list, tuple)) else [theirs]), own]
     cfg.resume, cfg.load_from = False, None
@@ -252,10 +306,10 @@ def main() -> int:
     file = Path(sys.argv[1])
     job = json.loads(file.read_text())
     warnings.filterwarnings('ignore', module='mmseg')
-    make_importable()
     from lurefusion.images import write_bytes
 
     try:
+        make_importable()
         from mmseg import datasets, engine, evaluation, models  # noqa: F401
 
         import lurefusion.downstream.mmseg_parts

@@ -120,14 +120,15 @@ class ConfusionMetric(BaseMetric):
 
     Args:
         out: Folder; predictions are ``predictions/<name>.png`` with class ids.
+        root: Of `HandedPictures`, for names that hold folders.
     """
 
     # MMSegmentation's own metric has an mIoU too
     default_prefix = 'downstream'
 
-    def __init__(self, out: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, out: str | None = None, root: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.out = Path(out) if out else None
+        self.out, self.root = Path(out) if out else None, root
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of each pair of label and prediction."""
@@ -139,8 +140,10 @@ class ConfusionMetric(BaseMetric):
             pairs = label[counted] * classes + predicted[counted]
             self.results.append(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
             if self.out:
-                name = Path(sample['img_path']).stem
-                write_image(self.out / 'predictions' / f'{name}.png', predicted.astype(np.uint8))
+                path = Path(sample['img_path'])
+                # after split and role: frames of two drives may have one file name, drive_1/0001.png tells them apart
+                name = Path(*path.relative_to(self.root).parts[2:]) if self.root else Path(path.name)
+                write_image(self.out / 'predictions' / name.with_suffix('.png'), predicted.astype(np.uint8))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """mIoU (classes that the labels have), mIoU_all (absent ones count 0), pixel_accuracy; in percent."""

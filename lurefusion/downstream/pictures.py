@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from lurefusion import __version__
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.transforms import LABEL
 from lurefusion.engine.checkpoint import load_weights
-from lurefusion.images import read_image, to_uint8, write_bytes, write_image
+from lurefusion.images import read_image, read_label, to_uint8, write_bytes, write_image
 from lurefusion.registry import DATASETS, MODELS
 
 FUSED = 'fused'
 IGNORED = 255
 INDEX = 'index.json'
+# to be raised when the same files are written otherwise: what is there is not taken any more
+WRITTEN_AS = 2
 PIPELINE = [dict(type='LoadImages'), dict(type='Degrade'), dict(type='PackInputs')]
 
 Item = tuple[str, str]
@@ -110,7 +113,7 @@ def export(splits: Mapping[str, Mapping[str, Any]], classes: Sequence[str], base
         ]
         for split, dataset in datasets.items()
     }
-    root = Path(base) / digest([__version__, _plain(splits), sources, list(classes)])
+    root = Path(base) / digest([__version__, WRITTEN_AS, _plain(splits), sources, list(classes)])
     index = root / INDEX
     if index.is_file():
         return Pictures(root, datasets, json.loads(index.read_text()))
@@ -122,6 +125,31 @@ def export(splits: Mapping[str, Mapping[str, Any]], classes: Sequence[str], base
             hashes[split][entry['name']] = _export_one(dataset, number, root / split, entry['name'], len(classes))
     write_bytes(index, json.dumps(hashes, indent=1).encode())
     return Pictures(root, datasets, hashes)
+
+
+def warn_of_unseen_classes(pictures: Pictures, train: Iterable[Item], classes: Sequence[str], what: str) -> list[str]:
+    """Say which classes no training label shows: a network cannot learn them, and the test counts them as missed.
+
+    Args:
+        pictures: Of `export`.
+        train: What is trained on.
+        classes: Names of the ids 0, 1, ...
+        what: Named in the warning.
+
+    Returns:
+        Names of these classes.
+    """
+    counts = np.zeros(256, np.int64)
+    for item in train:
+        counts += np.bincount(read_label(pictures.path(item, LABEL)).ravel(), minlength=256)
+    unseen = [name for name, count in zip(classes, counts, strict=False) if not count]
+    if unseen:
+        print_log(
+            f'{what}: no training label shows {", ".join(unseen)} ({len(unseen)} of {len(classes)} classes); they will '
+            'not be learnt. Are these the right labels, with ids in the order of the classes?',
+            logger='current', level=logging.WARNING,
+        )  # fmt: skip
+    return unseen
 
 
 def _entries(dataset: PairedDataset) -> list[dict]:
@@ -170,7 +198,7 @@ def check_label(label: np.ndarray, classes: int, where: str | Path) -> None:
         shown = ', '.join(f'{i} ({n} pixels)' for i, n in list(wrong.items())[:8])
         raise ValueError(
             f'{where}: the label has ids that are no class: {shown}; expected 0 to {classes - 1}, or {IGNORED} for '
-            f'pixels that do not count. Is it a coloured picture of the label, or of another data set?'
+            f'pixels that do not count. Are they labels of another data set?'
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lurefusion.images import read_image, write_bytes, write_image
+from lurefusion.images import read_image, read_label, write_bytes, write_image
 from lurefusion.visualization import draw_strip
 
 #: rows of label, columns of prediction
@@ -143,6 +143,6 @@ def draw_segmentation(
 ) -> None:
     """Write one captioned strip: pictures as they are, labels and predictions (files of class ids) in colour."""
     panels = [(caption, read_image(path)[0]) for caption, path in pictures.items()]
-    panels += [(caption, paint(read_image(path)[0][..., 0], palette)) for caption, path in labels.items()]
+    panels += [(caption, paint(read_label(path), palette)) for caption, path in labels.items()]
     tensors = [(caption, torch.from_numpy(image).permute(2, 0, 1).float() / 255) for caption, image in panels]
     write_image(out, draw_strip(tensors))

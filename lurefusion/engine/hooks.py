@@ -144,7 +144,9 @@ def _names(data_batch: Any) -> str:
     """Samples of a batch and their seeds, so that the step can be looked at again."""
     batches = [data_batch] if 'data_samples' in (data_batch or {}) else list((data_batch or {}).values())
     samples = [sample for batch in batches for sample in batch['data_samples']]
-    return ', '.join(f'{sample.get("name")} (seed {sample.get("seed")})' for sample in samples) or 'an unknown batch'
+    # those of MMSegmentation have a path in place of the name
+    known = [f'{sample.get("name") or sample.get("img_path")} (seed {sample.get("seed")})' for sample in samples]
+    return ', '.join(known) or 'an unknown batch'
 
 
 @HOOKS.register_module()

@@ -425,9 +425,29 @@ def _missing_rows(node: Any) -> Iterator[str]:
 
 
 def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
-    """The test sets that are on disk, with their evaluators."""
+    """The test sets that are on disk, with their evaluators.
+
+    Raises:
+        ValueError: If there is not one evaluator for each test set, or two sets have one name.
+        MissingDataError: If no set is on disk.
+    """
+    lists = {key: cfg.get(key) for key in ('test_dataloader', 'test_evaluator')}
+    counts = {key: len(value) if isinstance(value, (list, tuple)) else None for key, value in lists.items()}
+    if None in counts.values() or len(set(counts.values())) > 1:
+        shown = ' and '.join(
+            f'{key} is {f"a list of {counts[key]}" if counts[key] is not None else f"a {type(value).__name__}"}'
+            for key, value in lists.items()
+        )
+        raise ValueError(
+            f'{cfg.filename}: {shown}: they are lists of equal length, one evaluator (itself a list of metrics) for '
+            'each test set; override both, or neither'
+        )
+    # numbered before any is left out, so that a set keeps its name
+    names = [loader.setdefault('name', str(number)) for number, loader in enumerate(cfg.test_dataloader)]
+    if len(set(names)) < len(names):
+        raise ValueError(f'{cfg.filename}: two sets of test_dataloader have one name: {", ".join(names)}')
     loaders, evaluators = [], []
-    for loader, evaluator in zip(cfg.test_dataloader, cfg.test_evaluator, strict=True):
+    for loader, evaluator in zip(*lists.values(), strict=True):
         rows = list(_missing_rows(loader))
         for row in rows:
             print_log(f'left out test set {loader.get("name")}: {row}')

@@ -138,6 +138,7 @@ NETWORK_CARDS: dict[str, NetworkCard] = {
 
 NETWORK_METRICS = ('CLIP-IQA', 'LIQE', 'MANIQA', 'MUSIQ', 'ARNIQA')
 FUSION_METRICS = tuple(name for name, card in METRIC_CARDS.items() if card.needs != 'reference')
+REFERENCE_METRICS = tuple(name for name, card in METRIC_CARDS.items() if card.needs == 'reference')
 RANKED_METRICS = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')
 FULL_REFERENCE_METRICS = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf', 'MI', 'EN', 'SD', 'AG', 'SF')
 
@@ -204,7 +205,7 @@ def compute(
     Args:
         fused: (B, 1|3, H, W), uint8 or floating in [0, 1].
         sources: Tensors of the same B, H, W.
-        metrics: See :func:`select_metrics`.
+        metrics: See :func:`select_metrics`; with a reference, ``all`` are also `PSNR_ref` and `SSIM_ref`.
         variant: ``standard``, ``paper`` or ``both``.
         reference: Clean pictures (B, 1|3, H, W), for `PSNR_ref` and `SSIM_ref`.
         options: Metric -> further keywords, such as ``{'MI': {'base': 'nats'}}``.
@@ -224,9 +225,12 @@ def compute(
     if unknown:
         raise KeyError(f'options for unknown metrics: {", ".join(sorted(unknown))}')
     pictures = Pictures.of(fused, sources)
+    names = select_metrics(metrics)
+    if metrics == 'all' and reference is not None:
+        names += REFERENCE_METRICS
     values = {}
     with torch.no_grad():
-        for column, name, kind in columns_of(select_metrics(metrics), variant):
+        for column, name, kind in columns_of(names, variant):
             card = METRIC_CARDS[name]
             keywords = dict(options.get(name, {}))
             if card.needs == 'reference':

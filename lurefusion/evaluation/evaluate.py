@@ -7,7 +7,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from lurefusion.evaluation.cards import (
     select_metrics,
 )
 from lurefusion.evaluation.iqa import NetworkScore
-from lurefusion.evaluation.metrics import Row, write_rows
+from lurefusion.evaluation.metrics import Row, left_out, write_rows
 from lurefusion.images import RANGE_MODES, list_images, read_image, write_bytes, write_image
 
 StrPath = str | os.PathLike
@@ -41,7 +42,8 @@ class Evaluation:
         rows: Method -> one row per image (`name` and the columns).
         warnings: What was left out and why.
         unavailable: Column -> reason, for network scores without weights.
-        files: Stem -> role (source or method) -> file.
+        files: Stem -> role (source or method) -> file, of the pictures that were measured.
+        failed: Stem -> what is wrong with it, of those that were not.
         level: Coverage of the confidence intervals.
     """
 
@@ -50,6 +52,7 @@ class Evaluation:
     warnings: list[str] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Path]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     level: float = 0.95
 
     def statistics(self) -> dict[str, dict[str, report.Statistic]]:
@@ -74,7 +77,10 @@ def _to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
 
 
-def _pair(folders: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], list[str]]:
+def _pair(
+    folders: dict[str, Path], methods: Iterable[str]
+) -> tuple[dict[str, dict[str, Path]], list[str], dict[str, str]]:
+    """Files of the stems that every folder has, warnings, and stem -> what it lacks where some method has fused it."""
     listings = {role: list_images(folder) for role, folder in folders.items()}
     everything = sorted(set().union(*listings.values()))
     common = [stem for stem in everything if all(stem in files for files in listings.values())]
@@ -89,7 +95,12 @@ def _pair(folders: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], list[st
             warnings.append(f'{role} ({folders[role]}) lacks {len(missing)} of {len(everything)} stems: {listed}')
     if warnings:
         warnings.append(f'only the {len(common)} stems that every folder has are measured')
-    return {stem: {role: files[stem] for role, files in listings.items()} for stem in common}, warnings
+    lacking = {
+        stem: 'no file in ' + ', '.join(f'{role} ({folders[role]})' for role, f in listings.items() if stem not in f)
+        for stem in everything
+        if stem not in common and any(stem in listings[method] for method in methods)
+    }
+    return {stem: {role: files[stem] for role, files in listings.items()} for stem in common}, warnings, lacking
 
 
 def evaluate_folders(
@@ -107,6 +118,9 @@ def evaluate_folders(
 ) -> Evaluation:
     """Measure one or more folders of fused pictures; all methods on the same images, paired by file stem.
 
+    A picture that cannot be measured (a file is unreadable, cut off, of another size than its partners, has NaN pixels,
+    or a partner is missing) is left out for all methods and named in `failed`; the others go on.
+
     Args:
         fused: Method -> folder with its pictures (png, jpg, bmp, tif; colour or grey).
         sources: Modality -> folder with the pictures that were fused.
@@ -123,8 +137,8 @@ def evaluate_folders(
 
     Raises:
         FileNotFoundError: If a folder does not exist.
-        ValueError: If nothing pairs, fewer than one source is named, names collide, or sizes differ (the files are
-            named).
+        ValueError: If nothing pairs, fewer than one source is named, names collide, or not one picture can be
+            measured (the first reasons are given).
     """
     if not fused or not sources:
         raise ValueError('name at least one folder of fused pictures and one of sources')
@@ -139,19 +153,19 @@ def evaluate_folders(
     folders = {role: Path(folder) for role, folder in (*sources.items(), *fused.items())}
     if reference is not None:
         folders['reference'] = Path(reference)
-    pairs, warnings = _pair(folders)
+    pairs, warnings, failed = _pair(folders, fused)
     scores = {name: NetworkScore(name, weights_dir, device) for name in networks}
     columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
-    result = Evaluation(columns, {method: [] for method in fused}, warnings, files=pairs, level=level)
+    result = Evaluation(columns, {method: [] for method in fused}, warnings, failed=failed, level=level)
+    refused: dict[str, list[str]] = {}
     for stem, files in pairs.items():
-        images = {
-            role: _to_tensor(read_image(path, range_mode if role in sources else 'full')[0]).to(device)
-            for role, path in files.items()
-        }
-        sizes = {role: tuple(image.shape[-2:]) for role, image in images.items()}
-        if len(set(sizes.values())) > 1:
-            listed = ', '.join(f'{files[role]} is {w}x{h}' for role, (h, w) in sizes.items())
-            raise ValueError(f'the pictures of {stem!r} differ in size (width x height): {listed}')
+        try:
+            images = _read(files, dict.fromkeys(sources, range_mode))
+        except (OSError, ValueError) as error:
+            failed[stem] = str(error)
+            continue
+        images = {role: image.to(device) for role, image in images.items()}
+        result.files[stem] = files
         for method in fused:
             values = compute(
                 images[method],
@@ -166,14 +180,42 @@ def evaluate_folders(
             for name, score in scores.items():
                 picture = images[method]
                 picture = picture / 255 if picture.dtype == torch.uint8 else picture
-                row[name] = float(score(picture)[0]) if score.reason is None else math.nan
+                row[name] = math.nan
+                if score.reason is None:
+                    try:
+                        row[name] = float(score(picture)[0])
+                    except (AssertionError, RuntimeError, ValueError) as error:
+                        refused.setdefault(name, []).append(f'{files[method]}: {error}')
             result.rows[method].append(row)
+    if not result.files:
+        shown = '\n'.join(f'  {stem}: {reason}' for stem, reason in list(failed.items())[:5])
+        raise ValueError(f'not one of {len(failed)} pictures can be measured:\n{shown}')
     result.unavailable = {name: score.reason for name, score in scores.items() if score.reason}
-    for column in columns:
-        left = sum(math.isnan(row[column]) for rows in result.rows.values() for row in rows)
-        if left and column not in result.unavailable:
-            result.warnings.append(f'{column}: {left} picture(s) are too small for it and left out of its mean')
+    every = [row for rows in result.rows.values() for row in rows]
+    result.warnings += left_out(every, [c for c in columns if c not in result.unavailable and c not in refused])
+    result.warnings += [f'{name}: no score for {len(r)} picture(s), as {r[0]}' for name, r in refused.items()]
     return result
+
+
+def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Tensor]:
+    """Role -> (1,3,H,W).
+
+    Raises:
+        OSError, ValueError: If a file cannot be read, or they differ in size; all are named.
+    """
+    images, wrong = {}, []
+    for role, path in files.items():
+        try:
+            images[role] = _to_tensor(read_image(path, ranges.get(role, 'full'))[0])
+        except (OSError, ValueError) as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError('; '.join(wrong))
+    sizes = {role: tuple(image.shape[-2:]) for role, image in images.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ', '.join(f'{files[role]} is {w}x{h}' for role, (h, w) in sizes.items())
+        raise ValueError(f'the pictures differ in size (width x height): {listed}')
+    return images
 
 
 def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, float]]:
@@ -205,8 +247,9 @@ def format_report(result: Evaluation, beside: Mapping[str, Mapping[str, float]] 
     statistics, means = result.statistics(), result.means()
     count = len(next(iter(result.rows.values())))
     text = [f'# Evaluation of {len(result.rows)} method(s) on {count} image(s)', '']
-    text += [f'> {warning}' for warning in result.warnings] + ([''] if result.warnings else [])
-    text += ['Mean over the images; best in bold, second underlined.', '']
+    notes = [*result.warnings, *(f'left out: {stem}: {reason}' for stem, reason in result.failed.items())]
+    text += [f'> {note}' for note in notes] + ([''] if notes else [])
+    text += ['Mean over the images that have a finite number; best in bold, second underlined.', '']
     text += [report.format_table(means, result.columns, 'markdown', ranks=result.ranks())]
     if beside:
         joined = {**means, **beside}
@@ -247,7 +290,11 @@ def write_report(
     if grids > 0:
         stems = list(result.files)
         chosen = [stems[i] for i in sorted({round(i) for i in np.linspace(0, len(stems) - 1, grids)})]
-        scenes = [{role: read_image(path)[0] for role, path in result.files[stem].items()} for stem in chosen]
+        sources = {role for role in next(iter(result.files.values())) if role not in (*result.rows, 'reference')}
+        scenes = [
+            {role: read_image(path, 'percentile' if role in sources else 'full')[0] for role, path in files.items()}
+            for files in (result.files[stem] for stem in chosen)
+        ]
         grid = report.comparison_grid(scenes, [box] * len(scenes), zoom)
         write_image(out / 'grid.png', grid)
         written.append(out / 'grid.png')
@@ -303,7 +350,11 @@ def _named(entries: Sequence[str], what: str) -> dict[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out `lurefusion eval`: print the table, and write the report when `--out` is given."""
+    """Carry out `lurefusion eval`: print the table, and write the report when `--out` is given.
+
+    Returns:
+        Exit code: 1 if pictures were left out, which are named at the end.
+    """
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
     for name, folder in _named(args.source, 'source').items():
         if name in sources:
@@ -333,4 +384,8 @@ def run(args: argparse.Namespace) -> int:
         box = tuple(args.box) if args.box else None
         for path in write_report(result, args.out, beside, args.grids, args.zoom, box):
             print(path)
-    return 0
+    if result.failed:
+        print(f'{len(result.files)} picture(s) measured, {len(result.failed)} left out:', file=sys.stderr)
+        for stem, reason in result.failed.items():
+            print(f'  {stem}: {reason}', file=sys.stderr)
+    return 1 if result.failed else 0

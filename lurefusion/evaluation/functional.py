@@ -284,9 +284,12 @@ def qabf(fused: Tensor | Pictures, sources: Sources | None = None, *, border: st
         border: What Sobel sees outside the picture: ``zeros``, as in the published codes (a bright picture then has an
             edge all around, which every fused picture keeps; up to 0.05 higher on small pictures), or ``replicate``.
 
+    The horizontal derivative has the sign of the published codes, which convolve (left minus right). It counts: where
+    it is 0, the angle is +pi/2, and an angle near -pi/2 is the same orientation but counts as opposite. So a picture
+    and its mirror image may differ in the third decimal.
+
     No unit, in [0, 1], higher is better. Sources without any edge give 0 (a constant source still has its frame under
-    ``zeros``, unless it is black). Source: Xydeas and Petrovic, Electronics
-    Letters 2000.
+    ``zeros``, unless it is black). Source: Xydeas and Petrovic, Electronics Letters 2000.
     """
     pictures = Pictures.of(fused, sources, least=1)
     # Sobel of 8-bit values is exact in single precision, and the rest is good to 1e-6 at half the cost
@@ -306,7 +309,8 @@ def qabf(fused: Tensor | Pictures, sources: Sources | None = None, *, border: st
 
 
 def _strength_and_angle(gx: Tensor, gy: Tensor) -> tuple[Tensor, Tensor]:
-    angle = torch.atan(gy / torch.where(gx == 0, torch.ones_like(gx), gx))
+    # conv2 of the published codes turns the kernel round: their gx is left minus right
+    angle = torch.atan(gy / torch.where(gx == 0, torch.ones_like(gx), -gx))
     return (gx.square() + gy.square()).sqrt_(), angle.masked_fill_(gx == 0, math.pi / 2)
 
 

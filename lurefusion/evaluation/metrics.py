@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from torch import Tensor
 
 from lurefusion.evaluation.cards import NETWORK_METRICS, columns_of, compute, select_metrics
 from lurefusion.evaluation.functional import reference_psnr, reference_ssim
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
+from lurefusion.evaluation.report import finite_mean
 from lurefusion.images import write_bytes
 from lurefusion.registry import METRICS
 
@@ -38,12 +41,21 @@ def _batch(image: Tensor) -> Tensor:
 
 
 def mean_columns(rows: Sequence[Row], columns: Iterable[str]) -> dict[str, float]:
-    """Mean of each column over the rows that have a number there; NaN when none has."""
-    means = {}
+    """Mean of each column, see `lurefusion.evaluation.report.finite_mean`."""
+    return {column: finite_mean(row.get(column, math.nan) for row in rows) for column in columns}
+
+
+def left_out(rows: Iterable[Row], columns: Iterable[str]) -> list[str]:
+    """Which columns leave pictures out of their mean, and how many."""
+    lines, rows = [], list(rows)
     for column in columns:
-        values = [row[column] for row in rows if not math.isnan(row.get(column, math.nan))]
-        means[column] = math.fsum(values) / len(values) if values else math.nan
-    return means
+        values = [value for row in rows if isinstance(value := row.get(column, math.nan), float)]
+        without, infinite = sum(map(math.isnan, values)), sum(map(math.isinf, values))
+        if without:
+            lines.append(f'{column}: {without} picture(s) are too small for it and left out of its mean')
+        if infinite and infinite + without < len(values):
+            lines.append(f'{column}: infinite for {infinite} picture(s), which are left out of its mean')
+    return lines
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
@@ -77,6 +89,9 @@ class _RowMetric(BaseMetric):
 
     def compute_metrics(self, results: list[Row]) -> dict[str, float | str]:
         self.rows = list(results)
+        numbered = [key for row in self.rows for key, v in row.items() if isinstance(v, float) and not math.isnan(v)]
+        for line in left_out(self.rows, dict.fromkeys(numbered)):
+            print_log(line, logger='current', level=logging.WARNING)
         if self.out_csv:
             write_rows(self.out_csv, self.rows)
         return self.summary(self.rows)
@@ -100,7 +115,8 @@ class FusionMetrics(_RowMetric):
         prefix: Put before the names of the results.
         collect_device: As in MMEngine.
 
-    Pictures too small for a metric count NaN there and are left out of its mean.
+    Pictures too small for a metric count NaN there and are left out of its mean, as are infinite values (PSNR of equal
+    pictures); the log says how many.
     """
 
     def __init__(
@@ -218,6 +234,7 @@ class NoReferenceIQA(_RowMetric):
         self.weights_dir = str(weights_dir or os.environ.get('LUREFUSION_IQA_WEIGHTS') or 'weights/iqa')
         self.device = device
         self._networks: dict[str, NetworkScore] = {}
+        self._failures: dict[str, str] = {}
 
     def network(self, name: str, device: str | torch.device = 'cpu') -> NetworkScore:
         """The network `name`, built on first use."""
@@ -237,7 +254,8 @@ class NoReferenceIQA(_RowMetric):
                 try:
                     row[name] = float(network(pred)[0])
                 except (AssertionError, RuntimeError, ValueError) as error:
-                    network.reason = f'not available: {str(error).splitlines()[0]}'
+                    # of this picture alone: the others may have a score
+                    self._failures.setdefault(name, f'not available: {(str(error).splitlines() or [""])[0]}')
         return row
 
     def summary(self, rows: list[Row]) -> dict[str, float | str]:
@@ -246,5 +264,6 @@ class NoReferenceIQA(_RowMetric):
         for name, mean in means.items():
             built = self._networks.get(name)
             reason = built.reason if built else unavailable(name, self.weights_dir)
+            reason = reason or self._failures.get(name)
             values[name] = reason if math.isnan(mean) and reason else mean
         return values

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,22 @@ STYLES = ('markdown', 'latex', 'csv')
 INSET_COLOUR = (255, 64, 64)
 
 
+def finite_mean(values: Iterable[Any]) -> float:
+    """The mean over pictures, everywhere in the package: over those that have a finite number.
+
+    A picture without a number (too small for the metric: NaN) or with an infinite one (PSNR of equal pictures) is left
+    out, since it would swallow all others. Infinite if every number is; NaN if there is none.
+    """
+    numbers = [float(value) for value in values if not math.isnan(value)]
+    finite = [value for value in numbers if math.isfinite(value)]
+    if finite:
+        return math.fsum(finite) / len(finite)
+    return numbers[0] if numbers and len(set(numbers)) == 1 else math.nan
+
+
 @dataclass(frozen=True)
 class Statistic:
-    """Mean of one column over n images, their sample standard deviation, and the bootstrap interval of the mean."""
+    """Of one column: see :func:`finite_mean`, sample standard deviation, bootstrap interval, all over n images."""
 
     mean: float
     std: float
@@ -63,11 +77,9 @@ def summarise(
     statistics = {}
     for column in columns:
         values = [float(row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
-        mean = math.fsum(values) / len(values) if values else math.nan
+        mean = finite_mean(row.get(column, math.nan) for row in rows)
         std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
         low, high = bootstrap_interval(values, level, draws, seed)
-        if values == [] and any(row.get(column) == math.inf for row in rows):
-            mean = math.inf
         statistics[column] = Statistic(mean, std, low, high, len(values))
     return statistics
 
@@ -124,6 +136,13 @@ def is_metric(column: str) -> bool:
     return _card(column) is not None
 
 
+def _higher_is_better(column: str) -> bool | None:
+    """Direction of a column, `<set>/<metric>` and, of restored pictures, `<metric>_in` included; None: not known."""
+    name = column.rpartition('/')[2]
+    card = _card(name) or _card(re.sub('_(in|out)$', '_ref', name))
+    return card.higher_is_better if card else None
+
+
 def _print(column: str, value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -153,6 +172,7 @@ def format_table(
     ranks: Mapping[str, float] | None = None,
     mark: bool = True,
     head: str = 'method',
+    higher_is_better: bool | None = None,
 ) -> str:
     """One table, a method per row.
 
@@ -162,8 +182,9 @@ def format_table(
         style: ``markdown`` (best bold, second underlined), ``latex`` (the same, booktabs), ``csv`` (plain numbers).
         spread: Method -> column -> standard deviation, printed after a ±.
         ranks: Method -> mean rank, as a last column.
-        mark: Whether best and second are marked; a single row never is.
+        mark: Whether best and second are marked; a single row never is, nor a column of which no direction is known.
         head: Title of the first column.
+        higher_is_better: Direction of the columns that are no metrics.
 
     Raises:
         ValueError: On an unknown style.
@@ -173,15 +194,16 @@ def format_table(
     methods = list(means)
     cells = {method: [] for method in methods}
     everything = [(c, {m: means[m].get(c, math.nan) for m in methods}) for c in columns]
+    directions = [higher_is_better if (known := _higher_is_better(c)) is None else known for c in columns]
     if ranks is not None:
         everything.append(('mean rank', {m: ranks.get(m, math.nan) for m in methods}))
-    for column, values in everything:
-        card = _card(column)
+        directions.append(False)
+    for (column, values), direction in zip(everything, directions, strict=True):
         texts = [_print(column, values[m]) for m in methods]
         places = [0] * len(methods)
-        if mark and style != 'csv' and len(methods) > 1:
+        if mark and style != 'csv' and len(methods) > 1 and direction is not None:
             numbers = [_number(values[m]) for m in methods]
-            places = _placing(texts, numbers, card.higher_is_better if card else False)
+            places = _placing(texts, numbers, direction)
         for method, text, place in zip(methods, texts, places, strict=True):
             deviation = spread.get(method, {}).get(column, math.nan) if spread else math.nan
             if not math.isnan(deviation):

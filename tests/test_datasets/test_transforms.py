@@ -78,6 +78,14 @@ def test_load_keeps_what_the_data_set_made():
     assert results['grey'] == ('ir',)
 
 
+def test_a_file_that_is_picture_and_label_is_cached_as_both(files):
+    load = LoadImages('full', cache_mb=1)
+    for _ in range(2):
+        images = load(dict(paths=dict(vi=files['label'], label=files['label'])))['images']
+        assert images['vi'].shape == (16, 20, 3)
+        np.testing.assert_array_equal(images['label'], images['vi'][..., 0])
+
+
 def test_cache_holds_what_there_is_room_for(files, monkeypatch):
     size = 16 * 20 * 3
     cached = LoadImages(cache_mb=(size + 10) / 2**20)

@@ -11,6 +11,7 @@ import torch
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import chain
 from lurefusion.downstream.cross_validation import CrossValidation, balanced_folds, data_config, drives, fuser
+from lurefusion.downstream.pictures import export
 from lurefusion.images import write_bytes, write_image
 
 PALETTE = [(number, 0, 0) for number in range(9)]
@@ -140,6 +141,36 @@ def test_every_frame_is_tested_once_by_a_network_that_did_not_see_its_drive(tmp_
     assert (tmp_path / 'docs' / 'images' / 'segmentation_loss.png').is_file()
     # visible, infrared, fused, prediction, label
     assert cv2.imread(str(tmp_path / 'work/strips/average/00040N.png')).shape == (32 + 22, 5 * 48, 3)
+
+
+def test_a_class_that_a_fold_does_not_train_on_is_said_before_training(tmp_path, stand_in, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'lurefusion.downstream.pictures.print_log', lambda text, **_: said.append((len(stand_in), text))
+    )
+    validation = plan(tmp_path)
+    for name in ('00001D', '00002D', '00020D', '00021D', '00040N'):
+        write_image(tmp_path / 'label' / f'{name}.png', np.full((32, 48), int(name[:5]) >= 20, np.uint8))
+    validation.run()
+    shown = [text for jobs, text in said if jobs == 0 and 'no training label shows' in text]
+    held_out = validation.fold_of['00001D']
+    first = next(text for text in shown if text.startswith(f'fold {held_out}: '))
+    assert f'shows {CLASSES[0]}, {CLASSES[2]}' in first
+
+
+def test_a_named_network_is_evaluated_anew_with_another_config(tmp_path, stand_in):
+    pictures = export({'all': dict(type='EmbeddedScenes', num=1, size=(32, 48))}, CLASSES, tmp_path / 'pictures')
+    weights = tmp_path / 'named.pth'
+    weights.write_bytes(b'weights')
+    outs = {}
+    for settings in ('one', 'other', 'one'):
+        task = chain.Task('x', 'x.py', ('ir',), dict(classes=CLASSES, palette=PALETTE), settings, None,
+                          dict(options=[], iterations=None), 0)  # fmt: skip
+        done = chain.evaluate(task, pictures, ['ir'], pictures.items('all'), tmp_path, weights=weights)
+        outs.setdefault(settings, set()).add(done.out)
+    assert len(outs['one']) == 1
+    assert outs['one'].isdisjoint(outs['other'])
+    assert len(stand_in) == 2
 
 
 def test_what_is_done_is_not_done_again_and_a_busy_run_is_left_to_the_other(tmp_path, stand_in, monkeypatch):

@@ -1,6 +1,8 @@
 """What is registered with MMSegmentation, and how configs are fitted. No Runner here: its scopes would stay behind."""
 
 import json
+import math
+from functools import partial
 from importlib import import_module
 
 import cv2
@@ -12,11 +14,11 @@ from mmengine.config import Config
 from lurefusion.datasets.paired import Ticket
 from lurefusion.downstream import mmseg_child
 
-pytest.importorskip('mmcv')
-mmseg_child.make_importable()
 pytest.importorskip('mmseg')
+mmseg_child.make_importable()
 
 from mmseg.models.backbones import MixVisionTransformer  # noqa: E402
+from mmseg.registry import DATASETS, MODELS  # noqa: E402
 
 from lurefusion.downstream import mmseg_parts as parts  # noqa: E402
 
@@ -139,6 +141,83 @@ def test_other_weights_are_refused(tmp_path):
         parts.load_pretrained(Segmentor(1), 'https://somewhere/mit.pth')
 
 
+WEIGHTS = [0.2, 1.0, 3.0]
+SHIPPED = [f'lurefusion::segmentation/segformer_{name}.py' for name in ('b0_fused', 'b0_scenes', 'demo', 'b2_fused')]
+
+
+def losses(*entries: dict) -> list[torch.nn.Module]:
+    return [MODELS.build(dict(entry)) for entry in entries]
+
+
+@pytest.mark.parametrize('ignored', [0, 1, 5, 8])
+@pytest.mark.parametrize('options', [{}, dict(avg_non_ignore=True)])
+def test_weighted_cross_entropy_takes_ignored_pixels(ignored, options):
+    torch.manual_seed(0)
+    scores, label = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randint(0, 3, (2, 8, 8))
+    label[:, :ignored] = 255
+    [loss] = losses(dict(type='CrossEntropyLoss', class_weight=WEIGHTS, **options))
+    own = loss(scores, label, ignore_index=255)
+    own.backward()
+    assert not scores.grad[:, :, :ignored].any()
+    if ignored == 8:
+        assert own.item() == 0
+        return
+    expected = torch.nn.functional.cross_entropy(scores, label, torch.tensor(WEIGHTS), ignore_index=255)
+    torch.testing.assert_close(own, expected)
+
+
+def test_other_losses_and_reductions_take_ignored_pixels():
+    torch.manual_seed(0)
+    scores, label = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
+    label[:, :3] = 255
+    weighted, plain, binary, dice, lovasz = losses(
+        dict(type='CrossEntropyLoss', class_weight=WEIGHTS, reduction='sum'), dict(type='CrossEntropyLoss'),
+        dict(type='CrossEntropyLoss', class_weight=WEIGHTS, use_sigmoid=True, avg_non_ignore=True),
+        dict(type='DiceLoss'), dict(type='LovaszLoss', reduction='none', class_weight=WEIGHTS),
+    )  # fmt: skip
+    weight = torch.tensor(WEIGHTS)
+    cross = partial(torch.nn.functional.cross_entropy, scores, label, ignore_index=255)
+    torch.testing.assert_close(weighted(scores, label, ignore_index=255), cross(weight, reduction='sum'))
+    torch.testing.assert_close(plain(scores, label, ignore_index=255), cross(reduction='sum') / label.numel())
+    kept = label != 255
+    one_hot = torch.nn.functional.one_hot(label[kept], 3).float()
+    each = torch.nn.functional.binary_cross_entropy_with_logits(scores.movedim(1, -1)[kept], one_hot, pos_weight=weight)
+    torch.testing.assert_close(binary(scores, label, ignore_index=255), each)
+    assert all(torch.isfinite(loss(scores, label, ignore_index=255)) for loss in (dice, lovasz))
+
+
+@pytest.mark.parametrize('name', SHIPPED)
+def test_losses_of_the_shipped_configs_take_padding(name):
+    loss = MODELS.build(mmseg_child.read_task(name).model.decode_head.loss_decode)
+    label = torch.zeros(1, 8, 8, dtype=torch.long)
+    label[:, :4] = 255
+    scores = torch.zeros(1, 9, 8, 8)
+    value = float(loss(scores, label, ignore_index=255))
+    # the mean over what counts; without class weights MMSegmentation divides by all pixels
+    assert value == pytest.approx(math.log(9) * (1 if loss.class_weight else 0.5), rel=1e-5)
+
+
+def test_names_in_folders_keep_their_predictions_apart(tmp_path):
+    metric = parts.ConfusionMetric(out=str(tmp_path / 'out'), root=str(tmp_path))
+    metric.dataset_meta = dict(classes=CLASSES)
+    for number, name in enumerate(('a/1', 'b/1', 'c.d/e.f')):
+        path = str(tmp_path / 'test' / 'vi' / f'{name}.png')
+        picture = torch.full((1, 2, 2), number)
+        metric.process(None, [dict(pred_sem_seg=dict(data=picture), gt_sem_seg=dict(data=picture), img_path=path)])
+    written = {
+        name: cv2.imread(str(tmp_path / f'out/predictions/{name}.png'), -1) for name in ('a/1', 'b/1', 'c.d/e.f')
+    }
+    assert [int(picture[0, 0]) for picture in written.values()] == [0, 1, 2]
+
+
+def test_the_first_class_counts_whatever_the_config_did_with_its_own_labels(root):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)]
+    job = dict(config='x', root=str(root), roles=['vi'], classes=CLASSES, palette=[[0] * 3] * 3)
+    made = mmseg_child._handed(Config(dict(d=dict(type='ADE20KDataset', pipeline=pipeline))).d, job, [['x', 'a']])
+    label = DATASETS.build(made)[0]['gt_seg_map']
+    np.testing.assert_array_equal(label, cv2.imread(str(root / 'x/label/a.png'), -1))
+
+
 def test_missing_operators_say_so_when_they_are_called():
     operators = import_module('mmcv._ext')
     if operators.__spec__.loader is not None:
@@ -164,6 +243,13 @@ def test_a_config_is_fitted_to_the_pictures():
     assert cfg.model.decode_head.norm_cfg.type == 'BN'
     with pytest.raises(ValueError, match=r'model\.decode_head\.num_classes=3, but the labels have 2 classes'):
         mmseg_child.adapt(config(), ['road', 'car'])
+    cfg.model.auxiliary_head[0].ignore_index = 0
+    with pytest.raises(ValueError, match=r'model\.auxiliary_head\.ignore_index=0, but .* have the id 255'):
+        mmseg_child.adapt(cfg, CLASSES)
+    cfg = config()
+    cfg.model.decode_head.loss_decode = [dict(type='DiceLoss'), dict(type='CrossEntropyLoss', class_weight=[1, 2])]
+    with pytest.raises(ValueError, match=r'CrossEntropyLoss has a class_weight of 2 values, but the labels have 3'):
+        mmseg_child.adapt(cfg, CLASSES)
 
 
 def test_schedule_is_stretched_to_another_length():

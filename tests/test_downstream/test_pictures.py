@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import pictures as p
@@ -87,6 +88,39 @@ def test_unknown_id_is_named(tmp_path):
     label[:2, :3] = 255
     cv2.imwrite(str(tmp_path / 'label' / '1.png'), label)
     p.export({'train': cfg}, CLASSES, tmp_path / 'pictures')
+
+
+@pytest.mark.parametrize('how', ['16 bit', 'palette', 'one red'])
+def test_labels_are_exported_as_they_are_stored(tmp_path, how):
+    cfg = folders(tmp_path)
+    for number in (0, 1):
+        label = render_scene(number, (32, 48)).label.astype(np.uint8)
+        image = Image.fromarray(label.astype(np.uint16) if how == '16 bit' else label)
+        if how != '16 bit':
+            image.putpalette([0, 0, 0, 255, 0, 0] + [0 if how == 'one red' else 77] * 762)
+        image.save(tmp_path / 'label' / f'{number}.png')
+    found = p.export({'train': cfg}, CLASSES, tmp_path / 'pictures')
+    for number in (0, 1):
+        written = cv2.imread(str(found.path(('train', str(number)), 'label')), -1)
+        np.testing.assert_array_equal(written, render_scene(number, (32, 48)).label)
+
+
+def test_a_coloured_label_is_refused(tmp_path):
+    cfg = folders(tmp_path)
+    cv2.imwrite(str(tmp_path / 'label' / '1.png'), np.random.default_rng(0).integers(0, 9, (32, 48, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'label/1\.png is no label: .* colours in 3 channels'):
+        p.export({'train': cfg}, CLASSES, tmp_path / 'pictures')
+
+
+def test_classes_that_no_label_shows_are_said(tmp_path, caplog):
+    cfg = folders(tmp_path)
+    for number in (0, 1):
+        cv2.imwrite(str(tmp_path / 'label' / f'{number}.png'), np.eye(32, 48, dtype=np.uint8) * (number + 1))
+    found = p.export({'train': cfg}, CLASSES, tmp_path / 'pictures')
+    items = found.items('train')
+    assert p.warn_of_unseen_classes(found, items, CLASSES, 'x') == list('defghi')
+    assert p.warn_of_unseen_classes(found, items[:1], CLASSES[:3], 'x') == ['c']
+    assert p.warn_of_unseen_classes(found, items, CLASSES[:3], 'x') == []
 
 
 def test_label_of_another_size_is_named(tmp_path):

@@ -3,6 +3,7 @@ import csv
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -72,6 +73,91 @@ def test_what_does_not_pair_is_listed(folders):
     assert f'one ({folders / "one"}) lacks 2 of 4 stems: b, extra' in text
     assert f'vi ({folders / "vi"}) lacks 1 of 4 stems: extra' in text
     assert 'only the 2 stems' in text
+
+
+def spoil(folder: Path, how: str) -> str:
+    """Spoil one of the pictures of stem b; returns what is to be said."""
+    vi, fused = folder / 'vi/b.png', folder / 'one/b.tif'
+    if how == 'missing source':
+        vi.unlink()
+        return f'no file in vi ({folder / "vi"})'
+    if how == 'not fused by all':
+        fused.unlink()
+        return f'no file in one ({folder / "one"})'
+    if how == 'other size':
+        write_image(fused, draw(1)[:40])
+        return 'one/b.tif is 56x40'
+    if how == 'not finite':
+        cv2.imwrite(str(fused), np.full((48, 56, 3), np.nan, np.float32))
+        return 'one/b.tif: 8064 of 8064 pixels are NaN'
+    broken = vi if 'source' in how else fused
+    broken.write_bytes(broken.read_bytes()[:200] if 'cut off' in how else b'nothing')
+    return f'{broken.parent.name}/{broken.name} is '
+
+
+@pytest.mark.parametrize('how', ['missing source', 'not fused by all', 'other size', 'not finite', 'unreadable',
+                                 'unreadable source', 'cut off source'])  # fmt: skip
+def test_one_bad_picture_is_left_out_and_named(folders, capsys, how):
+    sources = {'vi': folders / 'vi', 'ir': folders / 'ir'}
+    names = {'one': folders / 'one', 'two': folders / 'two'}
+    whole = evaluate_folders(names, sources, metrics=['CC', 'EN'])
+    said = spoil(folders, how)
+    result = evaluate_folders(names, sources, metrics=['CC', 'EN'])
+    assert list(result.failed) == ['b']
+    assert said in result.failed['b']
+    assert result.rows == {method: [row for row in rows if row['name'] != 'b'] for method, rows in whole.rows.items()}
+    words = [str(folders / 'one'), str(folders / 'two'), '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')]
+    assert run(parse(*words, '--metrics', 'CC', 'EN', '--out', str(folders / 'out'))) == 1
+    errors = capsys.readouterr().err
+    assert '2 picture(s) measured, 1 left out:\n  b: ' in errors
+    assert said in errors
+    assert said in (folders / 'out/report.md').read_text()
+    assert (folders / 'out/grid.png').is_file()
+
+
+def test_more_sources_than_fused_pictures_are_no_failure(folders):
+    for folder in ('one', 'two'):
+        next((folders / folder).glob('c.*')).unlink()
+    result = evaluate_folders({'one': folders / 'one'}, {'vi': folders / 'vi', 'ir': folders / 'ir'}, metrics=['EN'])
+    assert not result.failed
+    assert 'one (' in result.warnings[0]
+
+
+def test_nothing_but_bad_pictures_is_an_error(folders):
+    for path in (folders / 'one').iterdir():
+        path.write_bytes(b'nothing')
+    with pytest.raises(ValueError, match=r'not one of 3 pictures can be measured:\n  a: .*one/a\.tif is not'):
+        evaluate_folders({'one': folders / 'one'}, {'vi': folders / 'vi', 'ir': folders / 'ir'}, metrics=['EN'])
+
+
+def test_infinite_values_are_said(folders):
+    write_image(folders / 'one/a.tif', draw(0))
+    result = evaluate_folders({'one': folders / 'one'}, {'vi': folders / 'vi', 'ir': folders / 'ir'},
+                              reference=folders / 'vi', metrics=['EN'])  # fmt: skip
+    assert 'PSNR_ref: infinite for 1 picture(s), which are left out of its mean' in result.warnings
+    numbers = [row['PSNR_ref'] for row in result.rows['one']]
+    assert numbers[0] == np.inf
+    assert result.means()['one']['PSNR_ref'] == pytest.approx(np.mean(numbers[1:]))
+
+
+def test_a_network_that_refuses_a_picture_goes_on(folders, monkeypatch):
+    class Score:
+        reason = None
+
+        def __init__(self, *_):
+            self.count = 0
+
+        def __call__(self, picture):
+            self.count += 1
+            if self.count == 2:
+                raise RuntimeError('too dark')
+            return torch.tensor([float(self.count)])
+
+    monkeypatch.setattr('lurefusion.evaluation.evaluate.NetworkScore', Score)
+    result = evaluate_folders({'one': folders / 'one'}, {'vi': folders / 'vi', 'ir': folders / 'ir'}, metrics=['EN'],
+                              networks=['MUSIQ'])  # fmt: skip
+    assert result.means()['one']['MUSIQ'] == 2
+    assert [w for w in result.warnings if 'MUSIQ: no score for 1 picture(s), as' in w and 'b.tif: too dark' in w]
 
 
 def test_mistakes(folders):

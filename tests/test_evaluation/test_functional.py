@@ -157,7 +157,7 @@ def test_qabf_equals_plain_loops(border):
         strength, angle = np.zeros(image.shape), np.zeros(image.shape)
         for y, x in np.ndindex(*image.shape):
             w = padded[y : y + 3, x : x + 3]
-            gx = w[0, 2] + 2 * w[1, 2] + w[2, 2] - w[0, 0] - 2 * w[1, 0] - w[2, 0]
+            gx = w[0, 0] + 2 * w[1, 0] + w[2, 0] - w[0, 2] - 2 * w[1, 2] - w[2, 2]
             gy = w[2, 0] + 2 * w[2, 1] + w[2, 2] - w[0, 0] - 2 * w[0, 1] - w[0, 2]
             strength[y, x], angle[y, x] = math.hypot(gx, gy), math.atan(gy / gx) if gx else math.pi / 2
         return strength, angle
@@ -172,6 +172,44 @@ def test_qabf_equals_plain_loops(border):
             kept, weight = kept + quality * ss[y, x], weight + ss[y, x]
     own = fn.qabf(tensor(fused), [tensor(a), tensor(b)], border=border)
     assert float(own) == pytest.approx(kept / weight, rel=1e-6)
+
+
+def published_qabf(fused: np.ndarray, *sources: np.ndarray) -> float:
+    """With conv2, as the published codes have it; it turns the kernels round."""
+    across, down = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]), np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
+
+    def edges(image):
+        sx, sy = (convolve2d(image.astype(float), kernel, 'same') for kernel in (across, down))
+        return np.hypot(sx, sy), np.where(sx == 0, np.pi / 2, np.arctan(sy / np.where(sx == 0, 1, sx)))
+
+    (gf, af), kept, weight = edges(fused), 0.0, 0.0
+    for source in sources:
+        g, a = edges(source)
+        ratio = np.where(g == gf, 1, np.minimum(g, gf) / np.maximum(np.maximum(g, gf), 1e-12))
+        alike = 1 - np.abs(a - af) / (np.pi / 2)
+        quality = 0.9994 / (1 + np.exp(-15 * (ratio - 0.5))) * 0.9879 / (1 + np.exp(-22 * (alike - 0.8)))
+        kept, weight = kept + (quality * g).sum(), weight + g.sum()
+    return kept / weight
+
+
+TURNS = {
+    'as it is': lambda x: x,
+    'upside down': lambda x: x[::-1],
+    'mirrored': lambda x: x[:, ::-1],
+    'half a turn': lambda x: x[::-1, ::-1],
+    'quarter of a turn': np.rot90,
+    'transposed': np.transpose,
+}
+
+
+@pytest.mark.parametrize('turn', TURNS)
+def test_qabf_has_the_sign_of_the_published_codes(turn, scene):
+    # flat areas and few levels, so that many horizontal derivatives are 0: there the sign decides
+    fused, a, b = (np.ascontiguousarray(TURNS[turn](x // 16 * 16)) for x in scene)
+    own = float(fn.qabf(tensor(fused), [tensor(a), tensor(b)]))
+    assert own == pytest.approx(published_qabf(fused, a, b), rel=1e-6)
+    other_sign = published_qabf(fused[:, ::-1], a[:, ::-1], b[:, ::-1])
+    assert abs(own - other_sign) > 1e-5
 
 
 def test_qcv_equals_plain_loops():
@@ -275,6 +313,55 @@ def test_transposing_or_swapping_the_pair_changes_nothing(name, scene, values):
     turned = compute(tensor(fused.T.copy()), [tensor(b.T.copy()), tensor(a.T.copy())], [name], 'both')
     for column, value in turned.items():
         assert float(value) == pytest.approx(float(values[column]), rel=1e-9), column
+
+
+@pytest.mark.parametrize('turn', TURNS)
+@pytest.mark.parametrize('name', [m for m in FUSION_METRICS if m not in ('Qabf', 'NIQE')])
+def test_mirror_images_score_alike(name, turn):
+    # sides at which every grid of the metric lies symmetrically: blocks of 16, 2x2 means, every second window of VIF
+    side = (161, 169) if name == 'VIF' else (176, 192)
+    pictures = [picture(seed, *side) for seed in (1, 2, 3)]
+    before, after = (
+        compute(tensor(f), [tensor(a), tensor(b)], [name], 'both')
+        for f, a, b in (pictures, [np.ascontiguousarray(TURNS[turn](x)) for x in pictures])
+    )
+    for column, value in before.items():
+        assert float(after[column]) == pytest.approx(float(value), rel=1e-9), column
+
+
+@pytest.mark.parametrize('name', SOURCE_METRICS)
+def test_the_order_of_the_sources_does_not_matter(name, scene):
+    fused, a, b = (tensor(x) for x in scene)
+    before, after = (compute(fused, sources, [name], 'both') for sources in ([a, b], [b, a]))
+    for column, value in before.items():
+        assert float(after[column]) == pytest.approx(float(value), rel=1e-9), column
+
+
+@pytest.mark.parametrize('name', ['CC', 'SCD', 'PSNR', 'MI', 'EN', 'SD', 'AG', 'SF', 'Qcv', 'Qabf'])
+def test_negatives_score_alike(name, scene):
+    options = dict(Qabf=dict(border='replicate'))  # outside the picture is black, not white
+    before, after = (
+        compute(tensor(f), [tensor(a), tensor(b)], [name], options=options)[name]
+        for f, a, b in (scene, [255 - x for x in scene])
+    )
+    assert float(after) == pytest.approx(float(before), rel=1e-6)
+
+
+@pytest.mark.parametrize(('name', 'factor'), [('CC', 1), ('SCD', 1), ('MI', 1), ('EN', 1), ('Qabf', 1), ('SD', 2),
+                                              ('AG', 2), ('SF', 2), ('Qcv', 4)])  # fmt: skip
+def test_twice_the_contrast(name, factor, scene):
+    halves = [x // 2 for x in scene]
+    before, after = (compute(tensor(f), [tensor(a), tensor(b)], [name])[name] for f, a, b in
+                     (halves, [2 * x for x in halves]))  # fmt: skip
+    assert float(after) == pytest.approx(factor * float(before), rel=1e-6)
+
+
+def test_all_with_a_reference_has_the_reference_metrics(scene):
+    fused, a, b = (tensor(x) for x in scene)
+    got = compute(fused, [a, b], 'all', 'both', reference=a, too_small='nan')
+    assert float(got['PSNR_ref']) == float(fn.reference_psnr(fused, a))
+    assert float(got['SSIM_ref']) == float(fn.reference_ssim(fused, a))
+    assert set(got) - set(compute(fused, [a, b], 'all', 'both')) == {'PSNR_ref', 'SSIM_ref'}
 
 
 @pytest.mark.parametrize(('name', 'shift'), [('CC', 30), ('SCD', 30), ('SD', 30), ('AG', 30), ('SF', 30), ('EN', 30)])

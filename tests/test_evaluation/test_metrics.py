@@ -194,6 +194,37 @@ def test_means_leave_out_what_is_missing():
     assert math.isnan(mean_columns(rows, ['b'])['b'])
 
 
+def test_equal_pictures_do_not_swallow_the_others_and_are_said(monkeypatch):
+    said = []
+    monkeypatch.setattr('lurefusion.evaluation.metrics.print_log', lambda text, **_: said.append(text))
+    samples = fusion_samples(3)
+    for image in samples[0].sources.values():
+        image.copy_(samples[0].pred)
+    metric = FusionMetrics(('PSNR', 'MS-SSIM'))
+    metric.process(None, samples)
+    got = metric.evaluate(3)
+    assert got['PSNR'] == pytest.approx(expected_means(samples[1:])['PSNR'])
+    assert said == ['PSNR: infinite for 1 picture(s), which are left out of its mean']
+
+
+def test_a_network_that_refuses_one_picture_scores_the_others(tmp_path):
+    class Score:
+        reason = None
+
+        def __call__(self, image):
+            if image.mean() > 0.9:
+                raise RuntimeError('too bright\nfor it')
+            return torch.tensor([4.0])
+
+    samples = fusion_samples(3)
+    samples[0].pred.fill_(1)
+    for kept, expected in ((samples, 4), (samples[:1], 'not available: too bright')):
+        metric = NoReferenceIQA(('MUSIQ',), weights_dir=tmp_path)
+        metric._networks['MUSIQ'] = Score()
+        metric.process(None, kept)
+        assert metric.evaluate(len(kept))['MUSIQ'] == expected
+
+
 def test_rows_are_written_whole(tmp_path):
     write_rows(tmp_path / 'sub/rows.csv', [{'name': 'a,b', 'x': 1 / 3}])
     assert (tmp_path / 'sub/rows.csv').read_text() == 'name,x\n"a,b",0.333333333\n'

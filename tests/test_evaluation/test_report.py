@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, rankdata
 
+from lurefusion.evaluation.metrics import mean_columns
 from lurefusion.evaluation.report import (
     bootstrap_interval,
     busiest_box,
     comparison_grid,
     describe_metrics,
+    finite_mean,
     format_intervals,
     format_table,
     mean_ranks,
@@ -41,6 +43,20 @@ def test_summary_by_hand():
     assert s.low <= 2 <= s.high
 
 
+@pytest.mark.parametrize(
+    ('values', 'mean', 'n'),
+    [
+        ([30.0, math.inf], 30, 1), ([math.inf, math.inf], math.inf, 0), ([math.nan, math.inf, 20.0, 40.0], 30, 2),
+        ([math.nan], math.nan, 0), ([-math.inf, math.inf], math.nan, 0), ([], math.nan, 0), ([1.0, 2.0, 6.0], 3, 3),
+    ],
+)  # fmt: skip
+def test_one_mean_for_reports_and_evaluators(values, mean, n):
+    rows = [{'PSNR': value} for value in values] + [{}]
+    both = summarise(rows, ['PSNR'])['PSNR'], mean_columns(rows, ['PSNR'])['PSNR'], finite_mean(values)
+    assert [both[0].mean, *both[1:]] == pytest.approx([mean] * 3, nan_ok=True)
+    assert both[0].n == n
+
+
 def test_mean_ranks_share_ties_and_know_directions():
     got = mean_ranks(MEANS, ['CC', 'Qcv'])
     expected = (rankdata([-0.61, -0.61, -0.70]) + rankdata([200, 150, 400])) / 2
@@ -60,6 +76,25 @@ def test_markdown_marks_best_and_second():
         '| Max | <u>0.610</u> | <u>15.00</u> | **150.0** | **1.50** |',
         '| a_b | **0.700** | - | 400.0 | <u>3.00</u> |',
     ]
+
+
+@pytest.mark.parametrize('column', ['mIoU', 'time', 'whatever'])
+def test_a_column_of_no_known_direction_is_not_marked(column):
+    means = {'a': {column: 1.0}, 'b': {column: 2.0}, 'c': {column: 3.0}}
+    for style in ('markdown', 'latex'):
+        assert not any(mark in format_table(means, [column], style) for mark in ('**', '<u>', 'textbf', 'underline'))
+    assert '| b | <u>2.00</u> |' in format_table(means, [column], higher_is_better=True)
+    assert '| a | **1.00** |' in format_table(means, [column], higher_is_better=False)
+
+
+@pytest.mark.parametrize(
+    ('column', 'best'),
+    [('PSNR_out', 'b'), ('ll/SSIM_in', 'b'), ('MSRS/CC', 'b'), ('LC/NIQE', 'a'), ('Qcv', 'a'), ('MUSIQ', 'b'),
+     ('MSRS/PSNR_paper', 'b')],
+)  # fmt: skip
+def test_the_card_tells_the_direction(column, best):
+    lines = format_table({'a': {column: 0.1}, 'b': {column: 0.9}}, [column], higher_is_better=best == 'a').splitlines()
+    assert [line.startswith(f'| {best} ') for line in lines if '**' in line] == [True]
 
 
 def test_latex_is_escaped_and_shows_the_spread():

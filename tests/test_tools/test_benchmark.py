@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -111,6 +112,57 @@ def test_page_and_cache(benchmark, data, tmp_path, monkeypatch, capsys):
         '0',
         '1',
     }
+
+
+@pytest.fixture
+def copied(benchmark, tmp_path, monkeypatch) -> Path:
+    """The package, as far as the cache looks at it, where it may be changed."""
+    package = tmp_path / 'lurefusion'
+    source = Path(benchmark.lurefusion.__file__).parent
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns('weights', '__pycache__', 'downstream'))
+    monkeypatch.setattr(benchmark.lurefusion, '__file__', str(package / '__init__.py'))
+    return package
+
+
+@pytest.mark.parametrize('file', [
+    'images.py', 'apis.py', 'evaluation/functional.py', 'evaluation/cards.py', 'evaluation/report.py',
+    'evaluation/niqe_pristine.npz', 'datasets/transforms.py', 'datasets/prompts/tasks.py', 'models/baselines.py',
+    'engine/checkpoint.py',
+])  # fmt: skip
+def test_cache_sees_a_change_of_what_numbers_depend_on(benchmark, copied, file):
+    before = benchmark.everything_else()
+    assert benchmark.everything_else() == before
+    with open(copied / file, 'ab') as content:
+        content.write(b'\n')
+    assert benchmark.everything_else() != before
+
+
+def test_cache_sees_other_packages_and_configs_and_leaves_the_rest_alone(benchmark, copied, monkeypatch):
+    before = benchmark.everything_else()
+    (copied / 'cli.py').write_text('')
+    (copied / 'evaluation/__pycache__').mkdir()
+    (copied / 'evaluation/__pycache__/x.pyc').write_text('')
+    assert benchmark.everything_else() == before
+    [average, *_], _ = benchmark.load_methods([])
+    monkeypatch.setattr(benchmark, '_model_of', lambda config: 'another config')
+    assert benchmark.load_methods([])[0][0].version != average.version
+    original = benchmark.metadata.version
+    monkeypatch.setattr(benchmark.metadata, 'version', lambda name: '0' if name == 'numpy' else original(name))
+    assert benchmark.everything_else() != before
+
+
+def test_cache_sees_another_picture_of_the_same_size(benchmark, tmp_path):
+    file, measured = tmp_path / 'a.png', []
+
+    def means():
+        cache = benchmark.Cache(tmp_path / 'cache.json')
+        cache.means('row', 'version', {'a': {'vi': file}}, lambda files: measured.append(1) or {'CC': 1.0})
+        return len(measured)
+
+    file.write_bytes(b'one')
+    assert (means(), means()) == (1, 1)
+    file.write_bytes(b'two')
+    assert means() == 2
 
 
 def test_places_and_the_bottom_third(benchmark):

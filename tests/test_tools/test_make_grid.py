@@ -33,6 +33,19 @@ def test_draw(grid, rows, tmp_path, capsys):
         assert '| hot_targets: average | 0.0 | ' in out
 
 
+def test_weights_are_looked_for_where_training_leaves_them(grid, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for config, folder in (
+        ('lurefusion::lure/stage2_demo.py', 'work_dirs/stage2_demo'),
+        ('lurefusion::lure/lure_demo.py', 'work_dirs/lure_demo/stage2_demo'),
+    ):
+        with pytest.raises(FileNotFoundError, match=f'{folder} does not exist: .*was not trained here'):
+            grid.draw(config, 'grid.png')
+        (tmp_path / folder).mkdir(parents=True)
+        assert grid.trained_weights(config) == folder
+    assert grid.trained_weights('lurefusion::baselines/average_ir_vi.py') is None
+
+
 def test_numbers(grid):
     """Texture in the visible picture, a hot person and, behind a veil, texture in the infrared one."""
     rng = np.random.default_rng(0)

@@ -50,6 +50,26 @@ def test_a_second_test_leaves_no_picture_of_the_first(small):
     assert (Path('work_dirs/small/test/earlier/001/fused/clean') / stale.name).is_file()
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('test_dataloader = test_dataloader[:1]', 'test_dataloader is a list of 1 and test_evaluator is a list of 3'),
+        ('test_evaluator = test_evaluator[:2]', 'test_dataloader is a list of 3 and test_evaluator is a list of 2'),
+        ('test_evaluator = None', 'test_dataloader is a list of 3 and test_evaluator is a NoneType'),
+        (
+            'test_dataloader = dict(_delete_=True, **held_out)',
+            'test_dataloader is a ConfigDict and test_evaluator is a list of 3',
+        ),
+        ("test_dataloader[1]['name'] = 'clean'", 'two sets of test_dataloader have one name: clean, clean, gone'),
+    ],
+)
+def test_loaders_and_evaluators_that_do_not_fit_are_named(small, change, message):
+    with open(small / 'small_stage2.py', 'a') as file:
+        file.write(change + '\n')
+    with pytest.raises(ValueError, match=rf'small_stage2\.py: .*{message}'):
+        run_test(small / 'small.py')
+
+
 def test_no_weights_and_no_data_are_named(small):
     with pytest.raises(FileNotFoundError, match='small_stage2'):
         run_test(small / 'small.py')
