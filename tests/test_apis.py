@@ -104,7 +104,7 @@ def test_folders_list_what_has_no_partner(inferencer, folders):
         (dict(vi=noise(16, 16, 3), irr=noise(16, 16)), TypeError, "'irr'.*Did you mean 'ir'"),
         (dict(vi=noise(6, 16, 3), ir=noise(6, 16)), ValueError, '16x6 pixels; at least 8x8'),
         (dict(vi=noise(16, 16, 3), ir=np.full((16, 16), np.nan)), ValueError, '256 of 256 pixels are NaN'),
-        (dict(vi=noise(16, 16, 4), ir=noise(16, 16)), ValueError, r'got \(16, 16, 4\)'),
+        (dict(vi=noise(16, 16, 5), ir=noise(16, 16)), ValueError, r'vi: .*got \(16, 16, 5\)'),
         (dict(vi='no/such.png', ir=noise(16, 16)), FileNotFoundError, 'no such image file: no/such.png'),
         (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt=''), ValueError, 'prompt|blank|empty'),
         (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt='dark ' * 2000), ValueError, '10,?000'),

@@ -48,7 +48,7 @@ def test_mistakes_end_in_one_line(pair, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "'vii' is no modality. Did you mean 'vi'?" in line]
     assert [
-        line for line in lines if line.startswith('ValueError: give a picture of each modality or a folder of each')
+        line for line in lines if line.startswith('error: give a picture of each modality or a folder of each')
     ]
 
 
