@@ -45,7 +45,7 @@ def _add_fuse(parser: argparse.ArgumentParser) -> None:
 
 def _fuse(args: argparse.Namespace) -> int:
     from lurefusion.apis import FusionInferencer, PictureWarning
-    from lurefusion.images import check_output, parse_range, refuse_overwrite, write_image
+    from lurefusion.images import check_output, parse_range, refuse_overwrite, refuse_same, write_image
 
     sources = {name: path for name, path in (('vi', args.vi), ('ir', args.ir)) if path}
     for item in args.source:
@@ -65,6 +65,8 @@ def _fuse(args: argparse.Namespace) -> int:
     parse_range(args.range)
     check_output(args.out, folder=any(folders.values()))
     refuse_overwrite([args.out], sources.values())
+    if not args.trust_pictures:
+        refuse_same(sources)
     inferencer = FusionInferencer(
         args.model,
         args.weights,

@@ -27,9 +27,21 @@ from lurefusion.evaluation.cards import (
 )
 from lurefusion.evaluation.iqa import NetworkScore
 from lurefusion.evaluation.metrics import Row, write_rows
-from lurefusion.images import RANGE_MODES, list_images, read_image, write_bytes, write_image
+from lurefusion.images import (
+    check_output,
+    list_images,
+    parse_range,
+    range_of,
+    read_image,
+    refuse_overwrite,
+    refuse_same,
+    write_bytes,
+    write_image,
+)
 
 StrPath = str | os.PathLike
+# what write_report writes
+REPORT_FILES = ('report.md', 'report.tex', 'report.csv', 'per_image.csv', 'grid.png')
 
 
 @dataclass
@@ -101,7 +113,7 @@ def evaluate_folders(
     networks: Sequence[str] = (),
     weights_dir: StrPath = 'weights/iqa',
     options: dict[str, dict] | None = None,
-    range_mode: str = 'percentile',
+    range_mode: str | Mapping[str, str] | Sequence[str] = 'auto',
     device: str | torch.device = 'cpu',
     level: float = 0.95,
 ) -> Evaluation:
@@ -116,8 +128,9 @@ def evaluate_folders(
         networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NETWORK_CARDS`.
         weights_dir: Folder with their weights.
         options: Metric -> keywords of its function.
-        range_mode: How sources deeper than 8 bit come to [0, 1], see `lurefusion.images.to_unit_range`; fused and
-            reference pictures deeper than 8 bit are divided by their full range.
+        range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
+            `lurefusion.images.to_unit_range` and `parse_range`; fused and reference pictures deeper than 8 bit are
+            divided by their full range.
         device: Where to compute.
         level: Coverage of the bootstrap intervals.
 
@@ -131,6 +144,8 @@ def evaluate_folders(
     clash = set(fused) & set(sources)
     if clash:
         raise ValueError(f'{", ".join(sorted(clash))} names both a source and a method')
+    refuse_same(sources)
+    ranges = parse_range(range_mode, sources)
     names = list(select_metrics(metrics))
     if reference is not None:
         names += [m for m in ('PSNR_ref', 'SSIM_ref') if m not in names]
@@ -145,7 +160,7 @@ def evaluate_folders(
     result = Evaluation(columns, {method: [] for method in fused}, warnings, files=pairs, level=level)
     for stem, files in pairs.items():
         images = {
-            role: _to_tensor(read_image(path, range_mode if role in sources else 'full')[0]).to(device)
+            role: _to_tensor(read_image(path, range_of(ranges, role) if role in sources else 'full')[0]).to(device)
             for role, path in files.items()
         }
         sizes = {role: tuple(image.shape[-2:]) for role, image in images.items()}
@@ -277,7 +292,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--networks', nargs='+', default=[], metavar='N', help='scores of pyiqa, or "all" (five)')
     parser.add_argument('--weights-dir', default='weights/iqa', metavar='DIR', help='weights of those networks')
     parser.add_argument('--niqe-parameters', metavar='FILE', help='pristine model of NIQE, .mat or .npz')
-    parser.add_argument('--range-mode', choices=RANGE_MODES, default='percentile', help='for sources past 8 bit')
+    parser.add_argument(
+        '--range',
+        nargs='+',
+        default=['auto'],
+        metavar='[NAME=]RANGE',
+        help='for sources past 8 bit, as in lurefusion fuse: ir=28000:31000 vi=full',
+    )
     parser.add_argument('--out', metavar='DIR', help='folder for the report, the CSV files and the grid')
     parser.add_argument('--grids', type=int, default=4, metavar='N', help='scenes in the comparison picture')
     parser.add_argument('--zoom', type=float, default=2.0, help='enlargement of its inset')
@@ -304,6 +325,8 @@ def _named(entries: Sequence[str], what: str) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out `lurefusion eval`: print the table, and write the report when `--out` is given."""
+    from lurefusion.apis import pick_device
+
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
     for name, folder in _named(args.source, 'source').items():
         if name in sources:
@@ -311,10 +334,15 @@ def run(args: argparse.Namespace) -> int:
         sources[name] = folder
     if len(sources) < 2:
         raise ValueError(f'name two or more sources (--vi, --ir, --source NAME=DIR), got {list(sources) or "none"}')
+    fused = _named(args.fused, 'fused')
+    if args.out:
+        check_output(args.out, folder=True)
+        inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.beside) if path)]
+        refuse_overwrite([args.out, *(Path(args.out) / name for name in REPORT_FILES)], inputs)
     metrics = args.metrics[0] if len(args.metrics) == 1 else args.metrics
     networks = NETWORK_METRICS if args.networks == ['all'] else args.networks
     result = evaluate_folders(
-        _named(args.fused, 'fused'),
+        fused,
         sources,
         args.ref,
         metrics,
@@ -322,8 +350,8 @@ def run(args: argparse.Namespace) -> int:
         networks,
         args.weights_dir,
         {'NIQE': {'parameters': args.niqe_parameters}} if args.niqe_parameters else None,
-        args.range_mode,
-        args.device,
+        args.range,
+        pick_device(args.device),
     )
     for warning in result.warnings:
         print(f'warning: {warning}')
