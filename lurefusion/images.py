@@ -17,8 +17,8 @@ from lurefusion import formats
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc')
-# a range in which the middle 90 % of the pixels get less than this is spent on a few hot or cold ones
-_SQUEEZED = 0.25
+# per cent of the pixels below which half of a range is wasted; street scenes with warm people in them have more
+_WASTED = 0.25
 
 # ITU-R BT.601 luma and full-range chroma, the convention of the fusion literature (Text-IF, SeAFusion)
 LUMA = (0.299, 0.587, 0.114)
@@ -137,15 +137,19 @@ def to_unit_range(image: np.ndarray, mode: str = 'auto', notes: list[str] | None
         if high <= low:
             low, high = lowest, max(highest, lowest + 1)
     unit = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    if notes is not None and highest > lowest:
-        five, most = np.percentile(unit, (5, 95))
-        if most - five < _SQUEEZED:
-            first, last = (low + share * (high - low) for share in (five, most))
-            notes.append(
-                f'nine in ten pixels share {100 * (most - five):.1f} % of the range {low:g} to {high:g}, a few hot or '
-                f'cold ones take the rest; fixed limits around {first:g}:{last:g} would show more'
-            )
+    if notes is not None and highest > lowest and (spare := _spare(unit)) is not None:
+        notes.append(
+            f'half of the range {low:g} to {high:g} is spent on {spare:.2g} % of the pixels, as where something hot '
+            f'or cold takes it from the rest; fixed limits (LOW:HIGH) show more and stay the same over a sequence'
+        )
     return unit
+
+
+def _spare(unit: np.ndarray) -> float | None:
+    """Per cent of the pixels in the emptiest half of [0, 1], if it is so little that the half is wasted."""
+    counts = np.concatenate([[0], np.histogram(unit, 64, (0, 1))[0].cumsum()])
+    share = 100 * (counts[32:] - counts[:-32]).min() / unit.size
+    return share if share < _WASTED else None
 
 
 def _between(values: np.ndarray, dtype: np.dtype, low: float, high: float, notes: list[str] | None) -> np.ndarray:

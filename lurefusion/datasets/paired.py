@@ -149,6 +149,8 @@ class PairedDataset(BaseDataset):
             for row in reader:
                 line, first = reader.line_num, next(iter(self.data_prefix))
                 name = row.get('name') or os.path.splitext(row[first] or '')[0]
+                if os.path.isabs(name) or '..' in Path(name).parts:  # results are written by name: beside the sources
+                    name = Path(name).name
                 if self.keep is not None and not self.keep.fullmatch(name):
                     continue
                 paths = {role: Path(folder) / (row[role] or '') for role, folder in self.data_prefix.items()}
