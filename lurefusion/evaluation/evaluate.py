@@ -30,6 +30,7 @@ from lurefusion.evaluation.metrics import Row, write_rows
 from lurefusion.images import (
     check_output,
     list_images,
+    naming_advice,
     parse_range,
     range_of,
     read_image,
@@ -92,7 +93,7 @@ def _pair(folders: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], list[st
     common = [stem for stem in everything if all(stem in files for files in listings.values())]
     if not common:
         shown = '\n'.join(f'  {role} ({folders[role]}): {", ".join(list(f)[:3])}, ...' for role, f in listings.items())
-        raise ValueError(f'no file stem is in all folders, so nothing can be paired:\n{shown}')
+        raise ValueError(f'no file stem is in all folders, so nothing can be paired:\n{shown}{naming_advice(listings)}')
     warnings = []
     for role, files in listings.items():
         missing = [stem for stem in everything if stem not in files]

@@ -196,3 +196,12 @@ def test_ranges_and_devices_of_the_command(folders):
             run(parse(*words, *options))
     with pytest.raises(ValueError, match='vi and ir are the same folder'):
         evaluate_folders(dict(one=folders / 'one'), dict(vi=folders / 'vi', ir=folders / 'vi'))
+
+
+def test_names_of_other_programs_come_with_advice(folders):
+    for stem in STEMS:
+        write_image(folders / 'fused' / f'scene_{stem}_CNN.png', draw(1))
+        for role in ('vi', 'ir'):
+            write_image(folders / f'src_{role}' / f'scene_{stem}.png', draw(1))
+    with pytest.raises(ValueError, match=r'scene_(.) and scene_\1_CNN look like a pair: rename'):
+        evaluate_folders({'m': folders / 'fused'}, {'vi': folders / 'src_vi', 'ir': folders / 'src_ir'})
