@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,17 @@ from mmengine.utils import ProgressBar
 from lurefusion.datasets.prompts import PromptRouter, Route
 from lurefusion.engine.checkpoint import described_model, find_weights, load_weights, read_weights, shipped_weights
 from lurefusion.images import (
-    RANGE_MODES,
+    as_rgb,
+    check_output,
+    colourfulness,
     pair_by_stem,
+    parse_range,
+    range_of,
     read_image,
+    refuse_overwrite,
+    refuse_same,
     rgb_to_ycbcr,
     to_uint8,
-    to_unit_range,
     write_image,
     ycbcr_to_rgb,
 )
@@ -30,16 +38,25 @@ from lurefusion.structures import FusionDataSample
 
 DEFAULT_MODEL = 'lure-tiny'
 RANDOM = 'random'
-Picture = np.ndarray | str | os.PathLike
+# a file, NumPy array, torch tensor or PIL image; see lurefusion.images.as_rgb
+Picture = Any
 Prompt = str | Mapping[str, str] | None
+# levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
+# 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
+TINTED, COLOURED = 4, 12
+
+
+class PictureWarning(UserWarning):
+    """Something in a picture looks wrong, and it was fused all the same."""
 
 
 @dataclass
 class FolderReport:
-    """What became of a folder: names of fused pictures, and name -> error of those left out."""
+    """What became of a folder: names of fused pictures, name -> error of those left out, name -> what looks wrong."""
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
 
 class FusionInferencer:
@@ -53,13 +70,16 @@ class FusionInferencer:
             of the model's own otherwise.
             ``'random'`` runs an untrained network, to try things out.
         device: Default: CUDA where there is any.
-        range_mode: How 16-bit and float pictures are brought to [0, 1]; see `lurefusion.images.to_unit_range`.
+        range_mode: How 16-bit and float pictures are brought to [0, 1], for all or for each modality: ``minmax``,
+            ``'ir=28000:31000 vi=full'`` or a mapping; see `lurefusion.images.to_unit_range` and `parse_range`.
         use_user_text: Embed the user's own clause instead of the task's canonical sentence.
         keep_chroma: Take the colour from the picture of the modality that owns it; only for one that is not degraded.
+        trust_pictures: Fuse pseudo-colour pictures of a modality without colour, and one picture given for two
+            modalities, which are refused otherwise.
 
     Raises:
         FileNotFoundError: If there is no such model, config or weights; says what there is.
-        ValueError: If the weights do not fit, or an option is unknown.
+        ValueError: If the weights do not fit, an option is unknown, or the device is not there.
     """
 
     def __init__(
@@ -67,17 +87,18 @@ class FusionInferencer:
         model: str | None = None,
         weights: str | None = None,
         device: str | None = None,
-        range_mode: str = 'percentile',
+        range_mode: str | Mapping[str, str] = 'auto',
         use_user_text: bool = False,
         keep_chroma: bool = False,
+        trust_pictures: bool = False,
     ) -> None:
-        if range_mode not in RANGE_MODES:
-            raise ValueError(f'range_mode must be one of {", ".join(RANGE_MODES)}; got {range_mode!r}')
-        self.range_mode = range_mode
+        parse_range(range_mode)
         self.keep_chroma = keep_chroma
-        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.trust_pictures = trust_pictures
+        self.device = pick_device(device)
         self.model = _build(model, weights).to(self.device).eval()
         self.modalities: tuple[str, ...] = self.model.modalities
+        self.ranges = parse_range(range_mode, self.modalities)
         self.router = None
         if hasattr(self.model, 'prompts'):
             self.router = PromptRouter(
@@ -90,17 +111,25 @@ class FusionInferencer:
         Args:
             prompt: None: nothing is degraded. A sentence about any of the pictures, or a dict of modality -> task key
                 or sentence.
-            **images: Modality -> file, or (H,W) or (H,W,3) RGB array, uint8, uint16 or float.
+            **images: Modality -> file, NumPy array, torch tensor or PIL image; see `lurefusion.images.as_rgb`.
 
         Returns:
             (H,W,3) uint8 RGB, or (H,W) where the owner of the colour is grey.
 
         Raises:
             TypeError: If a modality is missing or unknown.
-            ValueError: On sizes that differ or are below 8 pixels, unreadable or non-finite pictures, or a prompt
-                that is blank or too long.
+            ValueError: On sizes that differ or are below 8 pixels, unreadable or non-finite pictures, pictures that
+                are not what their modality says (see `trust_pictures`), or a prompt that is blank or too long.
+            MemoryError: If the pair does not fit into memory.
+
+        Warns:
+            PictureWarning: What looks wrong in a picture.
         """
-        return self._fuse(images, self.route(prompt))
+        notes: list[str] = []
+        fused = self._fuse(images, self.route(prompt), notes)
+        for note in notes:
+            warnings.warn(note, PictureWarning, stacklevel=2)
+        return fused
 
     def route(self, prompt: Prompt) -> dict[str, Route]:
         """Task and sentence of each modality that a prompt leads to; empty for models without text."""
@@ -127,29 +156,52 @@ class FusionInferencer:
 
         Raises:
             FileNotFoundError: If a folder or a partner is missing (all are listed), before anything is fused.
+            ValueError: If `out` is a folder of sources or a result would overwrite one, or `suffix` is unknown.
+            OSError: If `out` cannot be written to.
         """
         self._check_names(folders)
+        check_output(Path(out), folder=True)
+        check_output(Path(out) / f'a{suffix}')
+        refuse_overwrite([out], folders.values())
         routes = self.route(prompt)
         pairs = pair_by_stem(dict(folders))
+        results = {stem: Path(out) / f'{stem}{suffix}' for stem in pairs}
+        refuse_overwrite(results.values(), (path for paths in pairs.values() for path in paths.values()))
         report = FolderReport()
         bar = ProgressBar(len(pairs))
         for stem, paths in pairs.items():
+            notes: list[str] = []
             try:
-                write_image(Path(out) / f'{stem}{suffix}', self._fuse(paths, routes))
+                write_image(results[stem], self._fuse(paths, routes, notes))
                 report.done.append(stem)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, MemoryError) as error:
                 report.failed[stem] = str(error)
+            if notes:
+                report.notes[stem] = notes
             bar.update()
         bar.file.write('\n')
         return report
 
     @torch.no_grad()
     def restore(self, image: Picture, modality: str, prompt: str | None = None) -> np.ndarray:
-        """Restore one picture of one modality by its prompt, without fusing: (H,W,3) uint8, or (H,W) if grey."""
+        """Restore one picture of one modality by its prompt, without fusing: (H,W,3) uint8, or (H,W) if grey.
+
+        Raises:
+            ValueError: As a call; and if the model only fuses.
+            MemoryError: If the picture does not fit into memory.
+        """
         if modality not in self.modalities:
             raise ValueError(f'modality must be one of {", ".join(self.modalities)}; got {modality!r}')
+        if self.router is None:
+            raise ValueError(
+                f'{type(self.model).__name__} only fuses; to restore a picture take a model with text, e.g. lure-tiny'
+            )
         routes = self.route(None if prompt is None else {modality: prompt})
-        pixels, grey = self._load(image)
+        notes: list[str] = []
+        with _out_of_memory(_origin(image)):
+            pixels, grey = self._load(modality, image, notes)
+        for note in notes:
+            warnings.warn(note, PictureWarning, stacklevel=2)
         sample = FusionDataSample(
             metainfo=dict(
                 modality=modality, sentences={modality: routes[modality].sentence}, grey=('x',) if grey else ()
@@ -157,13 +209,18 @@ class FusionInferencer:
         )
         return self._predict({'x': pixels}, sample, grey)
 
-    def _fuse(self, images: Mapping[str, Picture], routes: Mapping[str, Route]) -> np.ndarray:
+    def _fuse(self, images: Mapping[str, Picture], routes: Mapping[str, Route], notes: list[str]) -> np.ndarray:
         self._check_names(images)
-        loaded = {name: self._load(images[name]) for name in self.modalities}
+        if not self.trust_pictures:
+            refuse_same(images)
+        with _out_of_memory(''.join(_origin(image) for image in images.values())):
+            loaded = {name: self._load(name, images[name], notes) for name in self.modalities}
         sizes = {name: pixels.shape[:2] for name, (pixels, _) in loaded.items()}
         if len(set(sizes.values())) > 1:
             shown = ', '.join(f'{name} {w}x{h}{_origin(images[name])}' for name, (h, w) in sizes.items())
             raise ValueError(f'the pictures of one pair must have one size (width x height): {shown}')
+        if not self.trust_pictures:
+            self._check_twins(images, loaded, notes)
         grey = tuple(name for name, (_, is_grey) in loaded.items() if is_grey)
         owner = getattr(self.model, 'chroma', None)
         sample = FusionDataSample(
@@ -177,8 +234,10 @@ class FusionInferencer:
     @torch.no_grad()
     def _predict(self, pixels: Mapping[str, np.ndarray], sample: FusionDataSample, grey: bool) -> np.ndarray:
         inputs = {name: [torch.from_numpy(p).permute(2, 0, 1)] for name, p in pixels.items()}
-        sample = self.model.test_step(dict(inputs=inputs, data_samples=[sample]))[0]
-        picture = to_uint8(sample.pred.permute(1, 2, 0).cpu().numpy())
+        height, width = next(iter(pixels.values())).shape[:2]
+        with _out_of_memory(f' ({width}x{height} pixels)'):
+            sample = self.model.test_step(dict(inputs=inputs, data_samples=[sample]))[0]
+            picture = to_uint8(sample.pred.permute(1, 2, 0).cpu().numpy())
         return np.ascontiguousarray(picture[..., 0]) if grey else picture
 
     def _check_names(self, images: Mapping[str, Any]) -> None:
@@ -191,28 +250,93 @@ class FusionInferencer:
         if missing:
             raise TypeError(f'the model needs a picture of each of {wanted}; missing: {", ".join(missing)}')
 
-    def _load(self, image: Picture) -> tuple[np.ndarray, bool]:
+    def _load(self, name: str, image: Picture, notes: list[str]) -> tuple[np.ndarray, bool]:
         """(H,W,3) uint8 or float32 in [0,1], and whether it is grey."""
-        if not isinstance(image, np.ndarray):
-            pixels, grey = read_image(image, self.range_mode)
-            where = f'{image}: '
+        where, own = f'{name}{_origin(image)}', []
+        mode = range_of(self.ranges, name)
+        if isinstance(image, str | os.PathLike):
+            pixels, grey = read_image(image, mode, own)
         else:
-            where = ''
-            if image.ndim == 3 and image.shape[2] == 1:
-                image = image[..., 0]
-            if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-                raise ValueError(f'expected an array (H, W), (H, W, 1) or (H, W, 3), got {image.shape}')
-            pixels = image if image.dtype == np.uint8 else to_unit_range(image, self.range_mode)
-            grey = pixels.ndim == 2
-            pixels = np.ascontiguousarray(np.repeat(pixels[..., None], 3, axis=2) if grey else pixels)
+            try:
+                pixels, grey = as_rgb(image, mode, own)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f'{name}: {error}') from None
         height, width = pixels.shape[:2]
         if min(height, width) < 8:
-            raise ValueError(f'{where}{width}x{height} pixels; at least 8x8 are needed')
+            raise ValueError(f'{where}: {width}x{height} pixels; at least 8x8 are needed')
+        owner = getattr(self.model, 'chroma', None)
+        if owner is not None and name != owner and not grey:
+            spread, few = colourfulness(pixels)
+            if spread >= COLOURED and few and not self.trust_pictures:
+                raise ValueError(
+                    f'{where} is coloured ({spread:.0f} levels between its channels), and {name} pictures have no '
+                    f'colour: is it drawn in a palette, or are the pictures swapped? Its colours would count as '
+                    f'brightness; export it without palette (white hot). To fuse it all the same: trust_pictures=True '
+                    f'(--trust-pictures)'
+                )
+            if spread >= TINTED:
+                own.append(f'it is coloured ({spread:.0f} levels between its channels), and {name} has no colour')
+        notes += [f'{where}: {note}' for note in own]
         return pixels, grey
+
+    def _check_twins(
+        self, images: Mapping[str, Picture], loaded: Mapping[str, tuple[np.ndarray, bool]], notes: list[str]
+    ) -> None:
+        for name, other in combinations(loaded, 2):
+            one, two = loaded[name][0], loaded[other][0]
+            # an even picture says nothing, whoever took it
+            if one.dtype != two.dtype or not np.array_equal(one, two) or (one == one[:1, :1]).all():
+                continue
+            same = f'{name}{_origin(images[name])} and {other}{_origin(images[other])} are one picture, pixel by pixel'
+            # arrays are often made up, to try things out
+            if _origin(images[name]) and _origin(images[other]):
+                raise ValueError(
+                    f'{same}; give each modality its own. To fuse them all the same: trust_pictures=True '
+                    f'(--trust-pictures)'
+                )
+            notes.append(same)
+
+
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of a name (``cpu``, ``cuda``, ``cuda:1``); None: CUDA where there is any.
+
+    Raises:
+        ValueError: If there is no such device here; says which there are.
+    """
+    if name is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ', '.join(('cpu', *(f'cuda:{number}' for number in range(count))))
+    try:
+        device = torch.device(name)
+        if device.type == 'meta':
+            raise ValueError
+        torch.zeros(1, device=device)
+    # PyTorch reports a missing device by many kinds of errors
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError, ImportError):
+        raise ValueError(f'there is no device {str(name)!r} here; there are: {there}') from None
+    return device
+
+
+@contextmanager
+def _out_of_memory(what: str) -> Iterator[None]:
+    """One clear MemoryError for all that libraries raise when memory runs out; other errors pass."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        if not short and not any(words in str(error) for words in ("can't allocate memory", 'out of memory')):
+            raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise MemoryError(
+            f'the pair does not fit into memory{what}: scale it down, cut it into parts, or take another device '
+            f'(cpu where a GPU is too small)'
+        ) from None
 
 
 def _origin(image: Picture) -> str:
-    return '' if isinstance(image, np.ndarray) else f' ({image})'
+    return f' ({image})' if isinstance(image, str | os.PathLike) else ''
 
 
 def _with_chroma_of(fused: np.ndarray, owner: np.ndarray) -> np.ndarray:

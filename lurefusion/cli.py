@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# warnings about single pictures of a folder that are printed
+SHOWN = 10
 
 
 def _add_fuse(parser: argparse.ArgumentParser) -> None:
@@ -26,36 +30,70 @@ def _add_fuse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--weights', help="checkpoint, safetensors file or folder of a run; 'random' to try things out")
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: cuda where there is any')
     parser.add_argument(
-        '--range', default='percentile', help='16-bit and float pictures: percentile, minmax, full, agc'
+        '--range',
+        nargs='+',
+        default=['auto'],
+        metavar='[NAME=]RANGE',
+        help='16-bit and float pictures: auto, percentile, minmax, full, agc, or fixed limits LOW:HIGH; for all, or '
+        'NAME=RANGE for each modality (ir=28000:31000 vi=full)',
     )
     parser.add_argument('--keep-chroma', action='store_true', help='colour of the visible picture (if not degraded)')
+    parser.add_argument(
+        '--trust-pictures',
+        action='store_true',
+        help='fuse pseudo-colour infrared pictures, and one picture given for two modalities, all the same',
+    )
 
 
 def _fuse(args: argparse.Namespace) -> int:
-    from lurefusion.apis import FusionInferencer
+    from lurefusion.apis import FusionInferencer, PictureWarning
+    from lurefusion.images import check_output, parse_range, refuse_overwrite, refuse_same, write_image
 
     sources = {name: path for name, path in (('vi', args.vi), ('ir', args.ir)) if path}
     for item in args.source:
         name, equals, path = item.partition('=')
         if not equals:
             raise ValueError(f'--source takes NAME=PATH, got {item!r}')
+        if name in sources:
+            raise ValueError(f'the source {name!r} is named twice: {sources[name]} and {path}')
         sources[name] = path
+    for name, path in sources.items():
+        if not Path(path).exists():
+            raise FileNotFoundError(f'{name}: no such picture or folder: {path}')
+    folders = {name: Path(path).is_dir() for name, path in sources.items()}
+    if len(set(folders.values())) > 1:
+        raise ValueError(f'give a picture of each modality or a folder of each, not both: {sources}')
+    # what is wrong with the command is said before the network is loaded
+    parse_range(args.range)
+    check_output(args.out, folder=any(folders.values()))
+    refuse_overwrite([args.out], sources.values())
+    if not args.trust_pictures:
+        refuse_same(sources)
     inferencer = FusionInferencer(
-        args.model, args.weights, device=args.device, range_mode=args.range, keep_chroma=args.keep_chroma
+        args.model,
+        args.weights,
+        device=args.device,
+        range_mode=args.range,
+        keep_chroma=args.keep_chroma,
+        trust_pictures=args.trust_pictures,
     )
     prompt = _prompt(args.prompt, inferencer.modalities)
     for name, route in inferencer.route(prompt).items():
         print(f'{name}: {route.task} ("{route.sentence}")')
-    folders = {name: Path(path).is_dir() for name, path in sources.items()}
-    if len(set(folders.values())) > 1:
-        raise ValueError(f'give a picture of each modality or a folder of each, not both: {sources}')
     if not any(folders.values()):
-        from lurefusion.images import write_image
-
-        write_image(args.out, inferencer(prompt, **sources))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always', PictureWarning)
+            write_image(args.out, inferencer(prompt, **sources))
+        for warning in caught:
+            print(f'warning: {warning.message}', file=sys.stderr)
         print(args.out)
         return 0
     report = inferencer.fuse_folders(sources, args.out, prompt)
+    notes = [f'{stem}: {note}' for stem, several in report.notes.items() for note in several]
+    for note in notes[:SHOWN]:
+        print(f'warning: {note}', file=sys.stderr)
+    if len(notes) > SHOWN:
+        print(f'warning: and {len(notes) - SHOWN} more of these', file=sys.stderr)
     print(f'{len(report.done)} fused into {args.out}, {len(report.failed)} failed')
     for stem, error in report.failed.items():
         print(f'  {stem}: {error}', file=sys.stderr)
@@ -118,17 +156,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
-    """Call a command; mistakes of the user end in one line and code 1 ($LUREFUSION_TRACEBACK=1 shows where)."""
+    """Call a command; mistakes of the user end in one line and code 1 ($LUREFUSION_TRACEBACK=1 shows where).
+
+    A reader that goes away (``lurefusion info | head -1``) ends the command in silence, with the code of SIGPIPE.
+    """
     try:
-        return int(run(*args, **kwargs) or 0)
+        code = int(run(*args, **kwargs) or 0)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # else Python complains when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
     except KeyboardInterrupt as interrupt:
         print(f'interrupted{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
         return 130
-    except (OSError, KeyError, ValueError, TypeError, ImportError) as error:
+    except (OSError, KeyError, ValueError, TypeError, ImportError, MemoryError) as error:
         if os.environ.get('LUREFUSION_TRACEBACK'):
             raise
         # str(KeyError) is the repr of its message
-        print(f'{type(error).__name__}: {error.args[0] if isinstance(error, KeyError) else error}', file=sys.stderr)
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f'error: {str(message) or type(error).__name__}', file=sys.stderr)
         return 1
 
 

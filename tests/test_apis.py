@@ -1,11 +1,16 @@
 """FusionInferencer on arrays, files and folders, and every mistake that a user makes first."""
 
+import shutil
+import warnings
+
 import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from lurefusion.apis import FusionInferencer
-from lurefusion.images import write_image
+from lurefusion.apis import FusionInferencer, PictureWarning, pick_device
+from lurefusion.images import as_rgb, write_image
 
 CONFIG = 'lurefusion::lure/lure_demo.py'
 
@@ -35,11 +40,53 @@ def test_any_size_comes_back_as_it_was(inferencer, size):
     assert fused.dtype == np.uint8
 
 
-def test_grey_visible_gives_grey_and_files_equal_arrays(inferencer, folders):
-    assert inferencer(vi=noise(16, 16), ir=noise(16, 16, 1)).shape == (16, 16)
-    vi, ir = folders / 'vi/0.png', folders / 'ir/0.bmp'
-    from_arrays = inferencer(vi=cv2.imread(str(vi))[..., ::-1], ir=cv2.imread(str(ir), 0))
-    np.testing.assert_array_equal(inferencer(vi=vi, ir=ir), from_arrays)
+def stored(path, image: np.ndarray) -> str:
+    """The picture in a file, RGB(A) given."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    assert cv2.imwrite(str(path), image)
+    return str(path)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tif'])
+@pytest.mark.parametrize(
+    ('vi', 'grey'),
+    [
+        (noise(16, 24, 3), False),
+        (noise(16, 24), True),
+        (np.dstack([noise(16, 24)] * 3), True),
+        (np.dstack([noise(16, 24, 3), np.full((16, 24), 255, np.uint8)]), False),
+        (noise(16, 24, 3).astype(np.uint16) * 201, False),
+        (noise(16, 24).astype(np.uint16) * 201, True),
+        (noise(16, 24, 3).astype(np.uint16), False),
+        (noise(16, 24, 3).astype(np.float32) / 255, False),
+        (noise(16, 24).astype(np.float32) * 30 + 7000, True),
+    ],
+    ids=['RGB', 'grey', 'grey in RGB', 'RGBA', 'RGB 16', 'grey 16', '8 of 16', 'float', 'counts'],
+)
+def test_files_equal_arrays(inferencer, tmp_path, vi, grey, suffix):
+    if suffix == '.png' and vi.dtype == np.float32:
+        pytest.skip('PNG has no fractions')
+    ir = noise(16, 24, seed=1)
+    files = dict(vi=stored(tmp_path / f'vi{suffix}', vi), ir=stored(tmp_path / 'ir.bmp', ir))
+    from_files = inferencer(**files)
+    assert from_files.shape == ((16, 24) if grey else (16, 24, 3))
+    for other in (vi, vi[::-1].copy()[::-1], torch.from_numpy(vi.astype(np.int32) if vi.dtype == np.uint16 else vi)):
+        np.testing.assert_array_equal(from_files, inferencer(vi=other, ir=ir))
+    for swapped in (ir[..., None], np.dstack([ir] * 3), Image.fromarray(ir), ir.astype(float)):
+        np.testing.assert_array_equal(from_files, inferencer(vi=files['vi'], ir=swapped))
+    # the pictures are looked at
+    assert np.abs(from_files.astype(int) - inferencer(vi=vi, ir=255 - ir)).max() > 0
+
+
+def test_a_picture_turned_by_exif_is_fused_upright(inferencer, tmp_path):
+    vi, ir = cv2.GaussianBlur(noise(24, 40, 3), (0, 0), 3), noise(24, 40)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(vi).copy()).save(tmp_path / 'vi.png', exif=exif)
+    stored(tmp_path / 'ir.png', ir)
+    np.testing.assert_array_equal(inferencer(vi=tmp_path / 'vi.png', ir=tmp_path / 'ir.png'), inferencer(vi=vi, ir=ir))
+    np.testing.assert_array_equal(inferencer(vi=Image.open(tmp_path / 'vi.png'), ir=ir), inferencer(vi=vi, ir=ir))
 
 
 def test_deep_and_float_infrared_are_accepted(inferencer, tmp_path):
@@ -57,10 +104,17 @@ def test_prompt_changes_the_result_and_none_means_keep(inferencer):
     routes = inferencer.route('The visible image is too dark and the infrared one has low contrast')
     assert {name: route.task for name, route in routes.items()} == dict(vi='ll', ir='lc')
     np.testing.assert_array_equal(inferencer(vi=vi, ir=ir), inferencer(dict(vi='pd', ir='pd'), vi=vi, ir=ir))
-    # the demo network starts as the identity in its picture channels, the others already hear the text
-    before = inferencer(vi=vi, ir=ir).astype(int)
-    after = inferencer(dict(vi='ll'), vi=vi, ir=ir).astype(int)
-    assert before.shape == after.shape
+
+
+def test_a_prompt_changes_the_picture_of_the_shipped_network():
+    shipped = FusionInferencer('lure-tiny')
+    vi = (cv2.GaussianBlur(noise(32, 32, 3), (0, 0), 2) * 0.3).astype(np.uint8)
+    ir = cv2.GaussianBlur(noise(32, 32), (0, 0), 2)
+    plain, said = shipped(vi=vi, ir=ir), shipped('the visible picture is too dark', vi=vi, ir=ir)
+    np.testing.assert_array_equal(said, shipped(dict(vi='ll'), vi=vi, ir=ir))
+    # brighter, as asked for, and not by a level
+    assert said.mean() > plain.mean() + 5
+    assert np.abs(said.astype(int) - shipped(dict(ir='lc'), vi=vi, ir=ir)).mean() > 1
 
 
 def test_restore_starts_as_the_identity(inferencer):
@@ -89,6 +143,145 @@ def test_folders_go_on_after_a_bad_file(inferencer, folders):
     assert [p.name for p in (folders / 'out').iterdir()] == ['0.png']
 
 
+def test_a_pair_too_large_for_memory_is_that_pair_s_error(inferencer, folders, monkeypatch):
+    step, raised = inferencer.model.test_step, iter(
+        [
+            RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried"),
+            torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB'),
+            None,
+            MemoryError(),
+            RuntimeError('size mismatch'),
+        ]
+    )  # fmt: skip
+
+    def run(data):
+        error = next(raised)
+        if error is not None:
+            raise error
+        return step(data)
+
+    monkeypatch.setattr(inferencer.model, 'test_step', run)
+    sources = dict(vi=folders / 'vi', ir=folders / 'ir')
+    report = inferencer.fuse_folders(sources, folders / 'out')
+    assert report.done == ['2']
+    for stem in '01':
+        assert 'does not fit into memory (40x24 pixels): scale it down' in report.failed[stem]
+    pair = dict(vi=folders / 'vi/0.png', ir=folders / 'ir/0.bmp')
+    with pytest.raises(MemoryError, match='scale it down'):
+        inferencer(**pair)
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        inferencer(**pair)
+
+
+@pytest.mark.parametrize('out', ['vi', 'ir', 'link', 'out/../vi'])
+def test_a_folder_of_sources_is_no_place_for_results(inferencer, folders, out):
+    (folders / 'link').symlink_to(folders / 'ir')
+    (folders / 'out').mkdir()
+    before = {path: path.read_bytes() for path in folders.rglob('?.*')}
+    with pytest.raises(ValueError, match='is the input'):
+        inferencer.fuse_folders(dict(vi=folders / 'vi', ir=folders / 'ir'), folders / out)
+    assert {path: path.read_bytes() for path in folders.rglob('?.*')} == before
+
+
+def test_results_that_are_links_to_sources_or_cannot_be_written_are_refused(inferencer, folders):
+    sources, before = dict(vi=folders / 'vi', ir=folders / 'ir'), (folders / 'vi/1.png').read_bytes()
+    (folders / 'out').mkdir()
+    (folders / 'out/1.png').hardlink_to(folders / 'vi/1.png')
+    with pytest.raises(ValueError, match=r'the output .*out/1\.png is the input .*vi/1\.png'):
+        inferencer.fuse_folders(sources, folders / 'out')
+    with pytest.raises(ValueError, match=r'the suffix must be one of .png'):
+        inferencer.fuse_folders(sources, folders / 'other', suffix='.gif')
+    with pytest.raises(NotADirectoryError, match='is a file, not a folder'):
+        inferencer.fuse_folders(sources, folders / 'vi/0.png')
+    assert [path.name for path in (folders / 'out').iterdir()] == ['1.png']
+    assert (folders / 'vi/1.png').read_bytes() == before
+
+
+def test_pseudo_colour_and_swapped_pictures_are_refused(inferencer, folders):
+    vi = cv2.applyColorMap(cv2.GaussianBlur(noise(48, 64), (0, 0), 4), cv2.COLORMAP_TURBO)[::-1]
+    ir = cv2.normalize(cv2.GaussianBlur(noise(48, 64, seed=1), (0, 0), 4), None, 0, 255, cv2.NORM_MINMAX)
+    for colours in (cv2.COLORMAP_INFERNO, cv2.COLORMAP_JET, cv2.COLORMAP_HOT):
+        iron = cv2.applyColorMap(ir, colours)[..., ::-1]
+        for picture in (
+            iron,
+            iron / 255,
+            iron.astype(np.uint16),
+            stored(folders / 'iron.jpg', np.ascontiguousarray(iron)),
+        ):
+            with pytest.raises(
+                ValueError, match=r'ir.* is coloured .* palette, or are the pictures swapped.*trust_pic'
+            ):
+                inferencer(vi=vi, ir=picture)
+        with pytest.raises(ValueError, match='is coloured'):
+            inferencer.restore(iron, 'ir')
+    trusting = FusionInferencer(CONFIG, 'random', trust_pictures=True)
+    with pytest.warns(PictureWarning, match=r'ir: it is coloured'):
+        assert trusting(vi=vi, ir=iron).shape == (48, 64, 3)
+    with pytest.warns(PictureWarning, match=r'ir: it is coloured \(.* levels between its channels\)'):
+        inferencer(vi=vi, ir=noise(48, 64, 3))
+    # rounding of colours in a JPEG is no colour
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        inferencer(vi=vi, ir=np.clip(np.dstack([ir] * 3).astype(int) + [0, 1, 2], 0, 255).astype(np.uint8))
+
+
+def test_one_picture_for_two_modalities_is_refused(inferencer, folders):
+    vi = folders / 'vi/0.png'
+    (folders / 'link.png').symlink_to(vi)
+    shutil.copy(vi, folders / 'copy.png')
+    for other, message in ((vi, 'same file'), (str(vi), 'same file'), (folders / 'link.png', 'same file')):
+        with pytest.raises(ValueError, match=f'vi and ir are the {message}'):
+            inferencer(vi=vi, ir=other)
+    grey = stored(folders / 'grey.png', noise(24, 40))
+    with pytest.raises(ValueError, match=r'grey\.png\) and ir .*grey2\.bmp\) are one picture, pixel by pixel'):
+        inferencer(vi=grey, ir=stored(folders / 'grey2.bmp', noise(24, 40)))
+    with pytest.raises(ValueError, match='vi and ir are the same folder'):
+        inferencer.fuse_folders(dict(vi=folders / 'vi', ir=folders / 'vi'), folders / 'out')
+    with pytest.warns(PictureWarning, match='vi and ir are one picture'):
+        inferencer(vi=noise(24, 40), ir=noise(24, 40))
+    assert FusionInferencer(CONFIG, 'random', trust_pictures=True)(vi=grey, ir=grey).shape == (24, 40)
+
+
+def test_ranges_belong_to_modalities(folders):
+    counts = (noise(24, 40, seed=1).astype(np.uint16) * 4 + 29000).clip(29000, 30000)
+    hot = counts.copy()
+    hot[:4, :20] = 33000
+    vi = noise(24, 40, 3)
+    expected = as_rgb(counts, '29000:30020')[0]
+    fixed = FusionInferencer(CONFIG, 'random', range_mode=dict(ir='29000:30020', vi='full'))
+    seen = {}
+    step = fixed.model.test_step
+    fixed.model.test_step = lambda data: seen.update(data['inputs']) or step(data)
+    for frame in (counts, hot, stored(folders / 'hot.tif', hot)):
+        fixed(vi=vi.astype(np.uint16) * 257, ir=frame)
+        np.testing.assert_array_equal(seen['ir'][0].permute(1, 2, 0)[4:], expected[4:])
+        np.testing.assert_allclose(seen['vi'][0].permute(1, 2, 0), vi / 255, atol=1e-6)
+    with pytest.raises(ValueError, match=r"range irr=full: 'irr' is no modality; there are vi, ir"):
+        FusionInferencer(CONFIG, 'random', range_mode='irr=full')
+    plain = FusionInferencer(CONFIG, 'random')
+    with pytest.warns(PictureWarning, match=r'ir: half of the range 29000 to 33000 is spent on 0 %'):
+        plain(vi=vi, ir=hot)
+    (folders / 'ir/1.bmp').unlink()
+    stored(folders / 'ir/1.png', hot)
+    report = plain.fuse_folders(dict(vi=folders / 'vi', ir=folders / 'ir'), folders / 'out')
+    assert report.done == ['0', '1', '2']
+    assert list(report.notes) == ['1']
+    assert 'ir/1.png): half of the range' in report.notes['1'][0]
+
+
+@pytest.mark.parametrize('name', ['foo', 'cuda:99', 'meta', 'cuda:-3', ''])
+def test_devices_that_are_not_there_are_refused(name):
+    with pytest.raises(ValueError, match=f"there is no device '{name}' here; there are: cpu"):
+        pick_device(name)
+    assert pick_device('cpu') == pick_device(torch.device('cpu')) == torch.device('cpu')
+
+
+def test_a_baseline_restores_nothing():
+    average = FusionInferencer('lurefusion::baselines/average_ir_vi.py')
+    with pytest.raises(ValueError, match='only fuses; to restore a picture take a model with text'):
+        average.restore(noise(16, 16, 3), 'vi')
+
+
 def test_folders_list_what_has_no_partner(inferencer, folders):
     (folders / 'ir/2.bmp').unlink()
     with pytest.raises(FileNotFoundError, match=r'ir .* has no file for 1 of 3 stems: 2'):
@@ -104,7 +297,7 @@ def test_folders_list_what_has_no_partner(inferencer, folders):
         (dict(vi=noise(16, 16, 3), irr=noise(16, 16)), TypeError, "'irr'.*Did you mean 'ir'"),
         (dict(vi=noise(6, 16, 3), ir=noise(6, 16)), ValueError, '16x6 pixels; at least 8x8'),
         (dict(vi=noise(16, 16, 3), ir=np.full((16, 16), np.nan)), ValueError, '256 of 256 pixels are NaN'),
-        (dict(vi=noise(16, 16, 4), ir=noise(16, 16)), ValueError, r'got \(16, 16, 4\)'),
+        (dict(vi=noise(16, 16, 5), ir=noise(16, 16)), ValueError, r'vi: .*got \(16, 16, 5\)'),
         (dict(vi='no/such.png', ir=noise(16, 16)), FileNotFoundError, 'no such image file: no/such.png'),
         (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt=''), ValueError, 'prompt|blank|empty'),
         (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt='dark ' * 2000), ValueError, '10,?000'),

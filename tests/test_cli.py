@@ -1,9 +1,13 @@
 """The command `lurefusion`, as typed."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
+from lurefusion import apis
 from lurefusion.cli import exit_code, main
 from lurefusion.images import write_image
 
@@ -47,9 +51,114 @@ def test_mistakes_end_in_one_line(pair, capsys):
     assert not (pair / 'f.png').exists()
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "'vii' is no modality. Did you mean 'vi'?" in line]
-    assert [
-        line for line in lines if line.startswith('ValueError: give a picture of each modality or a folder of each')
-    ]
+    assert [line for line in lines if line.startswith('error: give a picture of each modality or a folder of each')]
+
+
+@pytest.mark.parametrize(
+    ('out', 'message'),
+    [
+        ('f', 'the suffix must be one of .png'),
+        ('f.gif', 'the suffix must be one of .png'),
+        ('vi', 'the suffix must be one of'),
+        ('folder.png', 'it is a folder'),
+        ('vi/a.png/b.png', 'a.png is a file, not a folder'),
+        ('vi/a.png', 'is the input'),
+        ('ir/../ir/a.png', 'is the input'),
+        ('soft.png', 'is the input'),
+        ('hard.png', 'is the input'),
+    ],
+)
+def test_a_bad_output_is_refused_before_the_network_is_loaded(pair, capsys, monkeypatch, out, message):
+    monkeypatch.setattr(apis, '_build', lambda *_: pytest.fail('loaded'))
+    (pair / 'folder.png').mkdir()
+    (pair / 'soft.png').symlink_to(pair / 'vi/a.png')
+    (pair / 'hard.png').hardlink_to(pair / 'ir/a.png')
+    before = (pair / 'vi/a.png').read_bytes(), (pair / 'ir/a.png').read_bytes()
+    assert main(['fuse', '--vi', str(pair / 'vi/a.png'), '--ir', str(pair / 'ir/a.png'), '--out', str(pair / out)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: ')
+    assert message in line
+    assert ((pair / 'vi/a.png').read_bytes(), (pair / 'ir/a.png').read_bytes()) == before
+
+
+@pytest.mark.parametrize('out', ['vi', 'ir/.', 'link', 'vi/../vi'])
+def test_folders_are_not_fused_into_their_sources(pair, capsys, out):
+    (pair / 'link').symlink_to(pair / 'vi')
+    before = {path: path.read_bytes() for path in pair.rglob('*.png')}
+    assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), '--out', str(pair / out), *MODEL]) == 1
+    assert 'is the input' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in pair.rglob('*.png')} == before
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--device', 'foo'], "there is no device 'foo' here; there are: cpu"),
+        (['--device', 'cuda:99'], "there is no device 'cuda:99' here; there are: cpu"),
+        (['--range', 'irr=full'], "'irr' is no modality"),
+        (['--range', 'ir=9:3'], 'the lower limit must be below'),
+        (['--range', 'log'], "got 'log'"),
+        (['--source', 'ir=x'], "the source 'ir' is named twice"),
+        (['--source', 'ir'], '--source takes NAME=PATH'),
+    ],
+)
+def test_options_that_make_no_sense_end_in_one_line(pair, capsys, options, message):
+    arguments = ['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), '--out', str(pair / 'out'), *MODEL]
+    assert main([*arguments, *options]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not (pair / 'out').exists()
+
+
+def test_ranges_and_warnings_of_the_command(pair, capsys):
+    counts = np.full((24, 32), 29000, np.uint16)
+    counts[:12] += np.arange(32, dtype=np.uint16) * 8
+    counts[:2, :3] = 60000
+    cv2.imwrite(str(pair / 'ir/a.png'), counts)
+    arguments = ['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), '--out', str(pair / 'out'), *MODEL]
+    assert main(arguments) == 0
+    assert 'warning: a: ir (' in (errors := capsys.readouterr().err)
+    assert errors.count('warning: ') == 1
+    one = ['fuse', '--vi', str(pair / 'vi/a.png'), '--ir', str(pair / 'ir/a.png'), '--out', str(pair / 'f.png'), *MODEL]
+    assert main(one) == 0
+    assert 'warning: ir (' in capsys.readouterr().err
+    assert main([*one, '--range', 'ir=29000:29300', 'vi=full']) == 0
+    assert 'warning' not in capsys.readouterr().err
+    # a bare range is for all, the 8-bit pictures too
+    assert main([*one, '--range', '29000:29300']) == 1
+    assert 'what uint8 pixels can hold; name the modality' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('lines', [1, 100_000])
+def test_a_reader_that_goes_away_is_no_error(lines):
+    # one line is written when the command flushes at its end, many are written on the way
+    code = (
+        'import sys; from lurefusion.cli import exit_code\n'
+        f'sys.exit(exit_code(lambda: [print("a line of a long table") for _ in range({lines})] and 0))'
+    )
+    run = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run.stdout.close()
+    assert run.stderr.read() == ''
+    assert run.wait() == 141
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (KeyError('no such key'), 'error: no such key'),
+        (KeyError(), 'error: KeyError'),
+        (MemoryError('too large'), 'error: too large'),
+        (MemoryError(), 'error: MemoryError'),
+        (PermissionError(13, 'Permission denied', 'a.png'), "error: [Errno 13] Permission denied: 'a.png'"),
+    ],
+)
+def test_errors_end_in_one_line_that_says_what(capsys, error, line):
+    def fail():
+        raise error
+
+    assert exit_code(fail) == 1
+    assert capsys.readouterr().err == f'{line}\n'
 
 
 def test_info_lists_configs_and_plugins(capsys):

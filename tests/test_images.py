@@ -10,9 +10,17 @@ from skimage.color import rgb2ycbcr
 
 from lurefusion.images import (
     IMAGE_SUFFIXES,
+    as_rgb,
+    check_output,
+    colourfulness,
     list_images,
+    naming_advice,
     pair_by_stem,
+    parse_range,
+    range_of,
     read_image,
+    refuse_overwrite,
+    refuse_same,
     rgb_to_ycbcr,
     to_uint8,
     to_unit_range,
@@ -128,7 +136,7 @@ def test_one_hot_pixel_does_not_leave_an_empty_range():
 
 
 def test_range_errors():
-    with pytest.raises(ValueError, match=r"percentile, minmax, full, agc; got 'log'"):
+    with pytest.raises(ValueError, match=r"LOW:HIGH or one of auto, percentile, minmax, full, agc; got 'log'"):
         to_unit_range(np.zeros((2, 2)), 'log')
     with pytest.raises(ValueError, match='2 of 4 pixels are NaN or infinite'):
         to_unit_range(np.array([[0, np.nan], [np.inf, 1]]))
@@ -143,6 +151,67 @@ def test_a_picture_that_is_not_finite_is_not_written_as_a_black_one(tmp_path, va
     with pytest.raises(ValueError, match='not finite'):
         write_image(tmp_path / 'a.png', image)
     assert not list(tmp_path.iterdir())
+
+
+def test_fixed_limits_are_the_same_for_every_frame_and_type():
+    counts = np.array([[28000, 29500, 31000, 65535, 0]], np.uint16)
+    expected = np.float32([[0, 0.5, 1, 1, 0]])
+    np.testing.assert_array_equal(to_unit_range(counts, '28000:31000'), expected)
+    np.testing.assert_array_equal(to_unit_range(counts.astype(np.float32), '28000:31000'), expected)
+    np.testing.assert_allclose(to_unit_range(np.array([[-10.0, 15, 40]]), '-10:40'), [[0, 0.5, 1]])
+    np.testing.assert_array_equal(to_unit_range(np.array([[0, 50, 150]], np.uint8), '50:150'), [[0, 0, 1]])
+    np.testing.assert_array_equal(to_unit_range(np.array([[0.25, 0.75]]), '0.25:0.75'), [[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'mode'), [(np.uint8, '28000:31000'), (np.uint16, '70000:80000'), (np.int16, '-90000:-80000')]
+)
+def test_limits_that_a_type_cannot_reach_are_refused(dtype, mode):
+    with pytest.raises(ValueError, match=rf'range {mode} lies outside of .* {np.dtype(dtype)} .*NAME={mode}'):
+        to_unit_range(np.ones((4, 4), dtype), mode)
+
+
+def test_what_users_write_for_a_range():
+    for spec in ('ir=28000:31000 vi=full', ['ir=28000:31000', 'vi=full'], dict(ir='28000:31000', vi='full')):
+        ranges = parse_range(spec, ('vi', 'ir'))
+        assert [range_of(ranges, name) for name in ('vi', 'ir', 'ct')] == ['full', '28000:31000', 'auto']
+    assert range_of(parse_range('minmax ir=-5:1e3'), 'vi') == 'minmax'
+    for spec, message in (
+        ('ir=31000:28000', 'lower limit must be below'),
+        ('5:5', 'lower limit'),
+        ('0:inf', 'both finite'),
+        ('nan:1', 'both finite'),
+        ('1:2:3', 'LOW:HIGH or one of'),
+        (dict(ir=(1, 2)), 'LOW:HIGH or one of'),
+        ('irr=full', "'irr' is no modality; there are vi, ir"),
+        ('full agc', 'two ranges for all'),
+        (['ir=full', 'ir=agc'], 'two ranges for ir'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            parse_range(spec, ('vi', 'ir'))
+
+
+def test_a_range_that_a_hot_object_takes_is_noted():
+    image = np.random.default_rng(0).integers(29000, 30000, (50, 100)).astype(np.uint16)
+    for hot, mode, noted in ((None, 'percentile', 0), (33000, 'percentile', 1), (33000, 'minmax', 1),
+                             (None, 'full', 1), (33000, '29000:30000', 0), (33000, 'agc', 0)):  # fmt: skip
+        frame, notes = image.copy(), []
+        if hot:
+            frame[:3, :50] = hot
+        to_unit_range(frame, mode, notes)
+        assert len(notes) == noted, (hot, mode, notes)
+        assert all('is spent on 0 % of the pixels' in note for note in notes)
+    notes = []
+    to_unit_range(image, '100:200', notes)
+    assert 'no pixel lies between 100 and 200 (they are 290' in notes[0]
+
+
+@pytest.mark.parametrize('dtype', [np.int8, np.uint16, np.int32, np.int64, np.uint64, '>u2', np.float16, np.float64])
+def test_whole_numbers_up_to_255_are_8_bit_whatever_their_type(dtype):
+    image = np.array([[0, 3, 100]], dtype)
+    np.testing.assert_array_equal(to_unit_range(image), np.float32([[0, 3, 100]]) / np.float32(255))
+    # asked for, the other modes are what they say
+    assert to_unit_range(image, 'minmax')[0, 2] == 1
 
 
 def test_to_uint8_clips_and_rounds():
@@ -248,6 +317,128 @@ def test_missing_file_and_nan_pixels_are_named(tmp_path):
         read_image(store(tmp_path / 'heat.tif', image))
 
 
+def test_a_decoder_that_complains_does_not_clutter_the_screen(tmp_path, capfd):
+    for name in ('half.bmp', 'half.tif', 'text.gif'):
+        (tmp_path / name).write_bytes(b'GIF89a' + bytes(40) if 'gif' in name else cut(name[-4:], 9000))
+        with pytest.raises(ValueError, match=f'{name} is not a readable image'):
+            read_image(tmp_path / name)
+    assert capfd.readouterr().err == ''
+
+
+# pictures in memory
+
+
+def in_memory(image: np.ndarray) -> dict[str, object]:
+    """The same picture as programs hand it over."""
+    from PIL import Image
+
+    tensor = torch.from_numpy(image)
+    kinds = dict(
+        array=image,
+        integers=image.astype(np.int64),
+        floats=image.astype(np.float32),
+        rounded=(image / np.float32(255)) * np.float32(255),
+        sixteen=image.astype(np.uint16),
+        strides=image[::-1, ::-1].copy()[::-1, ::-1],
+        fortran=np.asfortranarray(image),
+        pil=Image.fromarray(image),
+        tensor=tensor,
+        bfloat=tensor.to(torch.bfloat16).round(),
+        grad=tensor.float().requires_grad_(),
+    )
+    if image.ndim == 3:
+        kinds['channels first'] = tensor.permute(2, 0, 1)
+        kinds['alpha'] = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    else:
+        kinds['one channel'] = image[..., None]
+        kinds['three channels'] = np.dstack([image] * 3)
+        kinds['one channel first'] = tensor[None]
+        kinds['palette'] = Image.fromarray(image).convert('P')
+        kinds['grey and alpha'] = Image.fromarray(image).convert('LA')
+    readonly = image.copy()
+    readonly.flags.writeable = False
+    return kinds | dict(readonly=readonly)
+
+
+@pytest.mark.parametrize('channels', [3, 0])
+def test_every_kind_of_picture_in_memory_is_what_its_file_is(tmp_path, channels):
+    image = colours(21, 34, channels)
+    from_file, grey = read_image(store(tmp_path / 'a.png', image))
+    for name, picture in in_memory(image).items():
+        pixels, is_grey = as_rgb(picture)
+        pixels = np.round(pixels * 255).astype(np.uint8) if pixels.dtype == np.float32 else pixels
+        np.testing.assert_array_equal(pixels, from_file, err_msg=name)
+        assert is_grey is grey, name
+        assert pixels.flags['C_CONTIGUOUS'], name
+        torch.from_numpy(as_rgb(picture)[0])
+
+
+@pytest.mark.parametrize('dtype', [np.uint16, np.float32, bool])
+def test_deep_arrays_are_what_their_files_are(tmp_path, dtype):
+    image = colours(channels=0, dtype=np.uint16)
+    if dtype is bool:
+        image = image > 30000
+        path = store(tmp_path / 'a.png', image.astype(np.uint8) * 255)
+    else:
+        image = image.astype(dtype)
+        path = store(tmp_path / 'a.tif', image)
+    for mode in ('auto', 'minmax', '500:9000') if dtype is not bool else ('auto', 'full'):
+        pixels, grey = as_rgb(image, mode)
+        np.testing.assert_array_equal(pixels, read_image(path, mode)[0])
+        assert grey
+
+
+@pytest.mark.parametrize(
+    ('picture', 'error', 'message'),
+    [
+        (colours().astype(np.float32) * 0.7, ValueError, 'may be grey levels or measurements; say which'),
+        (np.linspace(-0.02, 1.04, 64).reshape(8, 8), ValueError, 'from -0.02 to 1.04 may be grey'),
+        (np.linspace(-1, 1, 64).reshape(8, 8), ValueError, 'from -1 to 1 may be grey'),
+        (np.zeros((8, 8, 2), np.uint8), ValueError, r'got \(8, 8, 2\)'),
+        (np.zeros((8, 8, 5), np.uint8), ValueError, r'got \(8, 8, 5\)'),
+        (np.zeros((3, 8, 9), np.uint8), ValueError, r'got \(3, 8, 9\); the channels come last'),
+        (np.zeros((1, 8, 9, 3), np.uint8), ValueError, 'one picture, not a batch'),
+        (np.zeros((0, 9), np.uint8), ValueError, r'got \(0, 9\)'),
+        (np.zeros(8, np.uint8), ValueError, r'got \(8,\)'),
+        (np.zeros((8, 8), complex), TypeError, 'got complex128'),
+        (np.full((8, 8), 'a'), TypeError, 'got <U1'),
+        ([[1, 2], [3, 4]], TypeError, 'tensor or PIL image, got list'),
+        (None, TypeError, 'got NoneType'),
+        (np.ma.masked_less(colours(channels=0), 9), ValueError, 'masked pixels'),
+        (np.full((8, 8), np.inf), ValueError, '64 of 64 pixels are NaN or infinite'),
+    ],
+)
+def test_what_is_no_clear_picture_is_refused(picture, error, message):
+    with pytest.raises(error, match=message):
+        as_rgb(picture)
+
+
+def test_unclear_fractions_pass_with_a_range(tmp_path):
+    image = colours(channels=0).astype(np.float32) * np.float32(0.7)
+    np.testing.assert_allclose(as_rgb(image, '0:255')[0][..., 0], image / 255, atol=1e-6)
+    np.testing.assert_array_equal(as_rgb(image, 'percentile')[0][..., 0], to_unit_range(image, 'percentile'))
+    # a float file holds measurements, and says so
+    notes = []
+    read, _ = read_image(store(tmp_path / 'a.tif', image), notes=notes)
+    np.testing.assert_array_equal(read[..., 0], to_unit_range(image, 'percentile'))
+    assert 'taken as measurements' in notes[0]
+
+
+@pytest.mark.parametrize('name', ['INFERNO', 'JET', 'HOT', 'RAINBOW', 'TURBO', 'PLASMA', 'HSV', 'VIRIDIS', 'WINTER'])
+@pytest.mark.parametrize('quality', [None, 75])
+def test_palettes_are_told_from_grey_and_from_noise(name, quality):
+    grey = cv2.GaussianBlur(colours(120, 160, 0), (0, 0), 4)
+    grey = cv2.normalize(grey, None, 0, 255, cv2.NORM_MINMAX)
+    palette = cv2.applyColorMap(grey, getattr(cv2, f'COLORMAP_{name}'))
+    if quality:
+        palette = cv2.imdecode(cv2.imencode('.jpg', palette, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    spread, few = colourfulness(palette)
+    assert spread > 25
+    assert few
+    assert colourfulness(np.dstack([grey] * 3))[0] == 0
+    assert not colourfulness(colours(120, 160))[1]
+
+
 # writing
 
 
@@ -307,6 +498,47 @@ def test_permission_bits_follow_the_umask(tmp_path, umask):
     assert stat.S_IMODE((tmp_path / 'a').stat().st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_without_permission_is_said(tmp_path):
+    (tmp_path / 'locked').mkdir(mode=0o500)
+    for path, folder in ((tmp_path / 'locked/a.png', False), (tmp_path / 'locked/new', True)):
+        with pytest.raises(PermissionError, match=r'no permission to write in .*locked'):
+            check_output(path, folder)
+
+
+def test_outputs_that_cannot_be_written_are_refused_before(tmp_path):
+    (tmp_path / 'file').write_text('x')
+    (tmp_path / 'folder.png').mkdir()
+    for path, folder, error, message in (
+        ('out', False, ValueError, 'the suffix must be one of .png'),
+        ('out.gif', False, ValueError, 'cannot write .*out.gif: the suffix'),
+        ('folder.png', False, IsADirectoryError, 'it is a folder'),
+        ('file/a.png', False, NotADirectoryError, 'file is a file, not a folder'),
+        ('file', True, NotADirectoryError, 'file is a file, not a folder'),
+        ('file/deep/er', True, NotADirectoryError, 'file is a file, not a folder'),
+    ):
+        with pytest.raises(error, match=message):
+            check_output(tmp_path / path, folder)
+    check_output(tmp_path / 'new/deep/a.PNG')
+    check_output(tmp_path / 'new/deep', folder=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder.png']
+
+
+def test_an_output_that_is_an_input_is_refused_under_any_name(tmp_path, monkeypatch):
+    source = touch(tmp_path / 'vi', 'a.png', 'b.png') / 'a.png'
+    (tmp_path / 'soft.png').symlink_to(source)
+    (tmp_path / 'hard.png').hardlink_to(source)
+    (tmp_path / 'linked').symlink_to(tmp_path / 'vi')
+    monkeypatch.chdir(tmp_path)
+    for path in (source, 'vi/a.png', 'soft.png', 'hard.png', 'linked/a.png', 'vi/../vi/a.png', './linked/../soft.png'):
+        with pytest.raises(ValueError, match=r'is the input .*a\.png: choose another place, nothing was written'):
+            refuse_overwrite([tmp_path / 'new.png', path], ['vi/b.png', source])
+    for folder in ('linked', 'vi/.', tmp_path / 'vi'):
+        with pytest.raises(ValueError, match='is the input vi'):
+            refuse_overwrite([folder], ['gone', 'vi'])
+    refuse_overwrite(['new.png', 'vi/b.png', 'vi/c.png'], [source])
+
+
 # listing and pairing
 
 
@@ -350,6 +582,39 @@ def test_pairing_lists_every_orphan_of_every_role(tmp_path):
     assert f'vi ({vi}) has no file for 2 of 15 stems: i1, i2' in message
     assert f'ir ({ir}) has no file for 12 of 15 stems: v00, v01' in message
     assert message.endswith('v09 and 2 more')
+
+
+@pytest.mark.parametrize(
+    ('vi', 'ir', 'advice'),
+    [
+        (('001_vis', '002_vis'), ('001_ir', '002_ir'), r'00._vis and 00._ir look like a pair: rename'),
+        (('VIS0012', 'VIS0013'), ('IR0012', 'IR0013'), r'VIS001(.) and IR001\1 look like a pair: rename'),
+        (('Scene1',), ('scene1',), 'Scene1 and scene1 differ in upper and lower case'),
+        (('night/A1', 'x'), ('night/a1', 'x'), 'night/A1 and night/a1 differ in upper'),
+        (('apple',), ('zoo',), None),
+    ],
+)
+def test_names_that_cannot_be_paired_come_with_advice(tmp_path, vi, ir, advice):
+    folders = dict(
+        vi=touch(tmp_path / 'vi', *(f'{n}.png' for n in vi)), ir=touch(tmp_path / 'ir', *(f'{n}.PNG' for n in ir))
+    )
+    with pytest.raises(FileNotFoundError, match=advice or 'some have no partner') as caught:
+        pair_by_stem(folders)
+    assert bool(advice) is any(words in str(caught.value) for words in ('look like', 'upper and lower'))
+    assert naming_advice(dict(vi=list_images(folders['vi']))) == ''
+
+
+def test_one_folder_for_two_modalities_is_refused(tmp_path):
+    folder = touch(tmp_path / 'lytro', 'lytro-01-A.jpg', 'lytro-01-B.jpg')
+    (tmp_path / 'link').symlink_to(folder)
+    for other in (folder, str(folder) + '/', tmp_path / 'link', tmp_path / 'lytro/../lytro'):
+        with pytest.raises(
+            ValueError, match=r'near and far are the same folder, .*sort those of one folder into one for'
+        ):
+            pair_by_stem(dict(near=folder, far=other))
+    with pytest.raises(ValueError, match='vi and ir are the same file'):
+        refuse_same(dict(vi=folder / 'lytro-01-A.jpg', ir=str(folder / 'lytro-01-A.jpg')))
+    refuse_same(dict(vi='gone', ir='gone', ct=np.zeros(3)))
 
 
 def test_optional_roles_may_lack_files_and_add_none(tmp_path):

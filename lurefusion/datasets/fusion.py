@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import combinations
 from typing import Any
 
 from lurefusion.datasets.paired import PairedDataset
@@ -19,7 +21,8 @@ class FusionPairDataset(PairedDataset):
         **kwargs: Of :class:`PairedDataset`.
 
     Raises:
-        ValueError: If `tasks` or `degradations` name a modality that has no folder.
+        ValueError: If `tasks` or `degradations` name a modality that has no folder, or two modalities have the same
+            files, and nothing makes them differ.
     """
 
     def __init__(
@@ -35,6 +38,22 @@ class FusionPairDataset(PairedDataset):
         if unknown:
             raise ValueError(f'tasks and degradations name {unknown}; there are folders for {tuple(data_prefix)}')
         super().__init__(data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """As :class:`PairedDataset`; no file is two modalities."""
+        found = super().load_data_list()
+        modalities = [role for role in self.data_prefix if role != 'label' and not role.startswith('reference_')]
+        for one, two in combinations(modalities, 2):
+            if self.degradations.get(one) != self.degradations.get(two):
+                continue
+            files = [(sample['paths'][one], sample['paths'][two]) for sample in found]
+            same = [a for a, b in files if a == b]
+            if same or os.path.samefile(*files[0]):
+                raise ValueError(
+                    f'{type(self).__name__}: {one} and {two} are the same file, {(same or files[0])[0]}; each modality '
+                    f'needs pictures of its own, or a degradation that makes them differ'
+                )
+        return found
 
     def get_data_info(self, idx: int) -> dict:
         """`name`, `paths`, `tasks` and `degradations`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from lurefusion.config import resolve_data_root
-from lurefusion.images import list_images
+from lurefusion.images import list_images, naming_advice
 from lurefusion.registry import TRANSFORMS
 
 
@@ -47,6 +49,8 @@ class PairedDataset(BaseDataset):
         data_prefix: Role (modality, ``x``, ``y``, ``label``, ``reference_<modality>``) -> folder below the data root.
         data_root: Root of relative folders; None: ``$LUREFUSION_DATA``, else ``data/`` in the current folder.
         pipeline: Transforms; see `lurefusion.datasets.transforms`.
+        pairs: CSV file below the data root that lists the samples, instead of all files of the folders: one column per
+            role, with files below the folder of that role, and perhaps `name` (else the stem of the first file).
         stems: ``all``: every stem must be in every folder. A role: the stems of its folder; the others may hold more.
         keep: Regular expression that the whole stem must match: a split of one folder into training and test.
         indices: First n, or these, of the sorted samples (MMEngine).
@@ -56,8 +60,8 @@ class PairedDataset(BaseDataset):
 
     Raises:
         MissingDataError: If a folder does not exist.
-        FileNotFoundError: If a file has no partner; the message lists the stems.
-        ValueError: If a folder is empty, or no sample is left.
+        FileNotFoundError: If a file has no partner, or one of `pairs` is missing; the message lists stems, or rows.
+        ValueError: If a folder is empty, no sample is left, or a column is missing in `pairs`.
     """
 
     #: how to get the data, shown when it is missing
@@ -68,6 +72,7 @@ class PairedDataset(BaseDataset):
         data_prefix: dict[str, str],
         data_root: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
+        pairs: str | None = None,
         stems: str = 'all',
         keep: str | None = None,
         indices: int | Sequence[int] | None = None,
@@ -84,6 +89,9 @@ class PairedDataset(BaseDataset):
             self.keep = None if keep is None else re.compile(keep)
         except re.error as error:
             raise ValueError(f'keep={keep!r} is not a valid regular expression: {error}') from None
+        if pairs is not None and stems != 'all':
+            raise ValueError(f'pairs={pairs!r} lists the samples itself: leave stems={stems!r} out')
+        self.pairs = pairs
         self.stems = stems
         self.every = every
         super().__init__(
@@ -115,7 +123,51 @@ class PairedDataset(BaseDataset):
         super().full_init()
 
     def load_data_list(self) -> list[dict]:
-        """One entry per stem: `name`, `paths` (role -> file)."""
+        """One entry per stem, or per row of `pairs`: `name`, `paths` (role -> file)."""
+        found = self._listed() if self.pairs is not None else self._paired()
+        if not found:
+            only = f' with keep={self.keep.pattern!r}' if self.keep else ''
+            raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
+        return found[:: self.every]
+
+    def _listed(self) -> list[dict]:
+        path = Path(self.data_root) / self.pairs
+        if not path.is_file():
+            raise FileNotFoundError(f'{type(self).__name__}: no such list of pairs: {path}')
+        found: list[dict] = []
+        problems: list[str] = []
+        rows: dict[str, int] = {}
+        with path.open(newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            gone = [role for role in self.data_prefix if role not in columns]
+            if gone:
+                raise ValueError(
+                    f'{path} has no column {", ".join(gone)}; it needs one for each of {", ".join(self.data_prefix)}, '
+                    f'and its first row names {", ".join(columns) or "none"}'
+                )
+            for row in reader:
+                line, first = reader.line_num, next(iter(self.data_prefix))
+                name = row.get('name') or os.path.splitext(row[first] or '')[0]
+                if os.path.isabs(name) or '..' in Path(name).parts:  # results are written by name: beside the sources
+                    name = Path(name).name
+                if self.keep is not None and not self.keep.fullmatch(name):
+                    continue
+                paths = {role: Path(folder) / (row[role] or '') for role, folder in self.data_prefix.items()}
+                for role, file_path in paths.items():
+                    if not row[role]:
+                        problems.append(f'row {line}, column {role}: empty')
+                    elif not file_path.is_file():
+                        problems.append(f'row {line}, column {role}: no such file: {file_path}')
+                if rows.setdefault(name, line) != line:
+                    problems.append(f'row {line}: the name {name} is that of row {rows[name]} too; add a column "name"')
+                found.append(dict(name=name, paths={role: str(file_path) for role, file_path in paths.items()}))
+        if problems:
+            more = f'\n  and {len(problems) - 10} more' if len(problems) > 10 else ''
+            raise FileNotFoundError(f'{path}:\n  ' + '\n  '.join(problems[:10]) + more)
+        return found
+
+    def _paired(self) -> list[dict]:
         listings = {role: list_images(folder) for role, folder in self.data_prefix.items()}
         anchors = list(listings) if self.stems == 'all' else [self.stems]
         stems = sorted({self.pair_key(role, stem) for role in anchors for stem in listings[role]} - {None})
@@ -135,12 +187,11 @@ class PairedDataset(BaseDataset):
                 for role, gone in lacking.items()
             ]  # fmt: skip
             raise FileNotFoundError(
-                f'{type(self).__name__} pairs files by stem, and some have no partner:\n' + '\n'.join(rows)
+                f'{type(self).__name__} pairs files by stem, and some have no partner:\n'
+                + '\n'.join(rows)
+                + naming_advice({role: listings[role] for role in anchors})
             )
-        if not found:
-            only = f' with keep={self.keep.pattern!r}' if self.keep else ''
-            raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
-        return found[:: self.every]
+        return found
 
     def pair_key(self, role: str, stem: str) -> str | None:
         """Name of the sample that a file belongs to; None leaves the file out."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from lurefusion.datasets.paired import PairedDataset
+from lurefusion.datasets.prompts import PSEUDO_TASK
 from lurefusion.registry import DATASETS
 
 
@@ -18,6 +20,9 @@ class RestorationDataset(PairedDataset):
         modality: Name of the modality.
         degradation: Member of DEGRADATIONS, applied by the transform `Degrade`.
         **kwargs: Of :class:`PairedDataset`.
+
+    Raises:
+        ValueError: If the roles do not make a pair, or x and y are the same file though a task is to be learnt.
     """
 
     def __init__(
@@ -37,6 +42,16 @@ class RestorationDataset(PairedDataset):
         self.modality = modality
         self.degradation = degradation
         super().__init__(data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """As :class:`PairedDataset`; what is to be restored is not the target itself."""
+        found = super().load_data_list()
+        for paths in (sample['paths'] for sample in found[:1]):
+            if self.task != PSEUDO_TASK and 'x' in paths and os.path.samefile(paths['x'], paths['y']):
+                raise ValueError(
+                    f'{type(self).__name__}: x and y of the task {self.task!r} are the same file, {paths["x"]}'
+                )
+        return found
 
     def get_data_info(self, idx: int) -> dict:
         """`name`, `paths`, `task`, `modality`, `degradation`."""

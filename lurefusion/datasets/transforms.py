@@ -7,14 +7,17 @@ knows it.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from mmengine.logging import print_log
 
 from lurefusion.datasets.degradations import ramp_depth
-from lurefusion.images import read_image, read_label
+from lurefusion.images import parse_range, range_of, read_image, read_label
 from lurefusion.registry import DEGRADATIONS, TRANSFORMS
 from lurefusion.structures import FusionDataSample
 
@@ -27,15 +30,17 @@ class LoadImages:
     """Read the files of `paths` into `images`; the role ``label`` is read as (H,W) uint8 class ids (`read_label`).
 
     Args:
-        range_mode: How 16-bit and float files are brought to [0, 1]; see `lurefusion.images.to_unit_range`.
+        range_mode: How 16-bit and float files are brought to [0, 1], for all or for each modality (``minmax``,
+            ``dict(ir='28000:31000')``); see `lurefusion.images.to_unit_range` and `parse_range`.
         cache_mb: Decoded pictures to keep in memory, per process; training crops then cost no decoding.
 
     Raises:
         ValueError: If the files of one sample differ in size (all sizes are named), or are smaller than 8 pixels.
     """
 
-    def __init__(self, range_mode: str = 'percentile', cache_mb: float = 0) -> None:
-        self.range_mode = range_mode
+    def __init__(self, range_mode: str | Mapping[str, str] = 'auto', cache_mb: float = 0) -> None:
+        self.ranges = parse_range(range_mode)
+        self._noted: set[str] = set()
         self.room = int(cache_mb * 2**20)
         self._cache: dict[tuple[str, bool], tuple[np.ndarray, bool]] = {}
 
@@ -43,7 +48,9 @@ class LoadImages:
         images = results.setdefault('images', {})
         grey = []
         for role, path in results.get('paths', {}).items():
-            images[role], is_grey = self._read(path, role)
+            # x and y of a restoration pair are of the sample's modality
+            name = role.removeprefix(REFERENCE) if 'modality' not in results else results['modality']
+            images[role], is_grey = self._read(path, role, name)
             if is_grey:
                 grey.append(role)
         results.setdefault('grey', tuple(grey))
@@ -58,12 +65,19 @@ class LoadImages:
             )
         return results
 
-    def _read(self, path: str, role: str) -> tuple[np.ndarray, bool]:
+    def _read(self, path: str, role: str, name: str) -> tuple[np.ndarray, bool]:
         key = (path, role == LABEL)
         if key in self._cache:
             image, grey = self._cache[key]
             return image.copy(), grey
-        loaded = (read_label(path), True) if role == LABEL else read_image(path, self.range_mode)
+        notes: list[str] = []
+        if role == LABEL:
+            loaded = read_label(path), True
+        else:
+            loaded = read_image(path, range_of(self.ranges, name), notes)
+        if notes and name not in self._noted:  # once: a training reads every file many times
+            self._noted.add(name)
+            print_log(f'{name} ({path}): {"; ".join(notes)}', logger='current', level=logging.WARNING)
         if loaded[0].nbytes <= self.room:
             self.room -= loaded[0].nbytes
             self._cache[key] = loaded[0].copy(), loaded[1]

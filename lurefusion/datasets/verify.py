@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 
 from lurefusion.datasets.paired import PairedDataset
-from lurefusion.images import read_image
+from lurefusion.datasets.transforms import LABEL
+from lurefusion.images import read_image, read_label
 from lurefusion.registry import DATASETS
 
 #: the EXIF tag that says how a picture is to be turned, and its values that swap width and height
@@ -53,7 +54,7 @@ def check_files(node: Any, decode: bool = False) -> list[str]:
             paths = dataset.get_data_info(index)['paths']
             for role, path in paths.items():
                 if path not in sizes:
-                    sizes[path] = _size(path, decode)
+                    sizes[path] = _size(path, decode, label=role == LABEL)
                 size = sizes[path]
                 if isinstance(size, str):
                     problems[size] = None
@@ -65,11 +66,11 @@ def check_files(node: Any, decode: bool = False) -> list[str]:
     return list(problems)
 
 
-def _size(path: str, decode: bool) -> tuple[int, int] | str:
+def _size(path: str, decode: bool, label: bool) -> tuple[int, int] | str:
     """(width, height) as a viewer shows it, or what is wrong."""
     try:
         if decode:
-            height, width = read_image(path)[0].shape[:2]
+            height, width = (read_label(path) if label else read_image(path)[0]).shape[:2]
         else:
             width, height = _header(path)
     except (OSError, ValueError) as error:

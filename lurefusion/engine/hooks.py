@@ -299,16 +299,20 @@ class StripHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Strips and fused pictures to files."""
-        from lurefusion.images import write_image
+        from lurefusion.images import refuse_overwrite, write_image
 
         folder = getattr(runner.test_loop, 'current', '') or 'test'
         for sample in outputs or ():
+            sources = (sample.get('paths') or {}).values()
             if self.write_fused:
                 picture = sample.pred.permute(1, 2, 0).cpu().numpy()
                 if bool((picture[..., :1] == picture).all()):
                     picture = picture[..., 0]
-                write_image(Path(runner.work_dir) / 'fused' / folder / f'{sample.name}.png', picture)
+                out = Path(runner.work_dir) / 'fused' / folder / f'{sample.name}.png'
+                refuse_overwrite([out], sources)
+                write_image(out, picture)
             if self.max_test is None or self._seen[folder] < self.max_test:
                 out = Path(runner.work_dir) / 'strips' / folder / f'{sample.name}.png'
+                refuse_overwrite([out], sources)
                 runner.visualizer.add_datasample(sample.name, None, sample, out_file=str(out))
             self._seen[folder] += 1

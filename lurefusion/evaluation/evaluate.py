@@ -28,9 +28,22 @@ from lurefusion.evaluation.cards import (
 )
 from lurefusion.evaluation.iqa import NetworkScore
 from lurefusion.evaluation.metrics import Row, left_out, write_rows
-from lurefusion.images import RANGE_MODES, list_images, read_image, write_bytes, write_image
+from lurefusion.images import (
+    check_output,
+    list_images,
+    naming_advice,
+    parse_range,
+    range_of,
+    read_image,
+    refuse_overwrite,
+    refuse_same,
+    write_bytes,
+    write_image,
+)
 
 StrPath = str | os.PathLike
+# what write_report writes
+REPORT_FILES = ('report.md', 'report.tex', 'report.csv', 'per_image.csv', 'grid.png')
 
 
 @dataclass
@@ -86,7 +99,7 @@ def _pair(
     common = [stem for stem in everything if all(stem in files for files in listings.values())]
     if not common:
         shown = '\n'.join(f'  {role} ({folders[role]}): {", ".join(list(f)[:3])}, ...' for role, f in listings.items())
-        raise ValueError(f'no file stem is in all folders, so nothing can be paired:\n{shown}')
+        raise ValueError(f'no file stem is in all folders, so nothing can be paired:\n{shown}{naming_advice(listings)}')
     warnings = []
     for role, files in listings.items():
         missing = [stem for stem in everything if stem not in files]
@@ -112,7 +125,7 @@ def evaluate_folders(
     networks: Sequence[str] = (),
     weights_dir: StrPath = 'weights/iqa',
     options: dict[str, dict] | None = None,
-    range_mode: str = 'percentile',
+    range_mode: str | Mapping[str, str] | Sequence[str] = 'auto',
     device: str | torch.device = 'cpu',
     level: float = 0.95,
 ) -> Evaluation:
@@ -130,8 +143,9 @@ def evaluate_folders(
         networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NETWORK_CARDS`.
         weights_dir: Folder with their weights.
         options: Metric -> keywords of its function.
-        range_mode: How sources deeper than 8 bit come to [0, 1], see `lurefusion.images.to_unit_range`; fused and
-            reference pictures deeper than 8 bit are divided by their full range.
+        range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
+            `lurefusion.images.to_unit_range` and `parse_range`; fused and reference pictures deeper than 8 bit are
+            divided by their full range.
         device: Where to compute.
         level: Coverage of the bootstrap intervals.
 
@@ -145,6 +159,8 @@ def evaluate_folders(
     clash = set(fused) & set(sources)
     if clash:
         raise ValueError(f'{", ".join(sorted(clash))} names both a source and a method')
+    refuse_same(sources)
+    ranges = parse_range(range_mode, sources)
     names = list(select_metrics(metrics))
     if reference is not None:
         names += [m for m in ('PSNR_ref', 'SSIM_ref') if m not in names]
@@ -160,7 +176,7 @@ def evaluate_folders(
     refused: dict[str, list[str]] = {}
     for stem, files in pairs.items():
         try:
-            images = _read(files, dict.fromkeys(sources, range_mode))
+            images = _read(files, {role: range_of(ranges, role) for role in sources})
         except (OSError, ValueError) as error:
             failed[stem] = str(error)
             continue
@@ -324,7 +340,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--networks', nargs='+', default=[], metavar='N', help='scores of pyiqa, or "all" (five)')
     parser.add_argument('--weights-dir', default='weights/iqa', metavar='DIR', help='weights of those networks')
     parser.add_argument('--niqe-parameters', metavar='FILE', help='pristine model of NIQE, .mat or .npz')
-    parser.add_argument('--range-mode', choices=RANGE_MODES, default='percentile', help='for sources past 8 bit')
+    parser.add_argument(
+        '--range',
+        nargs='+',
+        default=['auto'],
+        metavar='[NAME=]RANGE',
+        help='for sources past 8 bit, as in lurefusion fuse: ir=28000:31000 vi=full',
+    )
     parser.add_argument('--out', metavar='DIR', help='folder for the report, the CSV files and the grid')
     parser.add_argument('--grids', type=int, default=4, metavar='N', help='scenes in the comparison picture')
     parser.add_argument('--zoom', type=float, default=2.0, help='enlargement of its inset')
@@ -355,6 +377,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         Exit code: 1 if pictures were left out, which are named at the end.
     """
+    from lurefusion.apis import pick_device
+
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
     for name, folder in _named(args.source, 'source').items():
         if name in sources:
@@ -362,10 +386,15 @@ def run(args: argparse.Namespace) -> int:
         sources[name] = folder
     if len(sources) < 2:
         raise ValueError(f'name two or more sources (--vi, --ir, --source NAME=DIR), got {list(sources) or "none"}')
+    fused = _named(args.fused, 'fused')
+    if args.out:
+        check_output(args.out, folder=True)
+        inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.beside) if path)]
+        refuse_overwrite([args.out, *(Path(args.out) / name for name in REPORT_FILES)], inputs)
     metrics = args.metrics[0] if len(args.metrics) == 1 else args.metrics
     networks = NETWORK_METRICS if args.networks == ['all'] else args.networks
     result = evaluate_folders(
-        _named(args.fused, 'fused'),
+        fused,
         sources,
         args.ref,
         metrics,
@@ -373,8 +402,8 @@ def run(args: argparse.Namespace) -> int:
         networks,
         args.weights_dir,
         {'NIQE': {'parameters': args.niqe_parameters}} if args.niqe_parameters else None,
-        args.range_mode,
-        args.device,
+        args.range,
+        pick_device(args.device),
     )
     for warning in result.warnings:
         print(f'warning: {warning}')

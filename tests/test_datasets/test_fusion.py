@@ -60,3 +60,23 @@ def test_tasks_of_one_sample_do_not_leak_into_the_next(root):
     dataset = build(root, True, tasks=dict(vi='ll'))
     dataset.get_data_info(0)['tasks']['vi'] = 'hz'
     assert dataset.get_data_info(0)['tasks'] == dict(vi='ll')
+
+
+@pytest.mark.parametrize('folder', ['vi', 'vi/../vi', 'link'])
+def test_one_file_for_two_modalities_needs_something_that_makes_them_differ(root, folder):
+    (root / 'link').symlink_to(root / 'vi')
+    prefix = dict(vi='vi', ir=folder)
+    for kwargs in ({}, dict(degradations=dict(vi=dict(type='LowLight'), ir=dict(type='LowLight')))):
+        with pytest.raises(
+            ValueError, match=r'FusionPairDataset: vi and ir are the same file, .*a\.png; each modality'
+        ):
+            build(root, False, data_prefix=prefix, **kwargs)
+    assert len(build(root, False, data_prefix=prefix, degradations=dict(ir=dict(type='LowContrast')))) == 2
+    # what is not degraded is its own reference
+    assert len(build(root, True, data_prefix=dict(vi='vi', ir='ir', reference_vi='vi'))) == 2
+
+
+def test_a_list_with_one_file_twice(root):
+    (root / 'pairs.csv').write_text('vi,ir,name\nvi/a.png,ir/a.png,a\nvi/b.png,vi/b.png,b\n')
+    with pytest.raises(ValueError, match=r'vi and ir are the same file, .*vi/b\.png'):
+        build(root, False, data_prefix=dict(vi='', ir=''), pairs='pairs.csv')

@@ -128,6 +128,61 @@ def test_stems_of_one_role_let_the_others_hold_more(root):
         paired(root, stems='x')
 
 
+def test_names_with_marks_come_with_advice(tmp_path):
+    folder(tmp_path / 'vi', '1_vis.png', '2_vis.png')
+    folder(tmp_path / 'ir', '1_ir.png', '2_ir.png')
+    with pytest.raises(FileNotFoundError, match=r'(.)_vis and \1_ir look like a pair: rename'):
+        paired(tmp_path)
+
+
+def listed(root: Path, text: str, prefix: dict | None = None, **kwargs) -> PairedDataset:
+    (root / 'pairs.csv').write_text(text, encoding='utf-8')
+    return PairedDataset(prefix or dict(vi='vi', ir='ir'), data_root=str(root), pairs='pairs.csv', **kwargs)
+
+
+def test_pairs_as_a_list(root):
+    # a byte order mark, columns in another order and more of them, names that no rule pairs
+    dataset = listed(root, '\ufeffir,weather,vi\n05.bmp,rain,02.png\n01.bmp,sun,06.png\n', pipeline=[LOAD])
+    assert names(dataset) == ['02', '06']
+    assert dataset.get_data_info(0)['paths'] == dict(vi=str(root / 'vi/02.png'), ir=str(root / 'ir/05.bmp'))
+    assert dataset[1]['images']['ir'].shape == (40, 48, 3)
+    below = listed(root, 'vi,ir,name\nvi/02.png,ir/05.bmp,x\nvi/02.png,ir/01.bmp,y\n', dict(vi='', ir=''), keep='y')
+    assert names(below) == ['y']
+    # results are written by name: never beside the sources
+    absolute = listed(root, f'vi,ir\n{root}/vi/02.png,05.bmp\n../vi/03.png,05.bmp\n')
+    assert names(absolute) == ['02', '03']
+
+
+@pytest.mark.parametrize(
+    ('text', 'error', 'message'),
+    [
+        (
+            'vi,infrared\n1.png,1.png\n',
+            ValueError,
+            r'no column ir; it needs one for each of vi, ir.*names vi, infrared',
+        ),
+        ('', ValueError, r'no column vi, ir; .*names none'),
+        ('vi,ir\n', ValueError, 'no file of .* belongs to this data set'),
+        ('vi,ir\n02.png,02.bmp\n03.png,nine.bmp\n', FileNotFoundError, r'row 3, column ir: no such file: .*nine\.bmp'),
+        ('vi,ir\nno.png,no.bmp\n', FileNotFoundError, r'row 2, column vi: .*\n  row 2, column ir: '),
+        ('vi,ir\n02.png\n', FileNotFoundError, 'row 2, column ir: empty'),
+        ('vi,ir\n,02.bmp\n', FileNotFoundError, 'row 2, column vi: empty'),
+        ('vi,ir\n02.png,02.bmp\n02.png,03.bmp\n', FileNotFoundError, 'row 3: the name 02 is that of row 2 too; add a'),
+        ('vi,ir\n' + 'a.png,02.bmp\n' * 12, FileNotFoundError, 'and 13 more'),
+    ],
+)
+def test_a_list_says_which_row_and_column_is_wrong(root, text, error, message):
+    with pytest.raises(error, match=message):
+        listed(root, text)
+
+
+def test_a_list_that_is_not_there_or_not_alone(root):
+    with pytest.raises(FileNotFoundError, match=r'PairedDataset: no such list of pairs: .*gone\.csv'):
+        PairedDataset(dict(vi='vi', ir='ir'), data_root=str(root), pairs='gone.csv')
+    with pytest.raises(ValueError, match='lists the samples itself'):
+        PairedDataset(dict(vi='vi', ir='ir'), data_root=str(root), pairs='gone.csv', stems='vi')
+
+
 def test_every_and_indices(root):
     assert names(paired(root, every=3)) == ['00', '03', '06']
     assert names(paired(root, indices=2)) == ['00', '01']

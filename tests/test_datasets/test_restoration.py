@@ -69,3 +69,8 @@ def test_unknown_degradation_is_named(root):
     dataset = build(root, data_prefix=dict(y='high'), degradation=dict(type='LowLigth'))
     with pytest.raises(KeyError, match='LowLight'):
         dataset[0]
+
+
+def test_a_target_is_not_its_own_input(root):
+    with pytest.raises(ValueError, match=r"x and y of the task '..' are the same file, .*high"):
+        build(root, data_prefix=dict(x='high', y='high'))

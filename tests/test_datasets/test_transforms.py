@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from lurefusion.datasets import transforms
 from lurefusion.datasets.degradations import LowContrast, LowLight
 from lurefusion.datasets.transforms import (
     CenterCrop,
@@ -418,3 +419,53 @@ def test_pack_restoration_pairs(test_mode):
     if test_mode:
         assert set(sample.sources) == {'x'}
         assert set(sample.references) == {'y'}
+
+
+def deep(path, *levels: int) -> str:
+    image = np.linspace(levels[0], levels[1], 24 * 32).reshape(24, 32).astype(np.uint16)
+    assert cv2.imwrite(str(path), image)
+    return str(path)
+
+
+def test_ranges_belong_to_modalities(tmp_path):
+    paths = {role: deep(tmp_path / f'{role}.png', 1000, 3000) for role in ('vi', 'ir', 'reference_ir', 'ct')}
+    load = LoadImages(range_mode=dict(ir='0:4000', vi='full'))
+    images = load(dict(paths=paths))['images']
+    for role, low, high in (('vi', 1000, 3000), ('ir', 1000, 3000)):
+        top = dict(vi=65535, ir=4000)[role]
+        assert images[role].min() == pytest.approx(low / top, abs=1e-6)
+        assert images[role].max() == pytest.approx(high / top, abs=1e-6)
+    np.testing.assert_array_equal(images['reference_ir'], images['ir'])
+    assert (images['ct'].min(), images['ct'].max()) == (0, 1)
+    # x and y of a restoration pair are pictures of its modality
+    pair = load(dict(paths=dict(x=paths['ir'], y=paths['vi']), modality='ir'))['images']
+    np.testing.assert_array_equal(pair['x'], images['ir'])
+    np.testing.assert_array_equal(pair['y'], images['ir'])
+    with pytest.raises(ValueError, match='lower limit'):
+        LoadImages(range_mode='ir=9:1')
+
+
+def test_a_wasted_range_is_logged_once(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(transforms, 'print_log', lambda message, **_: logged.append(message))
+    image = np.full((24, 32), 29000, np.uint16)
+    image[:12] += np.arange(32, dtype=np.uint16) * 8
+    image[0, :3] = 60000
+    for name in 'abc':
+        cv2.imwrite(str(tmp_path / f'{name}.png'), image)
+    load = LoadImages()
+    for name in 'aabc':
+        load(dict(paths=dict(ir=str(tmp_path / f'{name}.png'))))
+    (message,) = logged
+    assert 'half of the range' in message
+    assert message.startswith(f'ir ({tmp_path}/a.png): ')
+
+
+def test_pictures_lie_as_viewers_show_them(tmp_path):
+    from PIL import Image
+
+    image = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.fromarray(np.rot90(image, -1).copy()).save(tmp_path / 'a.png', exif=exif)
+    np.testing.assert_array_equal(LoadImages()(dict(paths=dict(vi=str(tmp_path / 'a.png'))))['images']['vi'], image)

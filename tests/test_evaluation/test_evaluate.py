@@ -241,3 +241,53 @@ def test_classical_baselines_have_the_numbers_of_independent_code():
     for column in columns:
         mean = np.mean([float(row[column]) for row in rows])
         assert mean == pytest.approx(targets['LapPyr'][column], abs=0.0051 if column == 'PSNR' else 0.00051), column
+
+
+@pytest.mark.parametrize('out', ['vi', 'one', 'link', 'vi/../ir'])
+def test_a_report_does_not_go_into_a_folder_of_pictures(folders, capsys, out):
+    (folders / 'link').symlink_to(folders / 'one')
+    before = sorted(folders.rglob('*'))
+    words = [
+        str(folders / 'one'),
+        '--vi',
+        str(folders / 'vi'),
+        '--ir',
+        str(folders / 'ir'),
+        '--out',
+        str(folders / out),
+    ]
+    with pytest.raises(ValueError, match='is the input'):
+        run(parse(*words))
+    assert sorted(folders.rglob('*')) == before
+
+
+def test_a_report_does_not_replace_the_table_it_is_ranked_beside(folders):
+    (folders / 'report').mkdir()
+    table = folders / 'report/report.csv'
+    table.write_text('method,CC\nother,0.5\n')
+    words = [str(folders / 'one'), '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')]
+    with pytest.raises(ValueError, match=r'report\.csv is the input'):
+        run(parse(*words, '--out', str(folders / 'report'), '--beside', str(table)))
+    assert table.read_text().startswith('method,CC')
+
+
+def test_ranges_and_devices_of_the_command(folders):
+    words = [str(folders / 'one'), '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir'), '--metrics', 'EN']
+    for options, message in (
+        (['--device', 'foo'], "no device 'foo' here"),
+        (['--range', 'irr=full'], "'irr' is no modality; there are vi, ir"),
+        (['--range', 'log'], "got 'log'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(parse(*words, *options))
+    with pytest.raises(ValueError, match='vi and ir are the same folder'):
+        evaluate_folders(dict(one=folders / 'one'), dict(vi=folders / 'vi', ir=folders / 'vi'))
+
+
+def test_names_of_other_programs_come_with_advice(folders):
+    for stem in STEMS:
+        write_image(folders / 'fused' / f'scene_{stem}_CNN.png', draw(1))
+        for role in ('vi', 'ir'):
+            write_image(folders / f'src_{role}' / f'scene_{stem}.png', draw(1))
+    with pytest.raises(ValueError, match=r'scene_(.) and scene_\1_CNN look like a pair: rename'):
+        evaluate_folders({'m': folders / 'fused'}, {'vi': folders / 'src_vi', 'ir': folders / 'src_ir'})

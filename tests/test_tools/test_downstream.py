@@ -180,7 +180,7 @@ def test_mistakes_end_in_one_line_before_training(chained):
     )
     assert run.returncode == 1
     last = run.stderr.strip().splitlines()[-1]
-    assert last.startswith('ValueError: model.decode_head.num_classes=5, but the labels have 9 classes')
+    assert last.startswith('error: model.decode_head.num_classes=5, but the labels have 9 classes')
     assert 'Traceback' not in run.stderr
     assert not list(Path('.').glob('work_dirs/*/small_stage1'))
 

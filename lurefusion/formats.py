@@ -1,0 +1,162 @@
+"""What image files say beside their pixels: whether they are whole, how they are to be turned, what their bands are.
+
+Decoders pass over all of it: OpenCV fills what is missing with grey, leaves pictures lying on their side, and takes the
+first bands or the first page of a TIFF.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+_PNG = b'\x89PNG\r\n\x1a\n'
+_JPEG = b'\xff\xd8'
+# a marker that is neither a stuffed byte, a fill byte nor a restart
+_MARKER = re.compile(rb'\xff([\xc0-\xcf\xd9-\xfe])')
+_END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
+
+# tags of TIFF, which EXIF shares
+_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 254, 258, 262, 274, 277, 338
+# bands that each photometric interpretation means: grey (white or black is 0), RGB, palette, mask, CMYK, YCbCr, Lab
+_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
+_ALPHA = (1, 2)
+
+
+def problem(data: bytes) -> str | None:
+    """Why a decoder would make a wrong picture of a file's bytes; None if it is whole, or of a kind unknown here.
+
+    Bytes behind the end of the picture do not matter.
+    """
+    if data.startswith(_PNG):
+        return _png_problem(data)
+    if data.startswith(_JPEG):
+        whole = any(marker == _END for marker, _ in _segments(data))
+        return None if whole else 'is cut off (the end of the file is missing); copy or download it again'
+    return _tiff_problem(data)
+
+
+def upright(image: np.ndarray, data: bytes) -> np.ndarray:
+    """The decoded picture as viewers show it: turned and mirrored by the EXIF orientation of its file's bytes.
+
+    TIFF files are left alone: OpenCV has turned them already.
+    """
+    value = _tags(_exif(data))[0].get(_ORIENTATION, (1,))[0]
+    if value in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if value in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if value in (3, 4, 7, 8):
+        image = image[::-1]
+    return image
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether the bytes begin as a TIFF file does."""
+    return data[:4] in (b'II*\0', b'MM\0*')
+
+
+def _exif(data: bytes) -> bytes:
+    """The EXIF block of a JPEG, PNG or WebP file; empty where there is none."""
+    if data.startswith(_JPEG):
+        for marker, body in _segments(data):
+            if marker == _SCAN:
+                return b''
+            if marker == _APP1 and body.startswith(b'Exif\0'):
+                return body[6:]
+    elif data.startswith(_PNG) and b'eXIf' in data:
+        return next((bytes(body) for kind, body, _ in _chunks(data) if kind == b'eXIf'), b'')
+    elif data.startswith(b'RIFF') and data[8:12] == b'WEBP':
+        at = 12
+        while at + 8 <= len(data):
+            size = int.from_bytes(data[at + 4 : at + 8], 'little')
+            if data[at : at + 4] == b'EXIF':
+                return data[at + 8 : at + 8 + size].removeprefix(b'Exif\0\0')
+            at += 8 + size + size % 2
+    return b''
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(marker, content) of a JPEG file; the last is `_END` if the file is whole.
+
+    Segments are skipped by their length: previews inside of them have ends of their own.
+    """
+    at = len(_JPEG)
+    while (found := _MARKER.search(data, at)) is not None:
+        marker, at = found[1][0], found.end()
+        if marker == _END:
+            yield marker, b''
+            return
+        length = int.from_bytes(data[at : at + 2], 'big')
+        yield marker, data[at + 2 : at + length]
+        at += max(length, 2)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
+    """(kind, content, whether its checksum is right) of a PNG file; the last is ``IEND`` if the file is whole."""
+    view, at = memoryview(data), len(_PNG)
+    while at + 12 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]
+        end = at + 8 + size
+        if end + 4 > len(data):
+            return
+        yield kind, view[at + 8 : end], zlib.crc32(view[at + 4 : end]) == int.from_bytes(data[end : end + 4], 'big')
+        if kind == b'IEND':
+            return
+        at = end + 4
+
+
+def _png_problem(data: bytes) -> str | None:
+    kind = b''
+    for kind, _, right in _chunks(data):
+        # a capital: nothing can be decoded without this chunk
+        if not right and kind[:1].isupper():
+            return f'is damaged (wrong checksum of its part {kind.decode("latin-1")}); copy or download it again'
+    return None if kind == b'IEND' else 'is cut off (the end of the file is missing); copy or download it again'
+
+
+def _tiff_problem(data: bytes) -> str | None:
+    tags, following = _tags(data)
+    bands = _BANDS.get(tags.get(_PHOTOMETRIC, (-1,))[0])
+    if bands is None:
+        return None
+    samples, extra = tags.get(_SAMPLES, (1,))[0], tags.get(_EXTRA, ())
+    alpha = sum(kind in _ALPHA for kind in extra)
+    # OpenCV writes RGBA without saying so: what its fourth band is shows after decoding
+    undeclared = bands == 3 and samples == 4
+    if samples - alpha != bands and not undeclared:
+        return f'has {samples} bands where a picture has one, or three of colour; save those that are meant'
+    if bands == 1 and samples == 2 and tags.get(_BITS, (8,))[0] > 8:
+        return 'has a second band, of more than 8 bits; save the first one alone'
+    while following:
+        tags, following = _tags(data, following)
+        if tags and not tags.get(_SUBFILE, (0,))[0] & 5:  # neither a smaller copy nor a mask
+            return 'holds several pictures (pages); save each as a file of its own'
+    return None
+
+
+def _tags(block: bytes, start: int | None = None) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Whole-number tags of a directory in a TIFF or EXIF block, and where the next directory is (0: there is none)."""
+    order = {b'II*\0': '<', b'MM\0*': '>'}.get(bytes(block[:4]))
+    tags: dict[int, tuple[int, ...]] = {}
+    if order is None:
+        return tags, 0
+    try:
+        start = struct.unpack_from(f'{order}I', block, 4)[0] if start is None else start
+        (count,) = struct.unpack_from(f'{order}H', block, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number = struct.unpack_from(f'{order}HHI', block, at)
+            code = {1: 'B', 3: 'H', 4: 'I'}.get(kind)
+            if code is None or not 0 < number <= 64:
+                continue
+            at += 8
+            if struct.calcsize(f'={number}{code}') > 4:
+                (at,) = struct.unpack_from(f'{order}I', block, at)
+            tags[tag] = struct.unpack_from(f'{order}{number}{code}', block, at)
+        (following,) = struct.unpack_from(f'{order}I', block, start + 2 + 12 * count)
+    except struct.error:  # cut off: the decoder says so
+        return tags, 0
+    return tags, following if following > start else 0
