@@ -42,7 +42,7 @@ class LoadImages:
         self.ranges = parse_range(range_mode)
         self._noted: set[str] = set()
         self.room = int(cache_mb * 2**20)
-        self._cache: dict[str, tuple[np.ndarray, bool]] = {}
+        self._cache: dict[tuple[str, str], tuple[np.ndarray, bool]] = {}
 
     def __call__(self, results: dict) -> dict:
         images = results.setdefault('images', {})
@@ -67,17 +67,18 @@ class LoadImages:
         return results
 
     def _read(self, path: str, name: str) -> tuple[np.ndarray, bool]:
-        if path in self._cache:
-            image, grey = self._cache[path]
+        key = path, range_of(self.ranges, name)
+        if key in self._cache:
+            image, grey = self._cache[key]
             return image.copy(), grey
         notes: list[str] = []
-        loaded = read_image(path, range_of(self.ranges, name), notes)
+        loaded = read_image(*key, notes)
         if notes and name not in self._noted:  # once: a training reads every file many times
             self._noted.add(name)
             print_log(f'{name} ({path}): {"; ".join(notes)}', logger='current', level=logging.WARNING)
         if loaded[0].nbytes <= self.room:
             self.room -= loaded[0].nbytes
-            self._cache[path] = loaded[0].copy(), loaded[1]
+            self._cache[key] = loaded[0].copy(), loaded[1]
         return loaded
 
 
