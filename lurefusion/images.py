@@ -614,10 +614,12 @@ def refuse_same(paths: Mapping[str, Any]) -> None:
             status = os.stat(path)
             other = seen.setdefault((status.st_dev, status.st_ino), name)
             if other != name:
+                what, advice = 'file', ''
+                if os.path.isdir(path):
+                    what = 'folder'
+                    advice = '; sort it into one folder for each, in which one scene has one name'
                 raise ValueError(
-                    f'{other} and {name} are the same {"folder" if os.path.isdir(path) else "file"}, {path}: each '
-                    f'modality needs pictures of its own; sort those of one folder into one for each modality, with '
-                    f'the same file stem in both'
+                    f'{other} and {name} are the same {what}, {path}: each modality needs pictures of its own{advice}'
                 )
 
 

@@ -608,9 +608,7 @@ def test_one_folder_for_two_modalities_is_refused(tmp_path):
     folder = touch(tmp_path / 'lytro', 'lytro-01-A.jpg', 'lytro-01-B.jpg')
     (tmp_path / 'link').symlink_to(folder)
     for other in (folder, str(folder) + '/', tmp_path / 'link', tmp_path / 'lytro/../lytro'):
-        with pytest.raises(
-            ValueError, match=r'near and far are the same folder, .*sort those of one folder into one for'
-        ):
+        with pytest.raises(ValueError, match=r'near and far are the same folder, .*; sort it into one folder for each'):
             pair_by_stem(dict(near=folder, far=other))
     with pytest.raises(ValueError, match='vi and ir are the same file'):
         refuse_same(dict(vi=folder / 'lytro-01-A.jpg', ir=str(folder / 'lytro-01-A.jpg')))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from lurefusion.cli import exit_code
 from lurefusion.config import diff_configs, list_configs, load_config
 from lurefusion.engine.stages import load_stages
 
@@ -46,20 +47,19 @@ def differences(base: str, config: str, options: Sequence[str] | None) -> list[t
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
-    try:
-        if args.diff:
-            for key, old, new in differences(*args.diff, args.cfg_options):
-                print(f'{key}: {old!r} -> {new!r}')
-        elif args.config:
-            print(load_config(args.config, args.cfg_options).pretty_text)
-        else:
-            print('\n'.join(list_configs()))
-    except (OSError, ImportError, KeyError, TypeError, ValueError) as error:
-        # str() of a KeyError is the repr of its message.
-        print(f'print_config: {error.args[0] if isinstance(error, KeyError) else error}', file=sys.stderr)
-        return 2
-    return 0
+    code = exit_code(show, parse_args(argv))
+    return 2 if code == 1 else code  # as where argparse finds fault
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print what was asked for."""
+    if args.diff:
+        for key, old, new in differences(*args.diff, args.cfg_options):
+            print(f'{key}: {old!r} -> {new!r}')
+    elif args.config:
+        print(load_config(args.config, args.cfg_options).pretty_text)
+    else:
+        print('\n'.join(list_configs()))
 
 
 if __name__ == '__main__':

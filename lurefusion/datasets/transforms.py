@@ -42,7 +42,7 @@ class LoadImages:
         self.ranges = parse_range(range_mode)
         self._noted: set[str] = set()
         self.room = int(cache_mb * 2**20)
-        self._cache: dict[tuple[str, bool], tuple[np.ndarray, bool]] = {}
+        self._cache: dict[tuple[str, bool, str], tuple[np.ndarray, bool]] = {}
 
     def __call__(self, results: dict) -> dict:
         images = results.setdefault('images', {})
@@ -66,7 +66,7 @@ class LoadImages:
         return results
 
     def _read(self, path: str, role: str, name: str) -> tuple[np.ndarray, bool]:
-        key = (path, role == LABEL)
+        key = path, role == LABEL, range_of(self.ranges, name)
         if key in self._cache:
             image, grey = self._cache[key]
             return image.copy(), grey

@@ -437,6 +437,11 @@ def test_ranges_belong_to_modalities(tmp_path):
         assert images[role].max() == pytest.approx(high / top, abs=1e-6)
     np.testing.assert_array_equal(images['reference_ir'], images['ir'])
     assert (images['ct'].min(), images['ct'].max()) == (0, 1)
+    # one file in two roles, decoded once and kept
+    twice = LoadImages(range_mode=dict(near='0:4000', far='0:8000'), cache_mb=1)
+    for _ in range(2):
+        images_of_both = twice(dict(paths=dict(near=paths['ir'], far=paths['ir'])))['images']
+        np.testing.assert_allclose(images_of_both['near'], 2 * images_of_both['far'], atol=1e-6)
     # x and y of a restoration pair are pictures of its modality
     pair = load(dict(paths=dict(x=paths['ir'], y=paths['vi']), modality='ir'))['images']
     np.testing.assert_array_equal(pair['x'], images['ir'])
