@@ -38,6 +38,11 @@ class RestorationDataset(PairedDataset):
         self.degradation = degradation
         super().__init__(data_prefix, **kwargs)
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The one modality."""
+        return (self.modality,)
+
     def get_data_info(self, idx: int) -> dict:
         """`name`, `paths`, `task`, `modality`, `degradation`."""
         info = super().get_data_info(idx)

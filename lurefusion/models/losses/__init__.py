@@ -12,7 +12,7 @@ A stage offers named quantities, and each loss names those that it needs:
 Images are in [0, 1], predictions are not clamped, every loss is a mean over all axes.
 """
 
-from lurefusion.models.losses.base import Loss, LossSet
+from lurefusion.models.losses.base import FUSION_QUANTITIES, Loss, LossSet
 from lurefusion.models.losses.functional import (
     gradient_magnitude,
     laplacian,
@@ -44,6 +44,7 @@ from lurefusion.models.losses.restoration import (
 from lurefusion.models.losses.vgg import VGG16Features
 
 __all__ = [
+    'FUSION_QUANTITIES',
     'ColorLoss',
     'DetailLoss',
     'GradLoss',

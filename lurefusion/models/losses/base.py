@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from lurefusion.registry import LOSSES, did_you_mean
 
+# What the fusion stage offers; all other quantities are the restoration stage's.
+FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
+
 
 def one_of(name: str, value: str, known: Sequence[str]) -> str:
     """`value` if it is among `known`; ValueError with the argument's `name` otherwise."""
