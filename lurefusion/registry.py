@@ -184,14 +184,14 @@ IMAGE_ENCODERS = KindRegistry(
     'image encoder',
     """Constructor accepts `text_dim: int` and `num_modalities: int`. Attributes `out_channels: tuple[int, ...]` and
     `strides: tuple[int, ...]`, fine to coarse.
-    `forward(x (B,3,H,W), c (B,text_dim), m (B,)) -> list of (B,L_i,H/s_i,W/s_i)`.""",
+    `forward(x (B,3,H,W), c (B,text_dim), m (B,)) -> list of (B,L_i,H/s_i,W/s_i)`. Optional: `extras`.""",
     ['lurefusion.models.image_encoders'],
     base=_base_of('models.image_encoders', 'ImageEncoder'),
 )
 INTERACTIONS = KindRegistry(
     'interaction',
     """Blocks in which text meets image. Constructor accepts `channels: int` and `text_dim: int`.
-    `forward(x (B,C,H,W), c (B,text_dim)) -> (B,C,H,W)`.""",
+    `forward(x (B,C,H,W), c (B,text_dim)) -> (B,C,H,W)`. For `model.identity_start`: `let_pass(count)`.""",
     ['lurefusion.models.interactions'],
     base=_base_of('models.interactions', 'Interaction'),
 )
@@ -217,8 +217,8 @@ DECODERS = KindRegistry(
 )
 LOSSES = KindRegistry(
     'loss',
-    """Constructor accepts `weight: float`. Class attribute `needs: tuple[str, ...]` names the quantities of the stage
-    that `forward` takes as keywords (see `lurefusion.models.losses.Loss`); returns a 0-dim tensor, unweighted.""",
+    """Class attribute `needs: tuple[str, ...]` names the quantities of the stage that `forward` takes as keywords (see
+    `lurefusion.models.losses.Loss`); returns a 0-dim tensor, unweighted. Weight and warm-up are the base class's.""",
     ['lurefusion.models.losses'],
     base=_base_of('models.losses', 'Loss'),
 )

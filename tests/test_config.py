@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,14 @@ from mmengine.config import Config
 from lurefusion import config
 from lurefusion.config import (
     ABSENT,
+    RUNNER_KEYS,
     apply_options,
+    at_data_root,
     check_options,
     config_root,
     diff_configs,
     find_config,
+    is_inherited,
     known_options,
     list_configs,
     load_config,
@@ -107,11 +111,14 @@ def test_shipped_base_in_a_config_elsewhere(shipped: Path, tmp_path: Path) -> No
 def test_base_variable_of_a_shipped_base(shipped: Path, tmp_path: Path) -> None:
     file = write(
         tmp_path / 'own.py',
-        "_base_ = 'lurefusion::lure/stage1_ir_vi.py'\nwidth = _base_.model.decoder.width * 2\nsame = {{_base_.model}}",
+        "_base_ = 'lurefusion::lure/stage1_ir_vi.py'\nwidth = _base_.model.decoder.width * 2\nsame = {{_base_.model}}\n"
+        'env_cfg = dict(dist_cfg=dict(width=width, same=same))',
     )
     cfg = load_config(file)
-    assert cfg.width == 16
-    assert cfg.same == cfg.model
+    assert cfg.env_cfg.dist_cfg.width == 16
+    assert cfg.env_cfg.dist_cfg.same == cfg.model
+    # helpers have done their work
+    assert not {'width', 'same'} & set(cfg)
 
 
 def test_base_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_imports: None) -> None:
@@ -173,8 +180,8 @@ def test_unknown_shipped_base_names_the_nearest(shipped: Path, tmp_path: Path) -
 def test_what_is_no_config(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'a config is a Python file \(.py\), got .*x.yaml'):
         load_config(write(tmp_path / 'x.yaml', 'a: 1'))
-    with pytest.raises(FileNotFoundError, match='does not exist'):
-        load_config(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'does not exist as a file: it is a folder; name one of mine\.py'):
+        load_config(write(tmp_path / 'folder/mine.py', '').parent)
     with pytest.raises(ValueError, match=r'package::folder/file\.py'):
         find_config('lurefusion::')
 
@@ -195,12 +202,41 @@ def test_data_root(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert resolve_data_root('/elsewhere/MSRS') == Path('/elsewhere/MSRS')
     monkeypatch.setenv('LUREFUSION_DATA', '/sets')
     assert resolve_data_root(Path('MSRS/train')) == Path('/sets/MSRS/train')
+
+
+def test_data_root_of_one_config_is_no_other_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('LUREFUSION_DATA', raising=False)
+    monkeypatch.chdir(tmp_path)
+    text = """
+sets = [dict(type='MSRS', split='train'), dict(type='FusionPairDataset', data_prefix=dict(vi='vi'), data_root='deep')]
+train_dataloader = dict(dataset=dict(type='MixDataset', datasets=sets))
+val_dataloader = dict(dataset=dict(type='RestorationDataset', data_root='/abroad', data_prefix=dict(x='x', y='y')))
+probe = dict(type='MixDataset', datasets=[dict(type='EmbeddedScenes')])
+"""
+    file = write(tmp_path / 'sets.py', text)
     (tmp_path / 'mine').mkdir()
-    load_config(file, data_root='mine')
-    assert resolve_data_root('MSRS') == tmp_path / 'mine/MSRS'
+    with_root = load_config(file, data_root='mine')
+    without = load_config(file)
+    mine = str(tmp_path / 'mine')
+    assert [d.data_root for d in with_root.train_dataloader.dataset.datasets] == [mine, f'{mine}/deep']
+    assert with_root.val_dataloader.dataset.data_root == '/abroad'
+    assert with_root.probe.datasets[0].data_root == mine
+    assert 'data_root' not in without.train_dataloader.dataset.datasets[0]
+    assert 'LUREFUSION_DATA' not in os.environ
+    assert resolve_data_root('MSRS') == tmp_path / 'data/MSRS'
+
+
+@pytest.mark.parametrize('before', [None, '/sets'])
+def test_data_root_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    monkeypatch.delenv('LUREFUSION_DATA', raising=False)
+    if before:
+        monkeypatch.setenv('LUREFUSION_DATA', before)
     code = "from lurefusion.config import resolve_data_root; print(resolve_data_root('MSRS'))"
-    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd='/').stdout
-    assert Path(out.strip()) == tmp_path / 'mine/MSRS'
+    with at_data_root(tmp_path), at_data_root(None):
+        assert resolve_data_root('MSRS') == tmp_path / 'MSRS'
+        out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd='/').stdout
+        assert Path(out.strip()) == tmp_path / 'MSRS'
+    assert os.environ.get('LUREFUSION_DATA') == before
 
 
 def test_data_root_that_is_missing(file: Path, tmp_path: Path) -> None:
@@ -269,8 +305,8 @@ def test_module_that_is_not_found_shows_where_was_looked(tmp_path: Path, clean_i
 
 
 def test_module_that_may_fail(tmp_path: Path, clean_imports: None) -> None:
-    text = "custom_imports = dict(imports=['cfg_plugin_no'], allow_failed_imports=True)\nkept = 1"
-    assert load_config(write(tmp_path / 'own.py', text)).kept == 1
+    text = "custom_imports = dict(imports=['cfg_plugin_no'], allow_failed_imports=True)\nlog_level = 'DEBUG'"
+    assert load_config(write(tmp_path / 'own.py', text)).log_level == 'DEBUG'
     assert 'cfg_plugin_no' not in sys.modules
 
 
@@ -359,7 +395,7 @@ def test_dict_merges_or_replaces(file: Path) -> None:
 
 
 def test_later_overrides_see_earlier_ones(file: Path) -> None:
-    assert load_config(file, ['+new.part=1', 'new.part=2']).new.part == 2
+    assert load_config(file, ['+model.new.part=1', 'model.new.part=2']).model.new.part == 2
 
 
 @pytest.mark.parametrize(
@@ -413,6 +449,192 @@ def test_overrides_survive_dump_and_reload(file: Path, tmp_path: Path) -> None:
     cfg = load_config(file, ['model.decoder.scales.1=3', 'model.losses.ssim={"weight": 2}'])
     cfg.dump(tmp_path / 'dumped.py')
     assert load_config(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+
+
+# What has no effect
+
+HELPED = """
+steps = 250
+deep = dict(width=8, plan='linear')
+model = dict(type='LURE', fuser=deep)
+train_cfg = dict(max_iters=steps)
+param_scheduler = [dict(type='CosineAnnealingLR', end=steps, T_max=steps - 50)]
+offered = [1]
+"""
+
+
+def test_every_argument_of_the_runner_is_known() -> None:
+    import inspect
+
+    from mmengine.runner import Runner
+
+    # `cfg` is the whole, and the wrapper of the model is looked for in it
+    assert RUNNER_KEYS == set(inspect.signature(Runner).parameters) - {'cfg'} | {'model_wrapper_cfg'}
+
+
+def test_helpers_do_their_work_and_are_gone(tmp_path: Path) -> None:
+    write(tmp_path / 'base.py', HELPED)
+    text = "_base_ = './base.py'\nlog_processor = dict(size={{_base_.offered}}, n=_base_.steps, m=_base_['deep'])"
+    cfg = load_config(write(tmp_path / 'own.py', text))
+    assert set(cfg) == {'model', 'train_cfg', 'param_scheduler', 'log_processor', 'default_scope'}
+    assert cfg.log_processor == dict(size=[1], n=250, m=dict(width=8, plan='linear'))
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('steps=10', r"'steps' has no effect: steps is a helper of .*own\.py.*: train_cfg\.max_iters, param_.*\.end$"),
+        ('deep.width=4', r'deep is a helper of .*Set what holds its value: model\.fuser$'),
+        ('offered=[2]', 'offered is a helper .*No key holds its value as it is'),
+        ('+steps=10', 'steps is a helper'),
+        ('+stepz=10', "neither an argument of MMEngine's Runner nor an option of lurefusion"),
+        ('work_dir=here', 'has no effect: it is given by --work-dir'),
+        ('launcher=slurm', 'has no effect: it is given by --launcher'),
+        ('+experiment_name=x', 'has no effect: it is given by the name of the folder'),
+    ],
+)  # fmt: skip
+def test_override_without_effect(tmp_path: Path, option: str, message: str) -> None:
+    write(tmp_path / 'base.py', HELPED)
+    file = write(tmp_path / 'own.py', "_base_ = './base.py'\n")
+    for options in ([option], dict([option.split('=')])):
+        with pytest.raises(KeyError) as caught:
+            load_config(file, options)
+        assert re.search(message, caught.value.args[0])
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('steps = 10', r'line 2: steps has no effect: it is a helper of .*base\.py, .*: train_cfg\.max_iters, param_'),
+        ('deep = dict(width=4)', r'deep has no effect.*Set what holds its value: model\.fuser$'),
+        ('offered = [2]', 'offered has no effect'),
+        ('modle = dict(type="x")', "modle has no effect: it is neither .*Did you mean 'model'"),
+        ('max_iters = 10', r'max_iters has no effect.* There is train_cfg\.max_iters\.'),
+        ('other = [1]\nthing = other', 'thing has no effect'),
+        ('names = [steps for steps in (1, 2)]\nmodel = dict(x=names)\nsteps = 3', 'line 4: steps has no effect'),
+    ],
+)  # fmt: skip
+def test_name_of_a_file_without_effect(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path / 'base.py', HELPED)
+    text = text.replace('steps for steps in', 'step for step in')
+    with pytest.raises(ValueError, match=message):
+        load_config(write(tmp_path / 'own.py', f"_base_ = './base.py'\n{text}\n"))
+    # nor does one in between have any
+    if 'helper' in message:
+        with pytest.raises(ValueError, match=message):
+            load_config(write(tmp_path / 'heir.py', "_base_ = './own.py'\n"))
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'steps = 10\ntrain_cfg = dict(max_iters=steps)',
+        'deep = dict(width=4)\nmodel = dict(fuser={**deep})',
+        '_private = 1',
+        'steps = 3\nsteps += 1\ntrain_cfg = dict(max_iters=steps)',
+        'def double(x):\n    return 2 * x\ntrain_cfg = dict(max_iters=double(_base_.steps))',
+    ],
+)
+def test_names_that_are_used_stay(tmp_path: Path, text: str) -> None:
+    write(tmp_path / 'base.py', HELPED)
+    load_config(write(tmp_path / 'own.py', f"_base_ = './base.py'\n{text}\n"))
+
+
+def test_a_base_may_set_a_helper_for_its_heirs(tmp_path: Path) -> None:
+    write(tmp_path / 'base.py', HELPED)
+    write(tmp_path / 'middle.py', "_base_ = './base.py'\noffered = [7]\n")
+    cfg = load_config(write(tmp_path / 'own.py', "_base_ = './middle.py'\nmodel = dict(x={{_base_.offered}})\n"))
+    assert cfg.model.x == [7]
+    with pytest.raises(ValueError, match=r'middle\.py, line 2: offered has no effect'):
+        load_config(write(tmp_path / 'other.py', "_base_ = './middle.py'\n"))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ("stages = ['a.py']\nmodel = dict(x=1)", r"model has no effect in a pipeline.*options = \{'model\.<key>'"),
+        ("stages = ['a.py']\ntrain_cfg = dict(max_iters=1)", 'train_cfg has no effect in a pipeline'),
+        ('stages = []', 'stages is a list of config files'),
+        ("stages = 'a.py'", 'stages is a list of config files'),
+        ("model = dict(type='X')\njoint = True", 'joint has an effect beside stages'),
+        ("model = dict(type='X')\noptions = {}", 'options has an effect beside stages'),
+        ("init_from = dict(stage='a', prefix=())", "init_from has no key 'prefix'. Did you mean 'prefixes'"),
+        ('env_cfg = dict(cudnn=True)', "env_cfg has no key 'cudnn'"),
+    ],
+)
+def test_keys_that_nothing_reads(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_config(write(tmp_path / 'own.py', text))
+
+
+def test_config_that_a_run_has_dumped_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    monkeypatch.setattr(config, 'print_log', lambda message, **options: said.append(message))
+    file = write(tmp_path / 'dumped.py', "model = dict(type='LURE')\nwork_dir = 'there'\nlauncher = 'none'\n")
+    assert set(load_config(file)) == {'model', 'default_scope'}
+    assert re.search('work_dir is not looked at, it is given by --work-dir', said[0])
+
+
+# Files that are no configs
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('model = dict(\n', 'SyntaxError'),
+        ('x = 1\nmodel = dict(a=1))\n', 'line 2: SyntaxError'),
+        ('x = 1\n\nraise RuntimeError("no luck")', 'line 3: RuntimeError: no luck'),
+        ('model = dict(a=undefined)', "line 1: NameError: name 'undefined' is not defined"),
+        ('1 / 0', 'line 1: ZeroDivisionError'),
+        ('import sys\nsys.exit(3)', 'line 2: SystemExit'),
+        ("text = 'reserved'", "KeyError: 'text is reserved"),
+        ("_base_ = './own.py'", 'is its own base'),
+        ('\x00', 'null bytes'),
+    ],
+)
+@pytest.mark.parametrize('as_base', [False, True])
+def test_file_that_fails_says_where(tmp_path: Path, text: str, message: str, as_base: bool) -> None:
+    if as_base and 'reserved' in text:
+        pytest.skip('only the whole is looked through for these')
+    file = write(tmp_path / 'own.py', text)
+    top = write(tmp_path / 'heir.py', "_base_ = './own.py'\n") if as_base else file
+    with pytest.raises(ValueError, match=rf'own\.py.*{message}'):
+        load_config(top)
+
+
+def test_base_that_is_missing_is_named_with_its_heir(tmp_path: Path) -> None:
+    write(tmp_path / 'stage_one.py', '')
+    with pytest.raises(FileNotFoundError, match=r"own\.py: its base './stage_on\.py' does not .*stage_one\.py'"):
+        load_config(write(tmp_path / 'own.py', "_base_ = './stage_on.py'"))
+
+
+@pytest.mark.parametrize('name', ['my_stagee.py', 'my_stage', 'MY_STAGE.py'])
+def test_file_beside_the_misspelt_one_is_suggested(tmp_path: Path, name: str) -> None:
+    write(tmp_path / 'my_stage.py', '')
+    with pytest.raises(FileNotFoundError, match=rf"Did you mean '{tmp_path / 'my_stage.py'}'"):
+        load_config(tmp_path / name)
+
+
+# Where a value comes from
+
+
+def test_files_are_looked_for_beside_the_file_that_states_them(tmp_path: Path) -> None:
+    write(tmp_path / 'a/pipe.py', "stages = ['one.py', 'lurefusion::lure/stage2_demo.py']\ndownstream = ['../seg.py']")
+    cfg = load_config(write(tmp_path / 'b/heir.py', "_base_ = '../a/pipe.py'"))
+    assert cfg.stages == [str(tmp_path / 'a/one.py'), 'lurefusion::lure/stage2_demo.py']
+    assert cfg.downstream == [str(tmp_path / 'seg.py')]
+    own = load_config(write(tmp_path / 'c/own.py', "_base_ = '../a/pipe.py'\nstages = ['one.py']"))
+    assert (own.stages, own.downstream) == ([str(tmp_path / 'c/one.py')], [str(tmp_path / 'seg.py')])
+
+
+def test_inherited_is_what_a_shipped_file_says(shipped: Path, tmp_path: Path) -> None:
+    base = "_base_ = 'lurefusion::lure/stage2_ir_vi.py'\n"
+    cfg = load_config(write(tmp_path / 'own.py', f'{base}model = dict(decoder=dict(scales=(1, 2)))'))
+    answers = {key: is_inherited(cfg, f'model.{key}') for key in ('losses', 'decoder.width', 'decoder', 'nothing')}
+    assert answers == {'losses': True, 'decoder.width': True, 'decoder': False, 'nothing': False}
+    assert is_inherited(load_config('lurefusion::lure/stage2_ir_vi.py'), 'model')
+    apply_options(cfg, {'model.losses.recon.weight': 2.0})
+    assert not is_inherited(cfg, 'model.losses')
 
 
 # Differences

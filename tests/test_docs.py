@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+import runpy
+import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from lurefusion.config import load_config
+from lurefusion.images import write_image
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 KINDS = ('encoder', 'interaction', 'fusion_rule', 'loss', 'degradation', 'dataset', 'modality_pair')
@@ -23,8 +30,50 @@ def test_every_kind_has_a_page_and_no_page_is_long() -> None:
         assert len(page.read_text(encoding='utf-8').splitlines()) <= MAX_LINES, page.name
 
 
+def commands(page: Path) -> list[str]:
+    """Calls of tools, in the text or in blocks of their own."""
+    found = re.findall(r'\bpython (tools/[^`\n]+)', page.read_text(encoding='utf-8'))
+    assert all(re.fullmatch(r'tools/\w+\.py [\w:/.-]+', command) for command in found), found
+    return found
+
+
+def make_pictures(kind: str, root: Path) -> None:
+    """What the pages take for granted: pictures of the two sets, in the folders that they name."""
+    if kind != 'modality_pair':
+        return
+    rng = np.random.default_rng(0)
+    for folder in ('LOL/our485/low', 'LOL/our485/high', 'LOL/eval15/low', 'LOL/eval15/high'):
+        write_image(root / folder / '1.png', rng.integers(0, 256, (144, 160, 3), np.uint8))
+    for name in ('1', '2', '91'):
+        write_image(root / f'rgb_nir/train/rgb/{name}.png', rng.integers(0, 256, (144, 160, 3), np.uint8))
+        write_image(root / f'rgb_nir/train/nir/{name}.png', rng.integers(0, 256, (144, 160), np.uint8))
+
+
+@pytest.fixture(scope='module')
+def stage_1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folder of what the first stage of the demo left, by its command: several pages begin with it."""
+    return {}
+
+
+def run(command: str, stage_1: dict[str, Path]) -> None:
+    """The command as the page gives it, but three steps of it, of one picture each."""
+    tool, config = command.split()
+    place = Path('work_dirs') / Path(config.rpartition('::')[2]).stem
+    if command in stage_1:
+        shutil.copytree(stage_1[command], place)
+        return
+    length = str(3 / load_config(config).train_cfg.max_iters)
+    arguments = [tool, config, '--length', length, '--cfg-options', 'train_dataloader.batch_size=1']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', arguments)
+        assert runpy.run_path(str(DOCS.parent / tool))['main']() == 0, command
+    assert (place / 'iter_3.pth').is_file()
+    if config.startswith('lurefusion::'):
+        stage_1[command] = place.absolute()
+
+
 @pytest.mark.parametrize('kind', KINDS)
-def test_code_runs(kind: str, forget_plugins: Path) -> None:
+def test_code_and_commands_run_to_their_end(kind: str, forget_plugins: Path, stage_1: dict[str, Path]) -> None:
     """A block whose first line is `# name.py` is that file, the others run one after the other."""
     namespace: dict[str, object] = {}
     ran = 0
@@ -37,3 +86,8 @@ def test_code_runs(kind: str, forget_plugins: Path) -> None:
             ran += 1
     assert ran, 'nothing of the page was tried'
     assert 'assert' in block, 'a page ends with code that shows that it works'
+    make_pictures(kind, forget_plugins / 'data')
+    found = commands(DOCS / f'add_{kind}.md')
+    assert found, 'a page says how to train with the new part'
+    for command in found:
+        run(command, stage_1)

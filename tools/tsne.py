@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
-from lurefusion.config import load_config
+from lurefusion.config import at_data_root
 from lurefusion.evaluation.latents import (
     DEFAULT_PROBE,
     Latents,
@@ -59,9 +59,9 @@ def run(
     """Print the numbers of all records and of the weights, and draw them."""
     found = {name: latents for record in records for name, latents in recorded(record).items()}
     if weights:
-        load_config(probe, data_root=data_root)
         model = FusionInferencer(config or weights, weights if config else None).model
-        found[weights] = collect_latents(model, build_probe(probe))
+        with at_data_root(data_root):
+            found[weights] = collect_latents(model, build_probe(probe))
         if save:
             found[weights].save(save)
     if not found:

@@ -1,6 +1,5 @@
 # Stage 1 on rendered scenes.
 _base_ = './stage1_tiny_ir_vi.py'
-max_iters = 300
 scenes = dict(type='EmbeddedRestoration', num=40, size=(192, 256))
 pipeline = [
     dict(type='LoadImages'),
@@ -33,10 +32,10 @@ held_out = dict(scenes, first=1000, num=2, test_mode=True, pipeline=[dict(type='
 val_dataloader = dict(
     dataset=dict(_delete_=True, type='MixDataset', datasets=[dict(held_out, **task) for task in tasks])
 )
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+train_cfg = dict(max_iters=300, val_interval=300)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=max_iters, T_max=max_iters - 20, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=20, eta_min=1e-5),
 ]
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))

@@ -1,6 +1,5 @@
 # Stage 2 on rendered scenes, and a test on scenes that were never trained on, clean and degraded.
 _base_ = './stage2_tiny_ir_vi.py'
-max_iters = 100
 model = dict(
     image_encoder=dict(channels=(16, 24, 32, 48), K_tb=(1, 1, 1, 1)),
     decoder=dict(widths=(12, 12, 16, 24)),
@@ -54,9 +53,7 @@ test_dataloader = [
     for name, spoilt in test_sets
 ]
 test_evaluator = [{{_base_.test_metrics}}] + [{{_base_.degraded_metrics}}] * (len(test_sets) - 1)
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=max_iters, T_max=max_iters, eta_min=1e-5)
-]
+train_cfg = dict(max_iters=100, val_interval=100)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-5)]
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=20))
 downstream = ['lurefusion::segmentation/segformer_demo.py']

@@ -39,6 +39,11 @@ class _Scenes(PairedDataset):
         self.names = dict(visible=visible, infrared=infrared)
         super().__init__(data_prefix={}, **kwargs)
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of both."""
+        return tuple(self.names.values())
+
     def load_data_list(self) -> list[dict]:
         """`name` and `scene`, the seed of the picture."""
         seeds = range(self.first, self.first + self.num, self.every)
@@ -119,6 +124,11 @@ class EmbeddedRestoration(_Scenes):
         super().__init__(**kwargs)
         if modality not in self.names.values():
             raise ValueError(f'modality must be one of {tuple(self.names.values())}, got {modality!r}')
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The one modality."""
+        return (self.modality,)
 
     def get_data_info(self, idx: int) -> dict:
         """`images` with y, `depth`, `task`, `modality`, `degradation`."""

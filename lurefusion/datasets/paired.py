@@ -105,6 +105,11 @@ class PairedDataset(BaseDataset):
             metainfo=metainfo,
         )
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities of a sample's pictures."""
+        return tuple(r for r in self.data_prefix if r != 'label' and not r.startswith('reference_'))
+
     def missing(self) -> list[str]:
         """Folders of this data set that are not on disk."""
         return [folder for folder in self.data_prefix.values() if not Path(folder).is_dir()]

@@ -43,6 +43,11 @@ class RestorationDataset(PairedDataset):
         self.degradation = degradation
         super().__init__(data_prefix, **kwargs)
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The one modality."""
+        return (self.modality,)
+
     def load_data_list(self) -> list[dict]:
         """As :class:`PairedDataset`; what is to be restored is not the target itself."""
         found = super().load_data_list()

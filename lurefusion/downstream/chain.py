@@ -18,7 +18,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 import lurefusion
-from lurefusion.config import config_root, find_config, load_config
+from lurefusion.config import at_data_root, config_root, find_config, load_config
 from lurefusion.downstream.mmseg_child import BUSY
 from lurefusion.downstream.pictures import (
     FUSED,
@@ -314,7 +314,7 @@ class Downstream:
     ) -> None:
         require_segmentation()
         file = find_config(config)
-        names, cfgs = load_stages(config, options, data_root)
+        names, cfgs = load_stages(config, options)
         self.model = cfgs[-1].model
         if self.model.get('stage') == 'restoration':
             raise ValueError(
@@ -335,10 +335,12 @@ class Downstream:
         self.tasks: list[Task] = []
         if not self.idle:
             lenders = own if tasks else ()
-            self.tasks = read_tasks(tasks or own, task_options, iterations, seed or 0, pictures_of=lenders)
+            with at_data_root(data_root):
+                self.tasks = read_tasks(tasks or own, task_options, iterations, seed or 0, pictures_of=lenders)
         self._exported: dict[str, Pictures] = {}
-        for task in self.tasks:
-            self._pictures(task)
+        with at_data_root(data_root):
+            for task in self.tasks:
+                self._pictures(task)
 
     def _pictures(self, task: Task) -> Pictures:
         key = digest(task.pictures)

@@ -25,7 +25,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from lurefusion.config import diff_configs, find_config
+from lurefusion.config import at_data_root, diff_configs, find_config
 from lurefusion.engine.checkpoint import latest_checkpoint
 from lurefusion.engine.stages import LAUNCHERS, check_data, load_stages
 from lurefusion.evaluation.cards import card_of, select_metrics
@@ -149,8 +149,9 @@ def plan_jobs(configs: Sequence[str], seeds: Sequence[int], study: Study) -> lis
         )
     jobs = []
     for stem, config in zip(stems, configs, strict=True):
-        names, cfgs = load_stages(config, study.train_options(), study.data_root, study.length)
-        check_data([cfg for cfg in cfgs if cfg.get('train_cfg')])
+        with at_data_root(study.data_root):
+            names, cfgs = load_stages(config, study.train_options(), length=study.length)
+            check_data([cfg for cfg in cfgs if cfg.get('train_cfg')])
         for seed in dict.fromkeys(seeds):
             jobs.append(Job(config, seed, study.work_dir / stem / f'seed_{seed}', tuple(names), tuple(cfgs)))
     jobs.sort(key=lambda job: list(seeds).index(job.seed))

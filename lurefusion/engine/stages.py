@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from mmengine.runner import Runner
 from lurefusion.compat import allow_unmatched_torchvision
 from lurefusion.config import (
     apply_options,
+    at_data_root,
     check_options,
     diff_configs,
     find_config,
+    is_inherited,
     known_options,
     load_config,
     parse_options,
@@ -45,11 +48,14 @@ from lurefusion.engine.hooks import plain_model
 from lurefusion.evaluation.paper_tables import published
 from lurefusion.evaluation.report import format_table
 from lurefusion.images import write_bytes
-from lurefusion.registry import DATASETS
+from lurefusion.models.losses import FUSION_QUANTITIES
+from lurefusion.registry import DATA_SAMPLERS, DATASETS, HOOKS, KINDS, LOOPS, LOSSES, MODELS, TRANSFORMS
 
 #: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+# where the class of a dict with a `type` may be
+REGISTRIES = (MODELS, DATASETS, DATA_SAMPLERS, TRANSFORMS, HOOKS, LOOPS)
 
 
 def train(
@@ -83,10 +89,24 @@ def train(
 
     Raises:
         MissingDataError: One error for everything that is not on disk, before any stage starts.
-        ValueError: One error for all files that are unreadable or do not fit, before any stage starts; or if the
-            training diverges.
+        ValueError: If the config does not train, or pictures are of other modalities than the model's; one error for
+            all files that are unreadable or do not fit, before any stage starts; or if the training diverges.
     """
-    names, cfgs = load_stages(config, options, data_root, length)
+    with at_data_root(data_root):
+        return _train(config, work_dir, resume, options, launcher, amp, seed, length)
+
+
+def _train(
+    config: str | Path,
+    work_dir: str | Path | None,
+    resume: bool,
+    options: Mapping[str, Any] | Sequence[str] | None,
+    launcher: str,
+    amp: bool,
+    seed: int | None,
+    length: float,
+) -> Path:
+    names, cfgs = load_stages(config, options, length=length)
     check_data(cfgs)
     base = Path(work_dir or Path('work_dirs') / find_config(config).stem)
     pipeline = len(cfgs) > 1 or names[0] != find_config(config).stem
@@ -159,12 +179,14 @@ def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple
         return None, None
     meta = read_weights(newest)[1]
     if 'config' not in meta:
-        print_log(f'{newest} does not say where it began; it is taken as it is', logger='current', level=WARNING)
+        print_log(
+            f'{newest} does not say where it began; it is taken as it is', logger='current', level=logging.WARNING
+        )
         return newest, None
     if meta.get('start') != start:
         print_log(
             f'{newest} started from other weights than there are now: this stage begins anew',
-            logger='current', level=WARNING,
+            logger='current', level=logging.WARNING,
         )  # fmt: skip
         return None, None
     changes = diff_configs(meta['config'], record)
@@ -173,7 +195,7 @@ def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple
         more = f'\n  ... and {len(changes) - 10} more' if len(changes) > 10 else ''
         print_log(
             f'{newest} was trained with other settings than those that go on:{rows}{more}',
-            logger='current', level=WARNING,
+            logger='current', level=logging.WARNING,
         )  # fmt: skip
     return newest, meta.get('processes')
 
@@ -206,8 +228,20 @@ def test(
 
     Raises:
         FileNotFoundError: If there are no weights, or not one test set is on disk.
+        ValueError: If the config has no test sets, or pictures are of other modalities than the model's.
     """
-    names, cfgs = load_stages(config, options, data_root)
+    with at_data_root(data_root):
+        return _test(config, weights, work_dir, options, launcher)
+
+
+def _test(
+    config: str | Path,
+    weights: str | Path | None,
+    work_dir: str | Path | None,
+    options: Mapping[str, Any] | Sequence[str] | None,
+    launcher: str,
+) -> dict[str, Any]:
+    names, cfgs = load_stages(config, options)
     cfg = cfgs[-1]
     stem = find_config(config).stem
     trained = Path('work_dirs') / stem
@@ -243,8 +277,10 @@ def load_stages(
     """Names and configs of the stages: those of a pipeline, or the config itself.
 
     A pipeline has `stages = [...]`, configs beside it or ``package::`` names. Two further keys make variants of it:
-    `options`, overrides as of ``--cfg-options``, of which each stage takes those that it has; and `joint = True`, which
-    trains the stages as one, see `join_stages`.
+    `options`, overrides as of ``--cfg-options``, of which each stage takes those that it has, and losses that it can
+    compute; and `joint = True`, which trains the stages as one, see `join_stages`.
+
+    A schedule without `end` lasts as long as the training.
 
     Args:
         config: File or ``lurefusion::`` name.
@@ -254,29 +290,47 @@ def load_stages(
 
     Raises:
         KeyError: If an override has a place in none of the stages.
-        ValueError: If the stages cannot be joined, or the length is not above 0.
+        ValueError: If a stage has no model, the stages cannot be joined, or the length is not above 0.
     """
     cfg = load_config(config, data_root=data_root)
-    names, cfgs, variant = [find_config(config).stem], [cfg], {}
+    files, cfgs, variant = [find_config(config)], [cfg], {}
     if 'stages' in cfg:
-        here = find_config(config).parent
-        files = [find_config(stage if '::' in stage else here / stage) for stage in cfg.stages]
-        names, cfgs = [file.stem for file in files], [load_config(file, data_root=data_root) for file in files]
+        files = [find_config(stage) for stage in cfg.stages]
+        cfgs = [load_config(file, data_root=data_root) for file in files]
         variant = cfg.get('options', {})
+    names = [file.stem for file in files]
+    for file, stage in zip(files, cfgs, strict=True):
+        if not isinstance(stage.get('model'), Mapping):
+            what = 'is a pipeline, not a stage of one' if 'stages' in stage else 'has neither a model nor stages'
+            raise ValueError(f'config {file} {what}; a stage says model = dict(type=...), or takes one over by _base_')
     for overrides in (variant, parse_options(options)):
+        overrides = _loss_by_loss(overrides)
         check_options(overrides, *cfgs)
         shares = [_share(stage, overrides, cfgs) for stage in cfgs]
         for stage, share in zip(cfgs, shares, strict=True):
             apply_options(stage, share)
     for stage in cfgs:
+        _end_schedules(stage)
         scale_length(stage, length)
     if 'stages' in cfg and cfg.get('joint'):
         return ['joint'], [join_stages(cfgs)]
     return names, cfgs
 
 
+def _loss_by_loss(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Each loss of ``model.losses={...}`` by itself: a stage takes its own."""
+    single: dict[str, Any] = {}
+    for key, value in overrides.items():
+        whole = key.removeprefix('+') == 'model.losses' and isinstance(value, Mapping) and '_delete_' not in value
+        single |= {f'{key}.{name}': loss for name, loss in value.items()} if whole else {key: value}
+    return single
+
+
 def _share(stage: Config, overrides: Mapping[str, Any], cfgs: Sequence[Config]) -> dict[str, Any]:
-    """The overrides that a stage takes: those that it has, and of added keys those that find most of their way here."""
+    """The overrides that a stage takes: those that it has, and of added keys those that find most of their way here.
+
+    What only another stage can make use of is not taken.
+    """
 
     def found(cfg: Config, key: str) -> int:
         node, parts = cfg, key.removeprefix('+').split('.')
@@ -286,11 +340,47 @@ def _share(stage: Config, overrides: Mapping[str, Any], cfgs: Sequence[Config]) 
             node = node[part]
         return len(parts)
 
-    return {
-        key: value
-        for key, value in known_options(stage, overrides).items()
-        if not key.startswith('+') or found(stage, key) == max(found(cfg, key) for cfg in cfgs)
-    }
+    share = {}
+    for key, value in known_options(stage, overrides).items():
+        known = [cfg for cfg in cfgs if known_options(cfg, {key: value})]
+        if key.startswith('+'):
+            longest = max(found(cfg, key) for cfg in known)
+            known = [cfg for cfg in known if found(cfg, key) == longest]
+        fit = [cfg for cfg in known if _can_use(cfg, key, value)]
+        # where none can, the error comes from where the value is used
+        if any(cfg is stage for cfg in fit or known):
+            share[key] = value
+    return share
+
+
+def _can_use(cfg: Config, key: str, value: Any) -> bool:
+    """Whether the stage computes what a loss needs, and whether the class at the end of the way has the argument."""
+    *way, last = key.removeprefix('+').split('.')
+    if way == ['model', 'losses'] and isinstance(value, Mapping) and isinstance(value.get('type'), str):
+        kind, stage = LOSSES.get(value['type']), cfg.model.get('stage')
+        fusion = kind is not None and set(kind.needs) <= {*FUSION_QUANTITIES}
+        return kind is None or last in cfg.model.losses or stage == 'joint' or fusion == (stage == 'fusion')
+    node: Any = cfg
+    for part in way:
+        node = node.get(part) if isinstance(node, (Mapping, Config)) else None
+    if not isinstance(node, Mapping) or last in node or not isinstance(node.get('type'), str):
+        return True
+    kinds = [found for registry in (*KINDS, *REGISTRIES) if inspect.isclass(found := registry.get(node['type']))]
+    parameters = [inspect.signature(kind).parameters for kind in kinds]
+    return not kinds or any(last in p or any(q.kind is q.VAR_KEYWORD for q in p.values()) for p in parameters)
+
+
+def _schedules(cfg: Config) -> list[dict[str, Any]]:
+    schedules = cfg.get('param_scheduler') or []
+    return [schedules] if isinstance(schedules, Mapping) else schedules
+
+
+def _end_schedules(cfg: Config) -> None:
+    """A schedule without `end` ends with the training, whose length is stated once: `train_cfg.max_iters`."""
+    length = (cfg.get('train_cfg') or {}).get('max_iters')
+    for schedule in _schedules(cfg) if length else ():
+        if not schedule.get('by_epoch', True) and schedule.get('end') is None:
+            schedule['end'] = max(length, schedule.get('begin', 0) + 1)
 
 
 def scale_length(cfg: Config, factor: float) -> None:
@@ -316,8 +406,7 @@ def scale_length(cfg: Config, factor: float) -> None:
                 node[key] = [stretched(v) for v in value] if isinstance(value, (list, tuple)) else stretched(value)
 
     scale(cfg.train_cfg, 'max_iters', 'val_begin', 'val_interval')
-    schedules = cfg.get('param_scheduler') or []
-    for schedule in [schedules] if isinstance(schedules, Mapping) else schedules:
+    for schedule in _schedules(cfg):
         scale(schedule, 'begin', 'end', 'T_max', 'periods', 'milestones', 'step_size')
         if 'end' in schedule:
             schedule.end = max(schedule.end, schedule.get('begin', 0) + 1)
@@ -371,22 +460,34 @@ def join_stages(cfgs: Sequence[Config]) -> Config:
 
 
 def check_data(cfgs: Sequence[Config]) -> None:
-    """Look for every folder that training and validation need, before anything starts.
+    """Look at all data that training and validation need, before anything starts.
 
-    Where the training data may be skipped (`missing='skip'`), a validation set that is missing is left out too.
+    A validation set that the config takes over from a shipped one and that is missing, or is of other modalities, is
+    left out with a warning; so is a missing one where the training data may be skipped (`missing='skip'`). Ratios of
+    tasks without data that are taken over are left out too.
 
     Raises:
         MissingDataError: Lists every missing set, the folders looked in, how to get it, and the config that needs none.
+        ValueError: If a config does not train, or a data set has modalities or tasks that the model does not have.
     """
     rows: dict[str, None] = {}
     for cfg in cfgs:
-        rows.update(dict.fromkeys(_missing_rows(cfg.get('train_dataloader') or {})))
-        unseen = list(_missing_rows(cfg.get('val_dataloader') or {}))
-        if unseen and _may_skip(cfg.train_dataloader):
-            print_log(f'no validation: {"; ".join(unseen)}')
+        if not cfg.get('train_cfg') or not cfg.get('train_dataloader'):
+            raise ValueError(f'config {cfg.filename} has no train_cfg or train_dataloader: there is nothing to train')
+        rows.update(dict.fromkeys(_missing_rows(cfg.train_dataloader)))
+        if unfit := list(_unfit_rows(cfg, cfg.train_dataloader)):
+            raise ValueError('train_dataloader does not fit the model:\n' + '\n'.join(f'  - {row}' for row in unfit))
+        loader = cfg.get('val_dataloader') or {}
+        missing, unfit = list(_missing_rows(loader)), list(_unfit_rows(cfg, loader))
+        inherited = bool(missing or unfit) and is_inherited(cfg, 'val_dataloader.dataset')
+        if inherited or (missing and not unfit and _may_skip(cfg.train_dataloader)):
+            print_log(f'warning: no validation: {"; ".join([*missing, *unfit])}', level=logging.WARNING)
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        elif unfit:
+            raise ValueError('val_dataloader does not fit the model:\n' + '\n'.join(f'  - {row}' for row in unfit))
         else:
-            rows.update(dict.fromkeys(unseen))
+            rows.update(dict.fromkeys(missing))
+        _leave_out_idle_ratios(cfg)
     if rows:
         raise MissingDataError(
             'these data sets are not on disk:\n'
@@ -395,6 +496,57 @@ def check_data(cfgs: Sequence[Config]) -> None:
             'To train on what is there, set train_dataloader.dataset.missing=skip. '
             'configs/lure/lure_demo.py needs no data at all.'
         )
+
+
+def _leave_out_idle_ratios(cfg: Config) -> None:
+    ratios = cfg.train_dataloader.get('sampler', {}).get('ratios')
+    if not ratios:
+        return
+    sets = list(_paired_sets(cfg.train_dataloader))
+    tasks = {getattr(dataset, 'task', 'fusion') for _, dataset in sets if dataset is not None and not dataset.missing()}
+    idle = [task for task in ratios if task not in tasks]
+    # what a data set of another kind holds is not known
+    known = all(dataset is not None for _, dataset in sets)
+    if idle and known and is_inherited(cfg, 'train_dataloader.sampler.ratios'):
+        print_log(f'warning: no data of {", ".join(idle)}: left out of sampler.ratios', level=logging.WARNING)
+        cfg.train_dataloader.sampler.ratios = {task: ratios[task] for task in ratios if task in tasks} or None
+
+
+def _paired_sets(node: Any) -> Iterator[tuple[Mapping[str, Any], PairedDataset | None]]:
+    """Every data set below `node`, not looked for on disk yet; None for one of another kind."""
+    if isinstance(node, Mapping) and isinstance(node.get('type'), str) and 'datasets' not in node:
+        kind = DATASETS.get(node['type'])
+        if isinstance(kind, type) and issubclass(kind, PairedDataset):
+            own = {key: value for key, value in node.items() if key != 'times'}
+            yield node, DATASETS.build(dict(own, lazy_init=True, pipeline=[]))
+        else:
+            yield node, None
+    elif isinstance(node, Mapping):
+        for key in ('dataset', 'datasets') if 'dataset' in node or 'datasets' in node else node:
+            yield from _paired_sets(node.get(key))
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _paired_sets(child)
+
+
+def _unfit_rows(cfg: Config, loader: Mapping[str, Any]) -> Iterator[str]:
+    """What the data sets of a loader have and the model has not, or the other way round."""
+    needed = tuple(cfg.model.get('modalities') or ())
+    known = [t if isinstance(t, str) else t['key'] for t in (cfg.model.get('prompts') or {}).get('tasks') or ()]
+    for node, dataset in _paired_sets(loader):
+        if dataset is None or dataset.missing() or not needed:
+            continue
+        what = f'{node["type"]} ({", ".join(dataset.data_prefix.values())})' if dataset.data_prefix else node['type']
+        single = hasattr(dataset, 'task')
+        # one picture has one of the model's modalities, a pair has all of them
+        if not (set(dataset.modalities) <= set(needed) if single else set(needed) <= set(dataset.modalities)):
+            yield (
+                f'{what} has pictures of {", ".join(dataset.modalities)}; model.modalities={needed}. Name its folders '
+                f'or its modality as the model does, or give a set of these'
+            )
+        tasks = [dataset.task] if single else getattr(dataset, 'tasks', {}).values()
+        if known and (strange := [task for task in tasks if task not in known]):
+            yield f'{what} is of task {", ".join(strange)}; model.prompts.tasks has {", ".join(known)}'
 
 
 def _may_skip(loader: Mapping[str, Any]) -> bool:
@@ -447,11 +599,13 @@ def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
     if len(set(names)) < len(names):
         raise ValueError(f'{cfg.filename}: two sets of test_dataloader have one name: {", ".join(names)}')
     loaders, evaluators = [], []
-    for loader, evaluator in zip(*lists.values(), strict=True):
-        rows = list(_missing_rows(loader))
-        for row in rows:
+    for i, (loader, evaluator) in enumerate(zip(*lists.values(), strict=True)):
+        missing, unfit = list(_missing_rows(loader)), list(_unfit_rows(cfg, loader))
+        if unfit and not missing and not is_inherited(cfg, f'test_dataloader.{i}.dataset'):
+            raise ValueError(f'test_dataloader.{i} does not fit the model: {"; ".join(unfit)}')
+        for row in (*missing, *unfit):
             print_log(f'left out test set {loader.get("name")}: {row}')
-        if not rows:
+        if not missing and not unfit:
             loaders.append(loader)
             evaluators.append(evaluator)
     if not loaders:
@@ -498,7 +652,7 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
         print_log(
             'this processor has no bfloat16 units: --amp makes training slower here (7 times, measured on one without '
             'AVX-512 BF16); leave it out',
-            level=WARNING,
+            level=logging.WARNING,
         )
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper'

@@ -32,6 +32,15 @@ class ImageEncoder(nn.Module):
         self.out_channels = tuple(out_channels)
         self.strides = tuple(strides)
 
+    def extras(self, x: Tensor, texts: Tensor) -> dict[str, Tensor]:
+        """Further quantities for the losses of the restoration stage, by name; none by default.
+
+        Args:
+            x: Degraded pictures (B,3,H,W).
+            texts: Text vectors (B + num_pd, text_dim), those of the pictures first.
+        """
+        return {}
+
 
 def bottleneck_plan(channels: int, latent: int, steps: int, plan: str = 'linear') -> list[int]:
     """Widths before and after each of `steps` BottleNecks that lead from `channels` to `latent`.
@@ -185,8 +194,7 @@ class EncoderLevel(nn.Module):
         """Set the initial values so that the first `count` channels of u and of z are those of the input."""
         text_blocks = list(self.base_text)
         for block in self.base:
-            if block.modality.kind == 'add':
-                block.modality.table.weight[:, :count] = 0
+            block.modality.let_pass(count)
         if self.linear is None:
             text_blocks += self.bottleneck_text
             for bottleneck in self.bottleneck:
@@ -197,10 +205,7 @@ class EncoderLevel(nn.Module):
             last.weight[:count] = 0
             last.bias[:count] = 0
         for text_block in text_blocks:
-            # nothing may be added to these channels of the residual stream
-            for name, parameter in text_block.named_parameters():
-                if name.endswith('project_out.weight'):
-                    parameter[:count] = 0
+            text_block.let_pass(count)
 
     def forward(self, u: Tensor, c: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the features for the next level (B,C,h,w) and the latent z (B,L,h,w)."""
@@ -311,6 +316,12 @@ class LUREEncoder(ImageEncoder):
             down.weight[:3, :count] = colours[:, :, None, None]
             count = 3
             level.let_pass(count)
+
+    def extras(self, x: Tensor, texts: Tensor) -> dict[str, Tensor]:
+        """With the detail branch: `detailed` (B,3,H,W), x with its detail, and `gates` (B + num_pd,), not clamped."""
+        if self.detail is None:
+            return {}
+        return dict(detailed=x + self.detail.branch(x), gates=self.detail.gate(texts)[:, 0])
 
     def forward(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """x (B,3,H,W) in [0,1], H and W multiples of the last stride; c (B,text_dim); m (B,) int64."""

@@ -26,9 +26,26 @@ class Interaction(nn.Module):
         self.channels = channels
         self.text_dim = text_dim
 
+    def let_pass(self, count: int) -> None:
+        """Set the initial values so that the first `count` channels come out as they went in, whatever c is.
+
+        `model.identity_start` asks for it. A start only: every value trains.
+
+        Raises:
+            ValueError: If the class does not define it.
+        """
+        raise ValueError(
+            f'model.identity_start=True asks for let_pass(count) of the interaction {type(self).__name__}, which does '
+            f'not define it: set the values there so that the first `count` channels come out as they went in (`pass` '
+            f'where they do anyway), or set model.identity_start=False'
+        )
+
 
 class _TransformerBlock(Interaction):
-    """Pre-norm residual pair: y = x + mix(LN(x), c); out = y + GDFN(LN(y)). Members define `mix`."""
+    """Pre-norm residual pair: y = x + mix(LN(x), c); out = y + GDFN(LN(y)).
+
+    Members define `mix`, and `mix_out`, the convolution that comes last in it.
+    """
 
     def __init__(self, channels: int, text_dim: int, ffn_ratio: float = 2.66) -> None:
         super().__init__(channels, text_dim)
@@ -39,6 +56,17 @@ class _TransformerBlock(Interaction):
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
         """The half in which text and image meet; h is the normed feature."""
         raise NotImplementedError
+
+    @property
+    def mix_out(self) -> nn.Conv2d:
+        """Last layer of `mix`: attention's projection, where there is no other."""
+        return self.attention.project_out
+
+    @torch.no_grad()
+    def let_pass(self, count: int) -> None:
+        """Nothing is added to these channels of the residual stream."""
+        self.mix_out.weight[:count] = 0
+        self.ffn.project_out.weight[:count] = 0
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""
@@ -116,6 +144,11 @@ class TGASpatial(_TransformerBlock):
         self.kv = nn.Sequential(conv1x1(channels, 2 * channels), depthwise3x3(2 * channels))
         self.project_out = conv1x1(channels, channels)
 
+    @property
+    def mix_out(self) -> nn.Conv2d:
+        """Last layer of `mix`."""
+        return self.project_out
+
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
         """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
         k, v = self.kv(h).chunk(2, dim=1)
@@ -134,6 +167,11 @@ class Gate(_TransformerBlock):
         super().__init__(channels, text_dim, ffn_ratio)
         self.gate = nn.Linear(text_dim, channels)
         self.project_out = conv1x1(channels, channels)
+
+    @property
+    def mix_out(self) -> nn.Conv2d:
+        """Last layer of `mix`."""
+        return self.project_out
 
     def mix(self, h: Tensor, c: Tensor) -> Tensor:
         """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
@@ -168,6 +206,12 @@ class ICB(Interaction):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.block = NAFBlock(channels)
 
+    @torch.no_grad()
+    def let_pass(self, count: int) -> None:
+        """These channels enter the block as 0, and it adds nothing to them."""
+        for scale in (self.gamma, self.beta, self.block.gamma, self.block.beta):
+            scale[:, :count] = 0
+
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""
         gate = self.gate(c).sigmoid()[:, :, None, None].to(x.dtype)
@@ -182,6 +226,13 @@ class FiLM(Interaction):
         super().__init__(channels, text_dim)
         self.hidden = nn.Linear(text_dim, 2 * text_dim)
         self.affine = nn.Linear(2 * text_dim, 2 * channels)
+
+    @torch.no_grad()
+    def let_pass(self, count: int) -> None:
+        """gamma = beta = 0 for these channels."""
+        for rows in self.affine.weight.chunk(2), self.affine.bias.chunk(2):
+            for part in rows:
+                part[:count] = 0
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""

@@ -183,9 +183,17 @@ class ModalityEmbedding(nn.Module):
         if kind not in self.KINDS:
             raise ValueError(f'modality_embedding must be one of {", ".join(self.KINDS)}; got {kind!r}')
         self.kind = kind
+        self.channels = channels
         if kind != 'none':
             self.table = nn.Embedding(num_modalities, channels if kind == 'add' else 2 * channels)
             nn.init.normal_(self.table.weight, std=0.02 if kind == 'add' else 0.0)
+
+    @torch.no_grad()
+    def let_pass(self, count: int) -> None:
+        """Set the initial values so that the first `count` channels come out as they went in."""
+        if self.kind != 'none':
+            for part in self.table.weight.split(self.channels, dim=1):
+                part[:, :count] = 0
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
         """x (B,C,H,W), m (B,) int64 index of the modality."""

@@ -117,6 +117,8 @@ class LURE(BaseModel):
             if unknown:
                 raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {self.prompts.keys}')
         self.losses = LossSet(losses or {})
+        for loss in self.losses.values():
+            loss.fit(channels, len(self.modalities))
         self.diagnose = False
         self.frozen = tuple(frozen)
         self._freeze()
@@ -223,10 +225,13 @@ class LURE(BaseModel):
             latents_pd=[s[batch:] for s in z], logits=logits, labels=labels, num_pd=batch + 1, tasks=tasks, m=m,
             degraded=x,
         )  # fmt: skip
-        detail = getattr(self.image_encoder, 'detail', None)
-        if detail is not None:
-            quantities |= dict(detailed=x + detail.branch(x), gates=detail.gate(texts)[:, 0])
-        return quantities
+        extras = self.image_encoder.extras(x, texts)
+        if taken := sorted(extras.keys() & quantities.keys()):
+            raise ValueError(
+                f'model.image_encoder ({type(self.image_encoder).__name__}).extras() returns {taken}, which the stage '
+                f'itself offers; choose other names'
+            )
+        return quantities | extras
 
     def _fusion_quantities(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
         """Eq. 7: clean pairs, c_pd for every modality."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lurefusion.config import load_config
 from lurefusion.models.image_encoders import LUREEncoder, TextGuidedDetail, bottleneck_plan
-from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS
+from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, INTERACTIONS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TINY = dict(text_dim=16, channels=(8, 16), latent_channels=(4, 8), K_bt=(1, 1), K_tb=(1, 2))
@@ -313,3 +313,29 @@ def test_detail_starts_as_nothing_and_learns() -> None:
         torch.testing.assert_close(a, b)
     sum(z.square().sum() for z in with_detail).backward()
     assert body.body[-1].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('inner_residual', [True, False])
+@pytest.mark.parametrize('interaction', INTERACTIONS.known())
+def test_identity_start_is_one_with_every_interaction(interaction: str, inner_residual: bool) -> None:
+    image_encoder = encoder(
+        channels=(12, 16), latent_channels=(4, 8), K_bt=(2, 1), K_tb=(2, 1), interaction=dict(type=interaction),
+        inner_residual=inner_residual,
+    )  # fmt: skip
+    image_encoder.start_as_identity()
+    x, c = rand(2, 3, 16, 24), rand(2, 16)
+    for m in (0, 1):
+        z = image_encoder(x, c, torch.full((2,), m))
+        torch.testing.assert_close(z[0][:, :3], x, atol=1e-6, rtol=0)
+        torch.testing.assert_close(z[1][:, :3], nn.functional.avg_pool2d(x, 2), atol=1e-6, rtol=0)
+
+
+def test_extras_are_what_the_encoder_says() -> None:
+    x, texts = rand(2, 3, 16, 16), rand(5, 16)
+    assert encoder().extras(x, texts) == {}
+    with_detail = encoder(detail=dict(width=4))
+    for p in with_detail.detail.parameters():
+        p.data += 0.1 * rand(*p.shape, seed=1)
+    found = with_detail.extras(x, texts)
+    torch.testing.assert_close(found['detailed'], x + with_detail.detail.branch(x))
+    torch.testing.assert_close(found['gates'], with_detail.detail.gate(texts)[:, 0])

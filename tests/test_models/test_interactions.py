@@ -5,7 +5,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.interactions import ICB, TGA, FiLM, Gate, NoInteraction, TGABias, TGARow, TGASpatial
+from lurefusion.models.interactions import (
+    ICB,
+    TGA,
+    FiLM,
+    Gate,
+    Interaction,
+    NoInteraction,
+    TGABias,
+    TGARow,
+    TGASpatial,
+)
 from lurefusion.registry import INTERACTIONS
 
 KINDS = {
@@ -202,3 +212,28 @@ def test_bfloat16_stays_close_to_float32(kind: str) -> None:
     with torch.autocast('cpu', dtype=torch.bfloat16):
         low = block(x, c)
     assert (low.float() - exact).norm() / exact.norm() < 0.02
+
+
+@pytest.mark.parametrize('kind', INTERACTIONS.known())
+@pytest.mark.parametrize('count', [3, 12])
+def test_every_interaction_lets_channels_pass(kind: str, count: int) -> None:
+    block = build(kind)
+    for seed, parameter in enumerate(block.parameters()):
+        parameter.data += 0.3 * rand(*parameter.shape, seed=seed)
+    x, c = rand(2, 16, 6, 5), rand(2, TEXT_DIM, seed=1)
+    assert (block(x, c) - x)[:, :count].abs().max() > 1e-2
+    block.let_pass(count)
+    out = block(x, c)
+    torch.testing.assert_close(out[:, :count], x[:, :count], atol=1e-6, rtol=0)
+    # the others do as before, and all may learn
+    assert (out - x)[:, count:].abs().max() > 1e-2
+    assert all(parameter.requires_grad for parameter in block.parameters())
+
+
+def test_interaction_that_does_not_say_how_is_named() -> None:
+    class Silent(Interaction):
+        def forward(self, x: Tensor, c: Tensor) -> Tensor:
+            return 2 * x
+
+    with pytest.raises(ValueError, match=r'identity_start=True asks for let_pass\(count\) of the interaction Silent'):
+        Silent(8, TEXT_DIM).let_pass(3)

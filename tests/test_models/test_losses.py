@@ -840,3 +840,93 @@ def test_every_registered_loss_names_its_needs():
         needs = LOSSES.get(name).needs
         assert isinstance(needs, tuple), name
         assert needs, name
+
+
+CONSTRUCTED = {'MeanLatentLoss': dict(width=12)}
+
+
+@pytest.mark.parametrize('name', LOSSES.known())
+def test_every_loss_has_weight_warmup_and_start(name):
+    given = dict(weight=0.5, warmup=2, start=3)
+    cfg = dict(type=name, **CONSTRUCTED.get(name, {}))
+    for loss in (LOSSES.build(dict(cfg, **given)), LossSet({'x': dict(cfg, **given)})['x']):
+        assert (loss.weight, loss.warmup, loss.start) == (0.5, 2, 3)
+    weights = []
+    for _ in range(6):
+        weights.append(float(loss.current_weight))
+        loss.step += 1
+    assert weights == [0, 0, 0, 0, 0.25, 0.5]
+    with pytest.raises(TypeError, match=r"'weigth'.* Did you mean 'weight'\? It accepts: .*weight, warmup, start"):
+        LOSSES.build(dict(cfg, weigth=1.0))
+    with pytest.raises(ValueError, match='start must be a whole number'):
+        LOSSES.build(dict(cfg, start=-1))
+
+
+class Plain(Loss):
+    """A constructor that knows nothing of weights."""
+
+    needs = ('pred',)
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, pred):
+        return self.factor * pred.mean()
+
+
+class Own(Plain):
+    """Its default weight is its own."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+        self.schedule(weight=0.25)
+
+
+def test_the_set_gives_a_schedule_to_losses_that_do_not_take_any():
+    losses = LossSet(
+        dict(a=dict(type=Plain, weight=3.0, start=1, factor=2.0), b=dict(type=Own, start=1), c=dict(type=Own, weight=0))
+    )
+    one = torch.ones(1, 3, 4, 4)
+    assert losses(dict(pred=one)) == dict(loss_a=0, loss_b=0)
+    assert [round(float(v), 6) for v in losses(dict(pred=one)).values()] == [6.0, 0.25]
+    follows = LossSet(dict(a=dict(type=Plain), b=dict(type=Plain, factor=4.0, weight='auto:a')))
+    follows(dict(pred=one.requires_grad_()))
+    assert float(follows['b'].full_weight) == 0.25
+    with pytest.raises(TypeError, match="loss 'a' is dict"):
+        LossSet(dict(a=3))
+
+
+@pytest.mark.parametrize(
+    ('factors', 'said'),
+    [((640.0, 0.5, 0.5), ['a']), ((1.0, 1.0, 300.0), ['c']), ((40.0, 0.5, 0.5), []), ((5.0,), []), ((5.0, 0.0), [])],
+)
+def test_a_loss_that_drowns_the_others_is_said_once(monkeypatch, factors, said):
+    lines = []
+    monkeypatch.setattr('lurefusion.models.losses.base.print_log', lambda text, **options: lines.append(text))
+    losses = LossSet({name: Plain(factor) for name, factor in zip('abc', factors, strict=False)})
+    for _ in range(3 * LossSet.WATCHED):
+        losses(dict(pred=torch.ones(1, 3, 4, 4)))
+    assert [line.split("'")[1] for line in lines] == said
+    if said == ['a']:
+        assert "loss 'a' is 640 times the sum of the others" in lines[0]
+        assert '(mean of 20 steps: 640 and 1)' in lines[0]
+        assert 'model.losses.a.weight=1.0' in lines[0]
+
+
+def test_nothing_is_said_while_nothing_is_learned(monkeypatch):
+    monkeypatch.setattr('lurefusion.models.losses.base.print_log', lambda *a, **k: pytest.fail('said'))
+    losses = LossSet(dict(a=Plain(1000.0), b=Plain(1.0))).eval()
+    for _ in range(3 * LossSet.WATCHED):
+        losses(dict(pred=torch.ones(1, 3, 4, 4)))
+
+
+def test_mean_latent_loss_takes_its_width_from_the_model():
+    stated, taken = (LOSSES.build(dict(type='MeanLatentLoss', **kw)) for kw in (dict(width=12), {}))
+    taken.fit((4, 8), 2)
+    assert {k: v.shape for k, v in stated.state_dict().items()} == {k: v.shape for k, v in taken.state_dict().items()}
+    stated.fit((4, 8), 2)
+    with pytest.raises(ValueError, match=r'MeanLatentLoss\.width=12, but the latents have 13 channels; leave it out'):
+        stated.fit((4, 9), 2)
+    with pytest.raises(ValueError, match=r'width=None, but the latents have 4'):
+        LOSSES.build('MeanLatentLoss')([torch.zeros(1, 4, 2, 2)], [torch.zeros(1, 4, 2, 2)], torch.zeros(1).long())

@@ -562,3 +562,16 @@ def test_bad_calls_are_named() -> None:
     data['data_samples'][0].set_metainfo(dict(task='rain'))
     with pytest.raises(KeyError, match='rain'):
         model(dict(x=data['inputs']['x']), data['data_samples'])
+
+
+def test_an_encoder_offers_extras_of_its_own() -> None:
+    model = build(losses=dict(RESTORATION, new=dict(type='ReconLoss', weight=0.5)))
+    model.image_encoder.extras = lambda x, texts: dict(mine=x.mean() + 0 * texts.sum())
+    model.losses['new'].needs = ('mine',)
+    model.losses['new'].forward = lambda mine: 2 * mine
+    batch = restoration_batch()
+    losses = model(**batch, mode='loss')
+    torch.testing.assert_close(losses['loss_new'], batch['inputs']['x'].mean())
+    model.image_encoder.extras = lambda x, texts: dict(pred=x, labels=texts)
+    with pytest.raises(ValueError, match=r"LUREEncoder\)\.extras\(\) returns \['labels', 'pred'\], which the stage"):
+        model(**restoration_batch(), mode='loss')

@@ -1,5 +1,5 @@
-max_iters = 200_000
-train_cfg = dict(type='SeekingTrainLoop', max_iters=max_iters, val_interval=10_000)
+# schedules without an end last as long
+train_cfg = dict(type='SeekingTrainLoop', max_iters=200_000, val_interval=10_000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='MultiTestLoop')
 optim_wrapper = dict(
@@ -12,5 +12,5 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=2000),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=2000, end=max_iters, T_max=max_iters - 2000, eta_min=1e-6),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=2000, eta_min=1e-6),
 ]

@@ -5,14 +5,14 @@ A stage offers named quantities, and each loss names those that it needs:
 * restoration: `pred` (B,3,H,W) restored, `target` (B,3,H,W) clean, `pred_pd` (B,3,H,W) the clean image passed through
   under the pseudo-degradation prompt, `latents` and `latents_pd` lists over scales of (B,L_i,h_i,w_i),
   `logits` (B + num_pd, T), `labels` (B + num_pd,) int64, `num_pd` int (the last rows, those of the pseudo prompt),
-  `tasks` the names of the labels, `m` (B,) int64 modality indices, `degraded` (B,3,H,W); where the image encoder has a
-  detail branch, `detailed` (B,3,H,W), the degraded image with its detail, and `gates` (B + num_pd,), not clamped;
+  `tasks` the names of the labels, `m` (B,) int64 modality indices, `degraded` (B,3,H,W); and what the image
+  encoder adds by `extras`;
 * fusion: `fused` (B,3,H,W), `sources` dict of modality -> (B,3,H,W), optionally `fused_latents`.
 
 Images are in [0, 1], predictions are not clamped, every loss is a mean over all axes.
 """
 
-from lurefusion.models.losses.base import Loss, LossSet
+from lurefusion.models.losses.base import FUSION_QUANTITIES, Loss, LossSet
 from lurefusion.models.losses.functional import (
     gradient_magnitude,
     laplacian,
@@ -44,6 +44,7 @@ from lurefusion.models.losses.restoration import (
 from lurefusion.models.losses.vgg import VGG16Features
 
 __all__ = [
+    'FUSION_QUANTITIES',
     'ColorLoss',
     'DetailLoss',
     'GradLoss',

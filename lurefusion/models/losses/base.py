@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +15,9 @@ from torch import Tensor, nn
 
 from lurefusion.registry import LOSSES, did_you_mean
 
+# What the fusion stage offers; all other quantities are the restoration stage's.
+FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
+
 
 def one_of(name: str, value: str, known: Sequence[str]) -> str:
     """`value` if it is among `known`; ValueError with the argument's `name` otherwise."""
@@ -23,6 +28,9 @@ def one_of(name: str, value: str, known: Sequence[str]) -> str:
 
 class Loss(nn.Module):
     """Base of all losses. `forward` takes the quantities named in `needs` and returns the unweighted 0-dim value.
+
+    Weight, warm-up and start of every loss are set here: a member's constructor hands them on as ``**schedule``, or
+    leaves them to `LossSet`, which takes them out of the config.
 
     Args:
         weight: Factor in the sum of the stage; ``auto:NAME`` sets it at the first training call so that the gradient
@@ -38,13 +46,31 @@ class Loss(nn.Module):
     step: Tensor
     auto_weight: Tensor
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # **schedule by name, so that a misspelt argument is told apart
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            schedule = [
+                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                for parameter in inspect.signature(Loss.schedule).parameters.values()
+                if parameter.name not in ('self', *(own.name for own in parameters))
+            ]
+            cls.__signature__ = inspect.Signature([*parameters[:-1], *schedule])
+
     def __init__(self, weight: float | str = 1.0, warmup: int = 0, start: int = 0) -> None:
         super().__init__()
+        self.register_buffer('step', torch.zeros((), dtype=torch.long))
+        self.schedule(weight, warmup, start)
+
+    def schedule(self, weight: float | str = 1.0, warmup: int = 0, start: int = 0) -> None:
+        """Set when the loss counts, and how much; arguments and errors as in the class."""
         self.reference: str | None = None
+        self._buffers.pop('auto_weight', None)
         if isinstance(weight, str) and weight.startswith('auto:') and weight != 'auto:':
             self.reference = weight.removeprefix('auto:')
             self.register_buffer('auto_weight', torch.tensor(float('nan')))
-        elif isinstance(weight, str) or not math.isfinite(weight) or weight < 0:
+        elif isinstance(weight, (str, bool)) or weight is None or not math.isfinite(weight) or weight < 0:
             raise ValueError(f"weight must be a number of at least 0 or 'auto:<name of a loss>', got {weight!r}")
         for name, calls in (('warmup', warmup), ('start', start)):
             if calls < 0 or calls != int(calls):
@@ -52,7 +78,9 @@ class Loss(nn.Module):
         self.weight = weight
         self.warmup = int(warmup)
         self.start = int(start)
-        self.register_buffer('step', torch.zeros((), dtype=torch.long))
+
+    def fit(self, channels: Sequence[int], num_modalities: int) -> None:
+        """Take over what follows from the model: channels of the latents, fine to coarse, and modality indices."""
 
     @property
     def full_weight(self) -> float | Tensor:
@@ -70,8 +98,12 @@ class Loss(nn.Module):
 class LossSet(nn.ModuleDict):
     """All losses of a stage.
 
+    A loss that drowns the others is said in the log: where the mean of its weighted values over `WATCHED` training
+    calls is more than `DROWNS` times the sum of theirs, once for each loss.
+
     Args:
         losses: Name -> config of a registered loss, a `Loss`, or None to remove the one inherited from a base config.
+            `weight`, `warmup` and `start` (see `Loss`) are taken by every loss, whatever its constructor accepts.
 
     Raises:
         ValueError: If an automatic weight follows itself, or a loss of weight 0.
@@ -79,10 +111,15 @@ class LossSet(nn.ModuleDict):
     """
 
     predictions = ('pred', 'fused')
+    WATCHED = 20
+    DROWNS = 100.0
 
     def __init__(self, losses: dict[str, dict | Loss | None]) -> None:
         members = {name: cfg for name, cfg in losses.items() if cfg is not None}
-        super().__init__({k: m if isinstance(m, Loss) else LOSSES.build(m) for k, m in members.items()})
+        super().__init__({name: m if isinstance(m, Loss) else self._build(name, m) for name, m in members.items()})
+        self._sums: dict[str, Tensor] = {}
+        self._calls = 0
+        self._drowning: set[str] = set()
         for name, loss in self.items():
             chain = [name]
             while loss.reference is not None:
@@ -95,6 +132,16 @@ class LossSet(nn.ModuleDict):
                 loss = self[loss.reference]
             if len(chain) > 1 and loss.weight == 0:
                 raise ValueError(f'the weight of loss {name!r} follows loss {chain[-1]!r}, whose weight is 0')
+
+    @staticmethod
+    def _build(name: str, cfg: dict) -> Loss:
+        if not isinstance(cfg, dict):
+            raise TypeError(f'loss {name!r} is dict(type=...), or None to leave it out; got {cfg!r}')
+        schedule = {key: cfg[key] for key in ('weight', 'warmup', 'start') if key in cfg}
+        loss = LOSSES.build({key: value for key, value in cfg.items() if key not in schedule})
+        if schedule:
+            loss.schedule(**dict(dict(weight=loss.weight, warmup=loss.warmup, start=loss.start), **schedule))
+        return loss
 
     def active(self) -> Iterator[tuple[str, Loss]]:
         """Names and members whose weight is not zero."""
@@ -129,7 +176,30 @@ class LossSet(nn.ModuleDict):
             for name, loss in self.active():
                 loss.step += 1
                 self._settle(name, values, predictions)
-        return {f'loss_{name}': value * self[name].current_weight for name, value in values.items()}
+        weighted = {name: value * self[name].current_weight for name, value in values.items()}
+        if self.training:
+            self._watch(weighted)
+        return {f'loss_{name}': value for name, value in weighted.items()}
+
+    def _watch(self, weighted: dict[str, Tensor]) -> None:
+        for name, value in weighted.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+        self._calls += 1
+        if self._calls < self.WATCHED:
+            return
+        sums = {name: value.item() for name, value in self._sums.items()}
+        for name, value in sums.items():
+            others = sum(sums.values()) - value
+            if others > 0 and value > self.DROWNS * others and name not in self._drowning:
+                self._drowning.add(name)
+                print_log(
+                    f'loss {name!r} is {value / others:.0f} times the sum of the others, which hardly count beside it '
+                    f'(mean of {self._calls} steps: {value / self._calls:.4g} and {others / self._calls:.4g}); '
+                    f'model.losses.{name}.weight={self[name].weight!r} makes it smaller or larger',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+        self._sums, self._calls = {}, 0
 
     def _settle(self, name: str, values: dict[str, Tensor], predictions: list[Tensor]) -> None:
         loss = self[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
@@ -36,8 +38,8 @@ class ColorLoss(Loss):
 
     needs = ('fused', 'sources')
 
-    def __init__(self, source: str | None = 'vi', weight: float | str = 1.0, warmup: int = 0) -> None:
-        super().__init__(weight, warmup)
+    def __init__(self, source: str | None = 'vi', **schedule: Any) -> None:
+        super().__init__(**schedule)
         self.source = source
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
@@ -69,8 +71,8 @@ class GradLoss(Loss):
 
     needs = ('fused', 'sources')
 
-    def __init__(self, mode: str = 'position', weight: float | str = 1.0, warmup: int = 0) -> None:
-        super().__init__(weight, warmup)
+    def __init__(self, mode: str = 'position', **schedule: Any) -> None:
+        super().__init__(**schedule)
         self.mode = one_of('mode', mode, ('position', 'sum'))
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
@@ -111,8 +113,8 @@ class IntensityMaxLoss(Loss):
 
     needs = ('fused', 'sources')
 
-    def __init__(self, space: str = 'rgb', weight: float | str = 1.0, warmup: int = 0) -> None:
-        super().__init__(weight, warmup)
+    def __init__(self, space: str = 'rgb', **schedule: Any) -> None:
+        super().__init__(**schedule)
         self.space = one_of('space', space, ('rgb', 'luma'))
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
@@ -149,10 +151,9 @@ class HotTargetLoss(Loss):
         source: str = 'ir',
         radius: int = 16,
         threshold: float = 0.2,
-        weight: float | str = 1.0,
-        warmup: int = 0,
+        **schedule: Any,
     ) -> None:
-        super().__init__(weight, warmup)
+        super().__init__(**schedule)
         self.source = source
         self.radius = radius
         self.threshold = threshold
@@ -181,10 +182,9 @@ class SSIMLoss(Loss):
         self,
         window: int = 11,
         weights: dict[str, float] | None = None,
-        weight: float | str = 1.0,
-        warmup: int = 0,
+        **schedule: Any,
     ) -> None:
-        super().__init__(weight, warmup)
+        super().__init__(**schedule)
         if window < 1:
             raise ValueError(f'window must be at least 1 pixel, got {window}')
         self.window = window
@@ -231,10 +231,9 @@ class PerceptualLoss(Loss):
         temperature: float | None = None,
         mse_weight: float = 20.0,
         window: int = 11,
-        weight: float | str = 1.0,
-        warmup: int = 0,
+        **schedule: Any,
     ) -> None:
-        super().__init__(weight, warmup)
+        super().__init__(**schedule)
         self.mode = one_of('mode', mode, ('vgg', 'u2'))
         if temperature is not None and temperature <= 0:
             raise ValueError(f'temperature must be above 0, got {temperature}')

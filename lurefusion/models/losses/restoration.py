@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,8 @@ class TaskLoss(Loss):
 
     needs = ('pred', 'target')
 
-    def __init__(self, alpha_task: float = 0.1, grad: str = 'l1', weight: float | str = 1.0, warmup: int = 0) -> None:
-        super().__init__(weight, warmup)
+    def __init__(self, alpha_task: float = 0.1, grad: str = 'l1', **schedule: Any) -> None:
+        super().__init__(**schedule)
         self.alpha_task = alpha_task
         self.grad = one_of('grad', grad, ('l1', 'l2'))
 
@@ -64,10 +65,9 @@ class UnifiedLoss(Loss):
         kind: str = 'pix',
         detach_target: bool = False,
         scale_weights: Sequence[float] | None = None,
-        weight: float | str = 1.0,
-        warmup: int = 0,
+        **schedule: Any,
     ) -> None:
-        super().__init__(weight, warmup)
+        super().__init__(**schedule)
         self.kind = one_of('kind', kind, ('pix', 'flat', 'cc', 'cpix', 'mse'))
         self.detach_target = detach_target
         if scale_weights is not None and (min(scale_weights, default=-1) < 0 or sum(scale_weights) <= 0):
@@ -126,31 +126,40 @@ class MeanLatentLoss(Loss):
     (LURE, Eq. 3) that a mean of per-pixel distances lets pass.
 
     Args:
-        width: Sum of the latents' channels.
-        num_modalities: Number of modality indices.
+        width: Sum of the latents' channels; None takes it over from the model, as `fit` does.
+        num_modalities: Number of modality indices, taken over too.
         ridge: Added to the correlation matrix; the square of the smallest deviation that counts as one.
         momentum: Share of a batch in the running mean and covariance.
-        weight, warmup, start: See :class:`Loss`.
     """
 
     needs = ('latents', 'latents_pd', 'm')
 
     def __init__(
         self,
-        width: int,
+        width: int | None = None,
         num_modalities: int = 2,
         ridge: float = 1e-5,
         momentum: float = 0.01,
-        weight: float | str = 1.0,
-        warmup: int = 0,
-        start: int = 0,
+        **schedule: Any,
     ) -> None:
-        super().__init__(weight, warmup, start)
+        super().__init__(**schedule)
         if ridge <= 0 or not 0 < momentum <= 1:
             raise ValueError(f'ridge must be above 0 and momentum in (0, 1], got {ridge} and {momentum}')
         self.ridge = ridge
         self.momentum = momentum
-        # the covariance is a small difference of them
+        self.width = width
+        if width is not None:
+            self.fit((width,), num_modalities)
+
+    def fit(self, channels: Sequence[int], num_modalities: int) -> None:
+        """Make room for the statistics. Raises ValueError if the latents have another width than was stated."""
+        width = sum(channels)
+        if self.width not in (None, width):
+            raise ValueError(
+                f'MeanLatentLoss.width={self.width}, but the latents have {width} channels; leave it out of the config '
+                f'to take these over'
+            )
+        # double: the covariance is a small difference of them
         self.register_buffer('mean', torch.zeros(num_modalities, width, dtype=torch.double))
         self.register_buffer('second', torch.zeros(num_modalities, width, width, dtype=torch.double))
         self.register_buffer('batches', torch.zeros(num_modalities, dtype=torch.long))
@@ -172,10 +181,9 @@ class MeanLatentLoss(Loss):
         """
         means, target = (torch.cat([z.mean(dim=(2, 3)) for z in scales], dim=1) for scales in (latents, latents_pd))
         target = target.detach()
-        if means.shape[1] != self.mean.shape[1]:
-            raise ValueError(
-                f'MeanLatentLoss.width={self.mean.shape[1]}, but the latents have {means.shape[1]} channels'
-            )
+        found = self.mean.shape[1] if 'mean' in self._buffers else self.width
+        if means.shape[1] != found:
+            raise ValueError(f'MeanLatentLoss.width={found}, but the latents have {means.shape[1]} channels')
         if self.training:
             self._update(target, m)
         covariance = self.second - self.mean[:, :, None] * self.mean[:, None, :]
@@ -209,10 +217,9 @@ class DetailLoss(Loss):
         self,
         tasks: Sequence[str] = ('sr',),
         gate_weight: float = 1.0,
-        weight: float | str = 1.0,
-        warmup: int = 0,
+        **schedule: Any,
     ) -> None:
-        super().__init__(weight, warmup)
+        super().__init__(**schedule)
         self.tasks = tuple(tasks)
         self.gate_weight = gate_weight
 
@@ -242,10 +249,8 @@ class TextLoss(Loss):
 
     needs = ('logits', 'labels', 'num_pd')
 
-    def __init__(
-        self, pd_weight: float = 0.2, label_smoothing: float = 0.0, weight: float | str = 1.0, warmup: int = 0
-    ) -> None:
-        super().__init__(weight, warmup)
+    def __init__(self, pd_weight: float = 0.2, label_smoothing: float = 0.0, **schedule: Any) -> None:
+        super().__init__(**schedule)
         if pd_weight < 0:
             raise ValueError(f'pd_weight must be at least 0, got {pd_weight}')
         if not 0 <= label_smoothing < 1:

@@ -25,6 +25,9 @@ class TextShift(Interaction):
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)
 
+    def let_pass(self, count: int) -> None:
+        """All channels pass at first."""
+
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (B,C,H,W), c (B,text_dim). Returns (B,C,H,W)."""
         scale, shift = self.affine(c)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
