@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lurefusion.config import load_config
+from lurefusion.engine.stages import load_stages
 from lurefusion.images import write_image
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
@@ -62,7 +62,7 @@ def run(command: str, stage_1: dict[str, Path]) -> None:
     if command in stage_1:
         shutil.copytree(stage_1[command], place)
         return
-    length = str(3 / load_config(config).train_cfg.max_iters)
+    length = str(3 / load_stages(config)[1][0].train_cfg.max_iters)
     arguments = [tool, config, '--length', length, '--cfg-options', 'train_dataloader.batch_size=1']
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', arguments)
@@ -91,3 +91,18 @@ def test_code_and_commands_run_to_their_end(kind: str, forget_plugins: Path, sta
     assert found, 'a page says how to train with the new part'
     for command in found:
         run(command, stage_1)
+
+
+def test_own_folders_of_the_readme(forget_plugins: Path, capsys: pytest.CaptureFixture) -> None:
+    """Word for word, in a folder that holds two folders of pictures and nothing else."""
+    text = (DOCS.parent / 'README.md').read_text(encoding='utf-8')
+    section = text[text.index('### Your own folders') : text.index('## Results')]
+    (block,) = re.findall(r'^```python\n(.*?)^```$', section, flags=re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r'\bpython (tools/[^`\n]+)', section)
+    Path('own.py').write_text(block)
+    rng = np.random.default_rng(0)
+    for name in ('a', 'b'):
+        write_image(f'data/mine/visible/{name}.png', rng.integers(0, 256, (144, 160, 3), np.uint8))
+        write_image(f'data/mine/thermal/{name}.png', rng.integers(0, 256, (144, 160), np.uint8))
+    run(command, {})
+    assert 'warning: no validation: FusionPairDataset: no folder' in capsys.readouterr().out
