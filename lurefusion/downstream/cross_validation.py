@@ -356,7 +356,10 @@ def data_config(folders: Sequence[str], config: str | None = None) -> dict[str, 
     if not folders:
         if config is None:
             raise ValueError('name the labelled pictures: --data vi=FOLDER ir=FOLDER label=FOLDER')
-        return load_config(config).pictures['test'].to_dict()
+        pictures = load_config(config).get('pictures') or {}
+        if 'test' not in pictures:
+            raise ValueError(f'config {config} has no pictures = dict(test=...); name the pictures by --data')
+        return pictures['test'].to_dict()
     prefix = {}
     for item in folders:
         role, equals, folder = item.partition('=')

@@ -98,6 +98,8 @@ def read_task(name: str, options: Any = None, iterations: int | None = None) -> 
     from lurefusion.config import apply_options, load_config, parse_options
 
     cfg = load_config(name)
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError(f'segmentation config {name} has no model = dict(type=...)')
     cfg.setdefault('inputs', ['fused'])
     cfg.setdefault('pretrained', None)
     # after the shipped keys that MMSegmentation's own configs lack

@@ -20,7 +20,7 @@ def main() -> Callable[[list[str]], int]:
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
     base, child = tmp_path / 'base.py', tmp_path / 'child.py'
-    base.write_text("model = dict(type='LURE', width=8, scales=[1, 2])\nlr = 1e-3\n")
+    base.write_text("model = dict(type='LURE', width=8, scales=[1, 2])\nauto_scale_lr = dict(base_batch_size=16)\n")
     child.write_text("_base_ = './base.py'\nmodel = dict(width=16, plan='linear')\n")
     return str(base), str(child)
 
@@ -28,11 +28,11 @@ def files(tmp_path: Path) -> tuple[str, str]:
 def test_prints_what_loads_again(
     main: Callable, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([files[1], '--cfg-options', 'model.scales=[4,8]', 'lr=0.5']) == 0
+    assert main([files[1], '--cfg-options', 'model.scales=[4,8]', 'auto_scale_lr.base_batch_size=8']) == 0
     names: dict = {}
     exec(capsys.readouterr().out, names)
     assert names['model'] == dict(type='LURE', width=16, scales=[4, 8], plan='linear')
-    assert (names['lr'], names['default_scope']) == (0.5, 'lurefusion')
+    assert (names['auto_scale_lr'], names['default_scope']) == (dict(base_batch_size=8), 'lurefusion')
 
 
 def test_diff_prints_only_what_differs(
