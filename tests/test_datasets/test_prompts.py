@@ -1,6 +1,8 @@
+import csv
 import logging
 import time
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -518,22 +520,24 @@ def test_classifier_is_asked_only_where_patterns_are_silent(bank, warnings):
     def classify(clauses):
         asked.extend(clauses)
         scores = np.full((len(clauses), 6), 0.02)
-        scores[:, bank.index('ll')] = [0.9 if 'candle' in clause else 0.5 for clause in clauses]
+        scores[:, bank.index('ll')] = [0.9 if 'owl' in clause else 0.5 for clause in clauses]
         return scores
 
     router = PromptRouter(bank, ['vi', 'ir'], classify)
-    assert names(router.route('The visible image is hazy, by a single candle')) == {'vi': 'hz', 'ir': 'pd'}
+    assert names(router.route('The visible image is hazy, as an owl likes it')) == {'vi': 'hz', 'ir': 'pd'}
     assert names(router.route('The visible image is not dark')) == {'vi': 'pd', 'ir': 'pd'}
     assert not asked
-    routes = router.route('Please, lit by a single candle')
-    assert asked == ['lit by a single candle']
+    routes = router.route('Please, as an owl likes it')
+    assert asked == ['as an owl likes it']
     assert routes['vi'] == Route('ll', bank.canonical('ll'), 'classifier')
-    assert not warnings
-    assert names(router.route('lit by a single lantern')) == {'vi': 'pd', 'ir': 'pd'}
-    assert 'no task recognised' in warnings[0][1]
-    assert names(router.route({'vi': 'by a candle'})) == {'vi': 'll', 'ir': 'pd'}
+    assert [message for _, message in warnings] == [
+        "no known words in 'as an owl likes it'; the text head takes it for 'll'"
+    ]
+    assert names(router.route('as a cat likes it')) == {'vi': 'pd', 'ir': 'pd'}
+    assert 'no task recognised' in warnings[1][1]
+    assert names(router.route({'vi': 'for an owl'})) == {'vi': 'll', 'ir': 'pd'}
     with pytest.raises(ValueError, match=r'classify must return shape \(1, 6\), got \(1, 2\)'):
-        PromptRouter(bank, ['vi'], lambda clauses: np.ones((1, 2))).route('lit by a candle')
+        PromptRouter(bank, ['vi'], lambda clauses: np.ones((1, 2))).route('for an owl')
 
 
 def test_classifier_hears_all_that_is_said_of_one_modality(bank, warnings):
@@ -546,15 +550,15 @@ def test_classifier_hears_all_that_is_said_of_one_modality(bank, warnings):
         return scores
 
     router = PromptRouter(bank, ['vi', 'ir'], classify)
-    assert names(router.route('For this input, lit by a candle')) == {'vi': 'll', 'ir': 'pd'}
-    assert names(router.route('The visible photo, taken today, is gone and the heat map, alas, is tiny')) == {
+    assert names(router.route('For this input, as owls like it')) == {'vi': 'll', 'ir': 'pd'}
+    assert names(router.route('The visible photo, taken today, is gone and the heat map, alas, is odd')) == {
         'vi': 'll',
         'ir': 'sr',
     }
     assert asked == [
-        'for this input, lit by a candle',
-        'the visible photo, taken today, is gone',
-        'the heat map, alas, is tiny',
+        'as owls like it',
+        'the visible photo taken today, is gone',
+        'the heat map, alas, is odd',
     ]
 
 
@@ -571,14 +575,15 @@ def test_four_and_eightfold_super_resolution():
     assert {text: router.route(text)['ir'].task for text in expected} == expected
 
 
-@pytest.mark.parametrize('text', ['', '  \n', {'vi': ' '}])
+@pytest.mark.parametrize('text', ['', '  \n', {'vi': ' '}, '\u200b\ufeff', '\u3000'])
 def test_blank(bank, text):
     with pytest.raises(ValueError, match='the prompt is blank; give a sentence such as'):
         PromptRouter(bank, ['vi', 'ir']).route(text)
 
 
 @pytest.mark.parametrize(
-    'unit', ['a', 'low ', 'not ', 'the contrast ', 'increase the its the its ', ',', '\u200b', 'x4']
+    'unit',
+    ['a', 'low ', 'not ', 'the contrast ', 'increase the its the its ', ',', 'x4', '图', 'tone it ', 'contrast is '],
 )
 def test_long_prompts_are_quick(bank, warnings, unit):
     router = PromptRouter(bank, ['vi', 'ir'])
@@ -617,3 +622,156 @@ def test_most_sentences_of_the_bank_route_to_their_own_task(bank, warnings):
         sentences = bank.sentences(key, 'test')
         found = sum(key in {route.task for route in router.route(sentence).values()} for sentence in sentences)
         assert found / len(sentences) > 0.5, key
+
+
+# ---- sentences of many templates; those of the half 'unseen' were frozen before the word lists were written ----
+
+
+def told():
+    path = Path(__file__).parent / 'prompt_sentences.tsv'
+    with path.open(encoding='utf-8', newline='') as file:
+        return list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
+
+
+def test_the_two_halves_share_no_template():
+    rows = told()
+    halves = {half: {row['template'] for row in rows if row['split'] == half} for half in ('develop', 'unseen')}
+    assert not halves['develop'] & halves['unseen']
+    assert len({row['sentence'] for row in rows}) == len(rows) >= 600
+    assert sum(row['template'].startswith('zh') for row in rows) >= 60
+
+
+@pytest.mark.parametrize(('half', 'floor'), [('develop', 0.98), ('unseen', 0.95)])
+def test_sentences_reach_the_right_task_in_both_modalities(bank, warnings, half, floor):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    right, silent = {'en': [], 'zh': []}, 0
+    for row in told():
+        if row['split'] == half:
+            warnings.clear()
+            good = names(router.route(row['sentence'])) == {'vi': row['vi'], 'ir': row['ir']}
+            kind = row['template'].rsplit('-', 1)[0].rstrip('2')
+            if kind.endswith('none'):  # a fault that the model has no task for
+                good = good and any('no task for' in message for _, message in warnings)
+            right['zh' if kind.startswith('zh') else 'en'].append(good)
+            silent += not good and not warnings
+    assert np.mean(right['en'] + right['zh']) >= floor
+    assert np.mean(right['en']) >= floor
+    assert np.mean(right['zh']) >= 0.95
+    assert silent / sum(map(len, right.values())) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ('word', 'vi', 'ir'),
+    [('washed out', 'oe', 'lc'), ('dull', 'hz', 'lc'), ('faded', 'hz', 'lc'), ('flat', 'hz', 'lc')],
+)
+def test_a_word_means_what_it_means_in_its_modality(bank, warnings, word, vi, ir):
+    router = PromptRouter(bank, ['vi', 'ir'])
+    assert names(router.route(f'The visible image is {word}.')) == {'vi': vi, 'ir': 'pd'}
+    assert names(router.route(f'The thermal image is {word}.')) == {'vi': 'pd', 'ir': ir}
+    assert names(router.route({'ir': word})) == {'vi': 'pd', 'ir': ir}
+    assert names(router.route({'vi': word})) == {'vi': vi, 'ir': 'pd'}
+    assert not warnings
+    router.route(f'It is {word}.')
+    assert len(warnings) == 1
+    assert f"'{word}' " in warnings[0][1]
+    assert "'lc'" in warnings[0][1]
+
+
+@pytest.mark.parametrize(
+    ('plug_in', 'sentence', 'word', 'other'),
+    [
+        (dict(key='smoke', defects=['thick smoke']), 'remove the smoke', 'smoke', 'hz'),
+        (dict(key='fl', defects=['flicker'], patterns=[r'\bnight\w*']), 'the visible night scene', 'night', 'll'),
+        (dict(key='ls', defects=['dust on the lens']), 'There is dust.', 'dust', 'hz'),
+        (dict(key='gl', defects=['reflections'], states=['full of glare']), 'full of glare', 'full of glare', 'oe'),
+    ],
+)  # fmt: skip
+def test_words_of_a_plug_in_go_before_those_of_a_built_in_task(warnings, plug_in, sentence, word, other):
+    plug_in = dict(modality='vi', remedies=['mend {image}'], canonical='Mend the visible image.', **plug_in)
+    router = PromptRouter(PromptBank(['ll', 'hz', 'oe', 'lc', 'sr', plug_in, 'pd'], per_template=1), ['vi', 'ir'])
+    assert names(router.route(sentence)) == {'vi': plug_in['key'], 'ir': 'pd'}
+    assert [text for _, text in warnings] == [
+        f"'{word}' is a word of '{plug_in['key']}' and of '{other}'; '{plug_in['key']}' is used"
+    ]
+    warnings.clear()
+    assert names(router.route('fog')) == {'vi': 'hz', 'ir': 'pd'}
+    assert not warnings
+
+
+def test_a_plug_in_takes_over_a_fault_without_a_task(warnings):
+    stripes = dict(
+        key='st', modality='ir', defects=['stripe noise'], remedies=['destripe {image}'], canonical='Destripe.'
+    )
+    router = PromptRouter(PromptBank([stripes, 'pd'], per_template=1), ['vi', 'ir'])
+    assert names(router.route('stripe noise')) == {'vi': 'pd', 'ir': 'st'}
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    ('tasks', 'sentence', 'fault', 'vi'),
+    [
+        (['ll', 'pd'], 'It is noisy.', 'noise', 'pd'),
+        (['ll', 'pd'], 'The photo is out of focus.', 'blur', 'pd'),
+        (['ll', 'pd'], '红外图像有条纹', 'stripes', 'pd'),
+        (['ll', 'pd'], 'dark, noisy and rainy', 'noise, rain', 'll'),
+        (['ll', 'pd'], 'a foggy road', 'haze', 'pd'),
+        (['ll', 'pd'], 'The thermal image has low contrast.', 'low contrast', 'pd'),
+        (['ll', 'sr', 'pd'], 'overexposed', 'overexposure', 'pd'),
+    ],
+)
+def test_a_fault_without_a_task_is_said(warnings, tasks, sentence, fault, vi):
+    router = PromptRouter(PromptBank(tasks, per_template=1), ['vi', 'ir'], lambda clauses: pytest.fail(str(clauses)))
+    assert names(router.route(sentence)) == {'vi': vi, 'ir': 'pd'}
+    assert [text for _, text in warnings] == [
+        f'no task for {fault} in this model ({sentence!r}); known: {", ".join(tasks)}'
+    ]
+    warnings.clear()
+    router.route('not noisy, not blurred')
+    assert not warnings
+
+
+@pytest.mark.parametrize('text', ['dark\0', '\x1b[31mtoo dark', 'dark \ud800', '\x07', {'vi': 'too\x08 dark'}])
+def test_control_characters(bank, text):
+    with pytest.raises(
+        ValueError, match=r'the prompt has the control character U\+(0000|001B|D800|0007|0008) at position'
+    ):
+        PromptRouter(bank, ['vi', 'ir']).route(text)
+
+
+@pytest.mark.parametrize(
+    'text', ['\ufefftoo dark', 'too da\u00adrk', 'too\tdark\n', 'too \u202edark', '🙂 too dark', '太暗']
+)
+def test_invisible_characters_and_emoji_do_not_matter(bank, warnings, text):
+    assert names(PromptRouter(bank, ['vi', 'ir']).route(text)) == {'vi': 'll', 'ir': 'pd'}
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    ('text', 'script'), [('Слишком темно', 'CYRILLIC'), ('صورة مظلمة', 'ARABIC'), ('너무 어둡다', 'HANGUL')]
+)
+def test_other_scripts_are_said_and_not_guessed(bank, warnings, text, script):
+    router = PromptRouter(bank, ['vi', 'ir'], lambda clauses: pytest.fail(str(clauses)))
+    assert names(router.route(text)) == {'vi': 'pd', 'ir': 'pd'}
+    assert len(warnings) == 1
+    assert f'It is written in {script}; prompts are read in English and Chinese.' in warnings[0][1]
+
+
+def test_the_text_of_a_user_stands_for_its_task_or_the_canonical_sentence_does(bank, warnings):
+    def classify(clauses):
+        return np.eye(6)[[bank.index('oe' if 'night' in clause else 'll') for clause in clauses]]
+
+    router = PromptRouter(bank, ['vi', 'ir'], classify, use_user_text=True)
+    assert router.route('it is too dark')['vi'] == Route('ll', 'it is too dark', 'pattern')
+    assert not warnings
+    assert router.route('it is night')['vi'] == Route('ll', bank.canonical('ll'), 'pattern')
+    assert "asks for 'll', but the text head reads 'oe'" in warnings[0][1]
+
+
+def test_the_shipped_text_head_reads_each_canonical_sentence_as_its_task():
+    from lurefusion.apis import FusionInferencer
+
+    model = FusionInferencer().model
+    keys = model.prompts.keys
+    read = model.text_encoder.classify([model.prompts.canonical(key) for key in keys])
+    assert [keys[k] for k in read.argmax(1)] == list(keys)
+    assert read.max(1).min() > 0.9

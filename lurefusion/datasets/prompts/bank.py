@@ -12,10 +12,16 @@ import numpy as np
 from lurefusion.datasets.prompts.tasks import PSEUDO_TASK, Task, compile_any, unknown
 
 SPLITS = ('train', 'val', 'test')
+# the last ones are no plain words, so that they are understood and not written into sentences
 MODALITY_WORDS: dict[str, tuple[str, ...]] = {
-    'vi': ('visible', 'vis', 'vi', 'rgb', 'color', 'colour', 'optical', 'daylight'),
-    'ir': ('infrared', 'infra-red', 'ir', 'thermal', 'lwir', 'heat'),
-}
+    'vi': (
+        'visible', 'vis', 'vi', 'rgb', 'color', 'colour', 'optical', 'daylight', 'colou?rs', '(?:可见光|彩色|白光)',
+    ),
+    'ir': (
+        'infrared', 'infra-red', 'ir', 'thermal', 'lwir', 'heat',
+        r'thermo(?:gram|graph)\w*|thermals|micro-?bolometers?|flir', '(?:红外|热成像|热像|热图|热力图)',
+    ),
+}  # fmt: skip
 
 # {img}: with determiner; {noun}: without; {a}: with 'a' or 'an'; {remedy} acts on {img}, {remedy_it} on 'it'
 _FRAMES_ANY = (

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mmengine.logging import print_log
 
 from lurefusion.datasets.prompts.bank import PromptBank
-from lurefusion.datasets.prompts.tasks import PSEUDO_TASK, compile_any, unknown
+from lurefusion.datasets.prompts.tasks import FAULTS, PSEUDO_TASK, TASKS, Task, compile_any, unknown
 from lurefusion.registry import did_you_mean
 
 MAX_PROMPT_CHARACTERS = 2000
@@ -33,28 +33,118 @@ class Route:
     source: str
 
 
-_CLAUSE_END = re.compile(r'[.;,!?\u2013\u2014]|\b(?:and|while|whereas|but|as well as|plus|with)\b')
+_CLAUSE_END = re.compile(
+    r'[.,](?!\d)|[;:!?()/\u2013\u2014\u3001\u3002]|'
+    r'\b(?:and|while|whilst|whereas|but|(?:al)?though|yet|as well as|plus|'
+    r'(?<!flooded )(?<!filled )with|alongside|along|next to(?! nothing)|'
+    r'besides)\b|'
+    r'而且|而|并且|同时|以及|另外|此外|还有|加上|但是|但|不过|(?<!饱)和|且'
+)
 _ALL = re.compile(
-    r'\b(?:both|two|all)(?: (?:the|of the|these|input|source)){0,2} '
-    r'(?:images|modalities|sources|pictures|inputs|frames)\b'
+    r'\b(?:both|two|all|either)(?: (?:the|of the|these|input|source)){0,2} '
+    r'(?:images?|modalit(?:y|ies)|sources?|pictures?|inputs?|frames?|channels?|cameras?|recordings?)\b|两[张幅个路]|都'
 )
-_NEGATION = re.compile(r"(?:\b(?:no|not|without|never|neither|nor|cannot)\b|n't\b|\bfree (?:of|from)\b)(?! only\b)")
-_COMPLAINT = re.compile(
-    r'\bdegrad\w*|\b(?:de-?)?nois[eyi]\w*|\b(?:de-?)?blur\w*|\brain\w*|\bsnow\w*|\barti?efacts?\b|\bartifacts?\b|'
-    r'\bstrip(?:e|es|ed|ing)\b|\bjpeg\b|\bcompress\w*|\bscratch\w*|\bdistort\w*|\bvignett\w*|\bghost\w*|\bmoire\b'
+_NEGATION = re.compile(
+    r'(?:\b(?:no|not|without|never|neither|nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|'
+    r'instead of|rather than|than|far from)\b|'
+    r"n't\b|\bfree (?:of|from)\b)(?! (?:only|just|merely)\b)"
 )
-_FILLER = re.compile(r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|is|it|also|for|me) ?)*')
+# 'I would not say that the air is hazy': the verb carries the negation to the end of the clause
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|nobody|no one)|n't)(?: \w+)? (?:say|call|think|find (?:it|this|that)|claim|consider|"
+    r'describe)\b|'
+    r"(?:\bnot|n't) that\b|\b(?:expected|feared)\b"
+)
+# a negation that complains: of what cannot be seen, of what ought not to be, or of what would be without the fault
+_COMPLAINING = re.compile(
+    r"\b(?:can|could|do|does|did|may)(?:not|n't| not)(?: \w+)? (?:see(?! (?:any|much|signs?|a trace)\b)|make|read|"
+    r'recogni[sz]e|tell|separate|spot|'
+    r'identify|distinguish|discern|detect|use|want|like|need it|leave it|accept|stand)\b|'
+    r"\b(?:should|must|ought)(?: not|n't)(?: to)? (?:be|look)\b|\b(?:if only|wish)\b|\b(?:see|saw|sees|seen|shows?|"
+    r'makes? out|made out)(?: \w+)? (?:nothing|nobody)\b|'
+    r'\b(?:like|want|prefer|love)\b.*\b(?:without|not (?:so|that|as|too))\b|'
+    r'\b(?:nothing|nobody|no one)(?: \w+){0,2} (?:seen|visible|recogni[sz]able|readable|made out)\b|'
+    r'^(?:if )?(?:it )?(?:were it )?(?:not for|without)\b(?=.*\bwould\b)'
+)
+_LIKEWISE = re.compile(
+    r'\b(?:as well|too|also|likewise|the same|equally|ditto)$|\bso (?:is|does|has)\b|也(?:是|一样)?$|同样$'
+)
+_NEGATION_REACH = 200  # characters around a word
+_OVER = re.compile(
+    r'[- ]free\b|(?: \w+){0,2}? (?:is|are|was|has|have|had)(?: \w+)?? (?:gone|lifted|cleared|vanished|dissolved|over|'
+    r'no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|已经?(?:散|没|消失)|不(?:重|大|浓|严重|多|'
+    r'厉害)|不是问题|没有?问题'
+)
+_NOT_CHINESE = re.compile(
+    r'(?:不是|并非|并不|不算|不太|没有?|无|毫无|不用|不必|不需要?|无需|无须|别再?|不要|不|而不是|不存在)'
+    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$'
+)
+_FILLER = re.compile(
+    r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|an|is|it|also|for|me|my|our|this|that|in|'
+    r'of|on|at|as|to|regarding|about|first|second|other|one|ones|image|images|picture|photo|frame|channel|view|'
+    r'sensor|camera|'
+    r'input|side|请|的|那|这|张|图像|图片|照片|图|画面|里|中|上|那张|这张|在|把|给|对|让) ?)*'
+)
+_CJK = r'\u3400-\u9fff'
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Words `clause[start:end]` that speak of `task`; a smaller rank goes first."""
+
+    rank: int
+    start: int
+    end: int
+    task: str
+
+    def overlaps(self, other: _Claim) -> bool:
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True)
+class _Clause:
+    """What one clause says, in the order of its words.
+
+    Attributes:
+        text: The clause.
+        named: The one modality that it names, if any.
+        about: The modality that it speaks of: its own, else the last one named before, else the next one after.
+        claims: Words of tasks and faults, none overlapping, negated ones among them.
+        hits: Of these, one for each task of the model that is not negated; 'pd' only where nothing else is said.
+        faults: Of these, faults and tasks that the model lacks, not negated.
+        hints: Words of `Task.hints` beside the claims, not negated.
+        hinted: Whether there is any hint, negated ones too.
+    """
+
+    text: str
+    named: str | None
+    about: str | None
+    claims: tuple[_Claim, ...]
+    hits: tuple[_Claim, ...]
+    faults: tuple[_Claim, ...]
+    hints: tuple[_Claim, ...]
+    hinted: bool
+
+
+# whose words: of a task that the config brings, of a built-in one, of a built-in one that the model lacks, of no task
+_BROUGHT, _BUILT_IN, _ABSENT, _FAULT = range(4)
 
 
 class PromptRouter:
     """From a user's text to one task per modality, by patterns first and the text head second (LURE, Sec. 3).
+
+    English and Chinese are read. A text is cut into clauses; each word list that matches claims its words for a task.
+    Words of a task that the config brings go before those of a built-in one. A word that means different faults in
+    different modalities (`Task.hints`) is read by the modality that its clause, or the nearest one, names. What no
+    task of the model covers, is ambiguous, or is guessed by the text head is said in a warning.
 
     Args:
         bank: Tasks, their patterns and the words of the modalities. Must hold 'pd'.
         modalities: Names of the modalities of the model, in any order.
         classify: `list of N clauses -> (N, len(bank)) softmax`, asked only where no pattern of any task is found.
         threshold: Least softmax that is believed.
-        use_user_text: Embed the user's own clause instead of the task's canonical sentence.
+        use_user_text: Embed the user's own clause instead of the task's canonical sentence, unless `classify` reads
+            another task in it.
 
     Raises:
         ValueError: If `bank` lacks 'pd', modalities repeat or are empty, or threshold leaves [0, 1].
@@ -79,12 +169,26 @@ class PromptRouter:
         self.classify = classify
         self.threshold = threshold
         self.use_user_text = use_user_text
-        self._words = {
-            name: re.compile(rf'\b(?:{"|".join((re.escape(name.lower()), *bank.words(name)))})\b')
-            for name in modalities
-        }
+        self._words = {name: _compile_names((re.escape(name.lower()), *bank.words(name))) for name in modalities}
         self._keys = {key.lower(): key for key in bank.keys}
-        self._patterns = {key: compile_any(bank.task(key).patterns, key) for key in bank.keys}
+        self._patterns = list(self._vocabulary())
+        self._hints = {key: compile_any(bank.task(key).hints, key) for key in bank.keys}
+
+    def _vocabulary(self) -> Iterable[tuple[int, str, re.Pattern[str]]]:
+        """(rank, task or name of a fault, expression) of everything that can be recognised."""
+        for key in self.bank.keys:
+            task = self.bank.task(key)
+            brought, built_in = _own_words(task)
+            for rank, words in ((_BROUGHT, brought), (_BUILT_IN, built_in)):
+                if words:
+                    yield rank, key, compile_any(words, key)
+        known = [compile_any(self.bank.task(key).patterns, key) for key in self.bank.keys]
+        for key, task in TASKS.items():
+            # sr8 is no news to a model with sr
+            if key not in self.bank and not any(p and p.search(task.canonical.lower()) for p in known):
+                yield _ABSENT, task.defects[0], compile_any(task.patterns, key)
+        for fault, patterns in FAULTS.items():
+            yield _FAULT, fault, compile_any(patterns, fault)
 
     def route(self, text: str | Mapping[str, str | None] | None = None) -> dict[str, Route]:
         """Task and sentence of every modality, in the order of `modalities`.
@@ -94,7 +198,7 @@ class PromptRouter:
                 `{modality: task key or sentence about that image}`: each taken for its modality, None or absent: pd.
 
         Raises:
-            ValueError: On a blank text, or one of more than 2,000 characters.
+            ValueError: On a blank text, one of more than 2,000 characters, or one with control characters.
             TypeError: On anything but None, str and dict.
             KeyError: On an unknown modality in a dict.
         """
@@ -114,41 +218,127 @@ class PromptRouter:
             if self._is_foreign(task, modality):
                 _warn(f'task {task!r} is not one that {modality!r} was trained on; it is used since it was asked for')
             return Route(task, self.bank.canonical(task), 'key')
-        found = [(modality, *hit) for clause in self._clauses(clean) for hit in self._hits(clause)[0]]
-        found = found or [(modality, *hit) for hit in self._classified(clean)]
-        return self._assign(found, text).get(modality)
+        clauses = self._parse(clean)
+        found = self._read(clauses, modality)
+        found = found or [(modality, *hit) for hit in self._classified(clauses)]
+        return self._assign(found, text, clauses, modality).get(modality)
 
     def _route_sentence(self, text: str) -> dict[str, Route]:
         clean = _normalise(text)
         task = self._keys.get(clean)
         if task:
-            return self._assign([(name, task, clean, 'key') for name in self._natural(task)], text)
-        found = []
-        for clause in self._clauses(clean):
-            for hit in self._hits(clause)[0]:
-                found += [(name, *hit) for name in self._named(clause) or self._natural(hit[0])]
+            return self._assign([(name, task, clean, 'key') for name in self._natural(task)], text, [])
+        clauses = self._parse(clean)
+        found = self._read(clauses)
         if not any(task != PSEUDO_TASK for _, task, _, _ in found):
-            for hit in self._classified(clean):
-                found += [(name, *hit) for name in self._named(hit[1]) or self._natural(hit[0])]
-        return self._assign(found, text)
+            # where something was understood, only what is said of another modality is worth a guess
+            for hit in self._classified([clause for clause in clauses if clause.named or not found]):
+                named = self._named(hit[1])
+                found += [(name, *hit) for name in ([named] if named else self._natural(hit[0]))]
+        return self._assign(found, text, clauses)
+
+    def _read(self, clauses: list[_Clause], only: str | None = None) -> list[tuple[str, str, str, str]]:
+        """(modality, task, clause, 'pattern') of all that is said; `only`: the text is about this modality."""
+        found: list[tuple[str, str, str, str]] = []
+        for clause in clauses:
+            for claim in clause.hits:
+                modality = only or self._nearest(clause.text, claim) or clause.about
+                task = self._meant(claim, clause.text, modality)
+                names = [only or clause.named or modality] if only or clause.named or task != claim.task else []
+                found += [(name, task, clause.text, 'pattern') for name in names or self._natural(task)]
+        restored = {name for name, task, _, _ in found if task != PSEUDO_TASK}
+        unclear: dict[tuple[str, str], tuple[str, str]] = {}
+        for clause in clauses:
+            for claim in clause.hints:
+                modality = only or self._nearest(clause.text, claim) or clause.about
+                if modality is None and not clause.faults:
+                    for name in {*self._natural(claim.task)} & {*self.modalities}:
+                        unclear[name, claim.task] = (clause.text[claim.start : claim.end], clause.text)
+                elif modality and modality not in restored and not self._is_foreign(claim.task, modality):
+                    found.append((modality, claim.task, clause.text, 'pattern'))
+        if found or not unclear:
+            return found
+        if len(unclear) == 1:
+            return [(name, task, clause, 'pattern') for (name, task), (_, clause) in unclear.items()]
+        means = ' or '.join(f'{task!r} of {name!r}' for name, task in unclear)
+        word, clause = next(iter(unclear.values()))
+        _warn(f'{word!r} may mean {means}; nothing is restored: say which picture it is')
+        return [(name, PSEUDO_TASK, clause, 'pattern') for name in self.modalities]
+
+    def _parse(self, text: str) -> list[_Clause]:
+        parts = self._clauses(text)
+        named = [self._named(part) for part in parts]
+        about = next((name for name in named if name), None)
+        clauses = []
+        for part, name in zip(parts, named, strict=True):
+            if name and clauses and clauses[-1].named and _LIKEWISE.search(part):
+                part = self._words[clauses[-1].named].sub(name, clauses[-1].text)
+            about = name or about
+            claims = self._claims(part)
+            said = [claim for claim in claims if claim.task == PSEUDO_TASK or not _is_negated(part, claim)]
+            tasks = {claim.task: claim for claim in reversed(said) if claim.rank <= _BUILT_IN}
+            hits = sorted(tasks.values(), key=lambda claim: claim.start)
+            hints = [
+                _Claim(_BUILT_IN, *match.span(), key)
+                for key, words in self._hints.items()
+                for match in (words.finditer(part) if words else ())
+            ]
+            taken = _covered(part, claims)
+            free = [hint for hint in hints if not any(taken[hint.start : hint.end]) and not _is_negated(part, hint)]
+            clauses.append(
+                _Clause(
+                    text=part,
+                    named=name,
+                    about=about,
+                    claims=tuple(claims),
+                    hits=tuple([hit for hit in hits if hit.task != PSEUDO_TASK] or hits),
+                    faults=tuple(claim for claim in said if claim.rank >= _ABSENT),
+                    hints=tuple(free),
+                    hinted=bool(hints),
+                )
+            )
+        return clauses
 
     def _clauses(self, text: str) -> list[str]:
         """Clauses of a text; one that only names a modality ('infrared | and | visible images ...') joins the next."""
         clauses, carried = [], ''
+        for words in self._words.values():  # 'hazy (visible)' is one clause
+            text = re.sub(rf'\((?:the )?({words.pattern})(?: one| image)?\)', r' \1 ', text)
         for part in _CLAUSE_END.split(text):
             part = f'{carried} {part.strip()}'.strip()
             rest = part
             for words in self._words.values():
                 rest = words.sub('', rest)
-            carried = part if rest != part and _FILLER.fullmatch(rest.strip()) else ''
+            carried = part if rest != part and _FILLER.fullmatch(' '.join(rest.split())) else ''
             if part and not carried:
                 clauses.append(part)
         return [*clauses, carried] if carried else clauses
 
-    def _named(self, clause: str) -> list[str]:
-        """The one modality that a clause names; empty when it names none, several or all."""
+    def _named(self, clause: str) -> str | None:
+        """The one modality that a clause names; None when it names none, several or all."""
         names = [name for name, words in self._words.items() if words.search(clause)]
-        return names if len(names) == 1 and not _ALL.search(clause) else []
+        return names[0] if len(names) == 1 and not _ALL.search(clause) else None
+
+    def _nearest(self, clause: str, claim: _Claim) -> str | None:
+        """The modality whose name stands nearest to the words of a claim, within their clause."""
+        gaps = [
+            (max(match.start() - claim.end, claim.start - match.end()), name)
+            for name, words in self._words.items()
+            for match in words.finditer(clause)
+        ]
+        return min(gaps)[1] if gaps else None
+
+    def _meant(self, claim: _Claim, clause: str, modality: str | None) -> str:
+        """The task of a claim; where that is of another modality, the one of `modality` that has the same words."""
+        if modality is None or not self._is_foreign(claim.task, modality):
+            return claim.task
+        for key in self.bank.keys:
+            if self.bank.task(key).modality == modality:
+                owned = [words for _, task, words in self._patterns if task == key] + [self._hints[key]]
+                for match in (match for words in owned if words for match in words.finditer(clause)):
+                    if claim.overlaps(_Claim(_BUILT_IN, match.start(), match.end(), key)):
+                        return key
+        return claim.task
 
     def _natural(self, task: str) -> list[str]:
         modality = self.bank.task(task).modality
@@ -157,84 +347,200 @@ class PromptRouter:
     def _is_foreign(self, task: str, modality: str) -> bool:
         return self.bank.task(task).modality not in (None, modality)
 
-    def _hits(self, clause: str) -> tuple[list[tuple[str, str, str]], bool]:
-        """(task, clause, 'pattern') of every task named and not negated, leftmost longest first; any match at all?"""
+    def _claims(self, clause: str) -> list[_Claim]:
+        """All words of tasks and faults, none overlapping: smaller ranks first, then leftmost longest."""
         spans = [
-            (match.start(), -match.end(), order, key)
-            for order, (key, pattern) in enumerate(self._patterns.items())
-            if pattern
-            for match in pattern.finditer(clause)
+            _Claim(rank, *match.span(), task)
+            for rank, task, words in self._patterns
+            for match in words.finditer(clause)
+            if match.group()
         ]
-        hits, end = [], -1
-        for start, negative_end, _, key in sorted(spans):
-            if start < end:
-                continue
-            end = -negative_end
-            before = ' '.join(clause[:start].split()[-3:])
-            negated = _NEGATION.search(before) or re.match(r'[- ]free\b', clause[end:])
-            if (key == PSEUDO_TASK or not negated) and (key, clause, 'pattern') not in hits:
-                hits.append((key, clause, 'pattern'))
-        degradations = [hit for hit in hits if hit[0] != PSEUDO_TASK]
-        return degradations or hits, bool(spans)
+        taken = bytearray(len(clause))
+        kept: list[_Claim] = []
+        for claim in sorted(spans, key=lambda claim: (claim.rank, claim.start, -claim.end)):
+            if not any(taken[claim.start : claim.end]):
+                taken[claim.start : claim.end] = b'\1' * (claim.end - claim.start)
+                kept.append(claim)
+        return sorted(kept, key=lambda claim: claim.start)
 
-    def _classified(self, text: str) -> list[tuple[str, str, str]]:
+    def _contested(self, clause: _Clause, named: bool) -> list[str]:
+        """What to say of words that two tasks claim: one that the config brings, or one of a modality not `named`."""
+        messages = []
+        for claim in clause.hits:
+            words = clause.text[claim.start : claim.end]
+            if claim.rank == _BROUGHT:
+                for rank, task, pattern in self._patterns:
+                    if rank > _BUILT_IN or task in (claim.task, PSEUDO_TASK):
+                        continue
+                    if any(
+                        claim.overlaps(_Claim(rank, *match.span(), task)) for match in pattern.finditer(clause.text)
+                    ):
+                        messages.append(
+                            f'{words!r} is a word of {claim.task!r} and of {task!r}; {claim.task!r} is used'
+                        )
+            elif not named:
+                for task, hints in self._hints.items():
+                    owner = self.bank.task(task).modality
+                    if owner in self.modalities and self._is_foreign(claim.task, owner):
+                        if hints and hints.fullmatch(words):
+                            messages.append(
+                                f'{words!r} is taken for {claim.task!r}; of {owner!r} it would mean {task!r}'
+                            )
+        return messages
+
+    def _classified(self, said: list[_Clause]) -> list[tuple[str, str, str]]:
         clauses: list[str] = []
-        for clause in self._clauses(text):
-            if self._hits(clause)[1] or _FILLER.fullmatch(clause):
+        for clause in said:
+            if clause.hinted or clause.claims or _FILLER.fullmatch(clause.text):
                 continue
             # the head learned from whole sentences: only what speaks of another modality stands for itself
-            if clauses and not (self._named(clause) and self._named(clauses[-1])):
-                clause = f'{clauses.pop()}, {clause}'
-            clauses.append(clause)
-        if self.classify is None or not clauses:
+            if clauses and not (clause.named and self._named(clauses[-1])):
+                clauses.append(f'{clauses.pop()}, {clause.text}')
+            else:
+                clauses.append(clause.text)
+        # the head knows only the tasks of the model, and would take a fault without a task for one of them
+        faulty = any(clause.faults for clause in said)
+        if self.classify is None or not clauses or faulty or _foreign_script(' '.join(clauses)):
             return []
+        best, sure = self._scores(clauses)
+        return [
+            (self.bank.keys[k], clause, 'classifier')
+            for clause, k, probability in zip(clauses, best, sure, strict=True)
+            if probability >= self.threshold
+        ]
+
+    def _scores(self, clauses: list[str]) -> tuple[np.ndarray, np.ndarray]:
         scores = np.asarray(self.classify(clauses))
         if scores.shape != (len(clauses), len(self.bank)):
             raise ValueError(f'classify must return shape {(len(clauses), len(self.bank))}, got {scores.shape}')
-        best = scores.argmax(1)
-        return [
-            (self.bank.keys[k], clause, 'classifier')
-            for clause, k, row in zip(clauses, best, scores, strict=True)
-            if row[k] >= self.threshold
-        ]
+        return scores.argmax(1), scores.max(1)
 
-    def _assign(self, found: list[tuple[str, str, str, str]], text: str) -> dict[str, Route]:
+    def _sentence(self, task: str, clause: str, source: str) -> str:
+        """What is embedded: the canonical sentence, or on request the user's clause if the head reads `task` in it."""
+        if not self.use_user_text or task == PSEUDO_TASK or source == 'key':
+            return self.bank.canonical(task)
+        if self.classify is not None:
+            read = self.bank.keys[self._scores([clause])[0][0]]
+            if read != task:
+                _warn(
+                    f'{clause!r:.200} asks for {task!r}, but the text head reads {read!r}; '
+                    f'the sentence of {task!r} is embedded'
+                )
+                return self.bank.canonical(task)
+        return clause
+
+    def _assign(
+        self, found: list[tuple[str, str, str, str]], text: str, clauses: list[_Clause], only: str | None = None
+    ) -> dict[str, Route]:
         routes: dict[str, Route] = {}
+        messages = []
         for modality, task, clause, source in sorted(found, key=lambda item: item[1] == PSEUDO_TASK):
             if modality not in self.modalities:
-                _warn(
+                messages.append(
                     f'{text!r:.200} asks for {task!r}, which belongs to {modality!r}; the model has {self.modalities}'
                 )
             elif self._is_foreign(task, modality):
-                _warn(
+                messages.append(
                     f'{text!r:.200} asks for {task!r} on {modality!r}, but that task belongs to '
                     f'{self.bank.task(task).modality!r}; {modality!r} is kept as it is'
                 )
             elif modality not in routes:
-                own = self.use_user_text and task != PSEUDO_TASK and source != 'key'
-                routes[modality] = Route(task, clause if own else self.bank.canonical(task), source)
+                routes[modality] = Route(task, self._sentence(task, clause, source), source)
+                if source == 'classifier':
+                    messages.append(f'no known words in {clause!r:.200}; the text head takes it for {task!r}')
             elif task not in (routes[modality].task, PSEUDO_TASK):
-                _warn(
+                messages.append(
                     f'{text!r:.200} names two tasks for {modality!r}: {routes[modality].task!r} is used, '
                     f'{task!r} is not (one degradation per modality)'
                 )
-        for clause in self._clauses(_normalise(text)):
-            complaint = _COMPLAINT.search(clause)
-            if complaint and not self._hits(clause)[1] and not _NEGATION.search(clause[: complaint.start()]):
-                if not any(route.source == 'classifier' and route.task != PSEUDO_TASK for route in routes.values()):
-                    _warn(f'{clause!r:.200} asks for something that no task covers; it is left out. {self._offer()}')
-                    return routes
-        if not found and not any(self._hits(clause)[1] for clause in self._clauses(_normalise(text))):
-            hint = did_you_mean(text.strip(), list(self.bank.keys)) if len(text.split()) == 1 else ''
-            _warn(f'no task recognised in {text!r:.200}; nothing is restored.{hint} {self._offer()}')
+        messages += self._remarks(text, clauses, bool(found), only)
+        for message in dict.fromkeys(messages):
+            _warn(message)
         return routes
 
-    def _offer(self) -> str:
-        return f'Tasks: {", ".join(self.bank.keys)}'
+    def _remarks(self, text: str, clauses: list[_Clause], understood: bool, only: str | None) -> list[str]:
+        """What to say of words that two tasks share, of faults without a task, and of a text that nothing matches."""
+        named = bool(only or (clauses and clauses[-1].about))
+        messages = [message for clause in clauses for message in self._contested(clause, named)]
+        known = ', '.join(self.bank.keys)
+        faults = dict.fromkeys(claim.task for clause in clauses for claim in clause.faults)
+        # what is only denied needs no answer
+        denied = any(clause.claims or (clause.hinted and not clause.hints) for clause in clauses)
+        if faults:
+            messages.append(f'no task for {", ".join(faults)} in this model ({text!r:.200}); known: {known}')
+        elif not understood and not denied:
+            script = _foreign_script(text)
+            hint = did_you_mean(text.strip(), list(self.bank.keys)) if len(text.split()) == 1 else ''
+            hint = f' It is written in {script}; prompts are read in English and Chinese.' if script else hint
+            messages.append(f'no task recognised in {text!r:.200}; nothing is restored.{hint} Tasks: {known}')
+        return messages
 
     def _complete(self, routes: Mapping[str, Route | None]) -> dict[str, Route]:
         default = Route(PSEUDO_TASK, self.bank.canonical(PSEUDO_TASK), 'default')
         return {name: routes.get(name) or default for name in self.modalities}
+
+
+def _own_words(task: Task) -> tuple[list[str], list[str]]:
+    """Patterns of a task that the config brings, and those of the built-in task of that key."""
+    known = TASKS[task.key].patterns if task.key in TASKS else ()
+    brought = [pattern for pattern in task.patterns if pattern not in known]
+    if task.key not in TASKS:
+        phrases = {*task.defects, *task.states}
+        # 'thick smoke from a fire' also speaks of 'smoke'
+        phrases |= {
+            re.split(r' (?:of|from|in|on|at|by|with|behind|that|around|over) ', p)[0].split()[-1] for p in task.defects
+        }
+        phrases |= {task.key} if len(task.key) > 3 else set()
+        brought += [_whole(phrase.lower()) for phrase in sorted(phrases) if len(phrase) > 2]
+    return brought, [pattern for pattern in task.patterns if pattern in known]
+
+
+def _whole(phrase: str) -> str:
+    return re.escape(phrase) if re.search(f'[{_CJK}]', phrase) else rf'(?<!\w){re.escape(phrase)}(?!\w)'
+
+
+def _compile_names(words: Sequence[str]) -> re.Pattern[str]:
+    """Names of a modality: whole words; in Chinese, which has no spaces, anywhere."""
+    plain = [word for word in words if not re.search(f'[{_CJK}]', word)]
+    chinese = [word for word in words if word not in plain]
+    return re.compile('|'.join([rf'\b(?:{"|".join(plain)})\b', *chinese]))
+
+
+def _covered(clause: str, claims: Iterable[_Claim]) -> bytearray:
+    taken = bytearray(len(clause))
+    for claim in claims:
+        taken[claim.start : claim.end] = b'\1' * (claim.end - claim.start)
+    return taken
+
+
+def _is_negated(clause: str, claim: _Claim) -> bool:
+    start = max(0, claim.start - _NEGATION_REACH)
+    before, clause = clause[start : claim.start], clause[start : claim.end + _NEGATION_REACH]
+    claim = replace(claim, start=claim.start - start, end=claim.end - start)
+    if _OVER.match(clause[claim.end :]) or _NOT_CHINESE.search(before.replace(' ', '')):
+        return True
+    if _COMPLAINING.search(clause):
+        return False
+    words = before.split()
+    while words[-2:-1] == ['or']:  # 'not too dark or too hazy'
+        words = words[:-2]
+    before = ' '.join(words)
+    near = any(len(before[match.end() :].split()) <= 2 for match in _NEGATION.finditer(before))
+    return near or bool(_DENIED.search(before))
+
+
+def _foreign_script(text: str) -> str:
+    """The script of most letters, where that is neither Latin nor Chinese, else ''."""
+    scripts = [unicodedata.name(c, 'UNKNOWN').split()[0] for c in text if c.isalpha()]
+    others = [script for script in scripts if script not in ('LATIN', 'CJK', 'FULLWIDTH')]
+    return max(others, key=others.count) if 2 * len(others) > len(scripts) else ''
+
+
+# traditional characters of the router's words, and the simplified ones
+_SIMPLIFIED = str.maketrans(
+    '紅圖對過霧強亮時間無沒熱見濛蒙點邊晝夜線們燈發張個這裡裏車遠處層陽塵氣煙壓細節銳噪聲條紋雙兩僅沖淡偽顏錯雜鏡頭輪廓標從應該調質塊馬賽離開難辨認晨',
+    '红图对过雾强亮时间无没热见蒙蒙点边昼夜线们灯发张个这里里车远处层阳尘气烟压细节锐噪声条纹双两仅冲淡伪颜错杂镜头轮廓标从应该调质块马赛离开难辨认晨',
+)
 
 
 def _normalise(text: str) -> str:
@@ -242,10 +548,19 @@ def _normalise(text: str) -> str:
         raise TypeError(f'a prompt is None, a sentence or a dict of sentences; got {type(text).__name__}')
     if len(text) > MAX_PROMPT_CHARACTERS:
         raise ValueError(f'the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are accepted')
+    for position, character in enumerate(text):
+        if unicodedata.category(character) in ('Cc', 'Cs') and not character.isspace():
+            raise ValueError(
+                f'the prompt has the control character U+{ord(character):04X} at position {position}; give plain text'
+            )
+    # invisible format characters, such as soft hyphens and byte order marks, come along when text is copied
+    text = ''.join(c for c in unicodedata.normalize('NFKC', text) if unicodedata.category(c) != 'Cf')
     if not text.strip():
         raise ValueError('the prompt is blank; give a sentence such as "the visible image is too dark", or None')
-    text = unicodedata.normalize('NFKC', text).lower()
-    return ' '.join(text.translate({0x2019: "'", 0x2010: '-', 0x2011: '-'}).split())
+    text = text.lower().translate({0x2019: "'", 0x2010: '-', 0x2011: '-'}).translate(_SIMPLIFIED)
+    text = text.replace('解析度', '分辨率')
+    text = re.sub(f'(?<=[{_CJK}])(?=[a-z0-9])|(?<=[a-z0-9])(?=[{_CJK}])', ' ', text)
+    return ' '.join(text.split())
 
 
 def _warn(message: str) -> None:
