@@ -33,6 +33,7 @@ from lurefusion.images import (
     write_image,
     ycbcr_to_rgb,
 )
+from lurefusion.models.base import FusionModel
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
 
@@ -100,9 +101,9 @@ class FusionInferencer:
         self.modalities: tuple[str, ...] = self.model.modalities
         self.ranges = parse_range(range_mode, self.modalities)
         self.router = None
-        if hasattr(self.model, 'prompts'):
+        if self.model.prompts is not None:
             self.router = PromptRouter(
-                self.model.prompts, self.modalities, self.model.text_encoder.classify, use_user_text=use_user_text
+                self.model.prompts, self.modalities, self.model.classify_text, use_user_text=use_user_text
             )
 
     def __call__(self, prompt: Prompt = None, **images: Picture) -> np.ndarray:
@@ -222,7 +223,7 @@ class FusionInferencer:
         if not self.trust_pictures:
             self._check_twins(images, loaded, notes)
         grey = tuple(name for name, (_, is_grey) in loaded.items() if is_grey)
-        owner = getattr(self.model, 'chroma', None)
+        owner = self.model.chroma
         sample = FusionDataSample(
             metainfo=dict(grey=grey, sentences={name: route.sentence for name, route in routes.items()})
         )
@@ -264,7 +265,7 @@ class FusionInferencer:
         height, width = pixels.shape[:2]
         if min(height, width) < 8:
             raise ValueError(f'{where}: {width}x{height} pixels; at least 8x8 are needed')
-        owner = getattr(self.model, 'chroma', None)
+        owner = self.model.chroma
         if owner is not None and name != owner and not grey:
             spread, few = colourfulness(pixels)
             if spread >= COLOURED and few and not self.trust_pictures:
@@ -346,7 +347,7 @@ def _with_chroma_of(fused: np.ndarray, owner: np.ndarray) -> np.ndarray:
     return to_uint8(np.stack(ycbcr_to_rgb(y, cb, cr), axis=2))
 
 
-def _build(model: str | None, weights: str | None) -> torch.nn.Module:
+def _build(model: str | None, weights: str | None) -> FusionModel:
     """The network of a config, of shipped weights or of any file that says of which model it is; with its weights."""
     from lurefusion.engine.stages import load_stages
 

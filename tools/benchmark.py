@@ -280,7 +280,7 @@ def measure_routing(method: Method) -> dict[str, dict[str, float | str]]:
             right, head = [], []
             for task in (key for key in bank.keys if bank.task(key).modality in (None, modality)):
                 sentences = [s for split in ('val', 'test') for s in bank.sentences(task, split)]
-                head += list(fuser.model.text_encoder.classify(sentences).argmax(1) == bank.index(task))
+                head += list(fuser.model.classify_text(sentences).argmax(1) == bank.index(task))
                 for routes in map(fuser.route, sentences):
                     others = {name: route.task for name, route in routes.items() if name != modality}
                     right.append(routes[modality].task == task and set(others.values()) <= {PSEUDO_TASK})

@@ -23,6 +23,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from lurefusion.images import write_bytes
+from lurefusion.models.base import FusionModel
 from lurefusion.registry import did_you_mean
 
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / 'weights'
@@ -267,14 +268,10 @@ def _import_paths(node: Any, key: str = '') -> Iterator[str]:
         yield node
 
 
-def record_of(model: nn.Module) -> dict[str, Any]:
+def record_of(model: FusionModel) -> dict[str, Any]:
     """What weights of this model have to say of themselves: the order of its modalities and tasks."""
-    record: dict[str, Any] = {}
-    if modalities := getattr(model, 'modalities', None):
-        record['modalities'] = list(modalities)
-    if prompts := getattr(model, 'prompts', None):
-        record['tasks'] = list(prompts.keys)
-    return record
+    record = dict(modalities=list(model.modalities))
+    return record if model.prompts is None else dict(record, tasks=list(model.prompts.keys))
 
 
 def _recorded(meta: Mapping[str, Any], key: str) -> list[str] | None:
@@ -285,7 +282,7 @@ def _recorded(meta: Mapping[str, Any], key: str) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, (list, tuple)) else None
 
 
-def load_weights(model: nn.Module, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
+def load_weights(model: FusionModel, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
     """Read a file and load it strictly; the order of its modalities and tasks is held against the model's.
 
     Args:
@@ -301,7 +298,7 @@ def load_weights(model: nn.Module, path: str | Path, prefixes: Sequence[str] | N
     load_into(model, state, prefixes, origin=str(path))
 
 
-def take_over(model: nn.Module, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
+def take_over(model: FusionModel, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
     """Start a training from the parts of other weights.
 
     Where the tasks differ, the text encoder keeps what was learned of language (its projector), and the head that tells
@@ -332,7 +329,7 @@ def take_over(model: nn.Module, path: str | Path, prefixes: Sequence[str] | None
     load_into(model, state, prefixes, origin=str(path))
 
 
-def _check_order(model: nn.Module, meta: Mapping[str, Any], path: str | Path, keys: Sequence[str]) -> None:
+def _check_order(model: FusionModel, meta: Mapping[str, Any], path: str | Path, keys: Sequence[str]) -> None:
     mine = record_of(model)
     for key in keys:
         theirs = _recorded(meta, key)

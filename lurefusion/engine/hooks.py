@@ -12,7 +12,6 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
-from torch import nn
 
 from lurefusion.datasets.paired import MissingDataError
 from lurefusion.engine.checkpoint import (
@@ -26,10 +25,11 @@ from lurefusion.engine.checkpoint import (
     weights_digest,
 )
 from lurefusion.evaluation.latents import build_probe, collect_latents
+from lurefusion.models.base import FusionModel
 from lurefusion.registry import HOOKS
 
 
-def plain_model(runner: Any) -> nn.Module:
+def plain_model(runner: Any) -> FusionModel:
     """The runner's model without its distributed wrapper."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
@@ -169,7 +169,7 @@ class FrozenCheckHook(Hook):
     @staticmethod
     def _digests(runner: Any) -> dict[str, str]:
         model = plain_model(runner)
-        return {name: weights_digest(getattr(model, name).state_dict()) for name in getattr(model, 'frozen', ())}
+        return {name: weights_digest(getattr(model, name).state_dict()) for name in model.frozen}
 
 
 @HOOKS.register_module()
@@ -227,7 +227,7 @@ class LatentProbeHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Build the probe set; record the untrained network."""
-        if 'image_encoder' in getattr(plain_model(runner), 'frozen', ()):
+        if 'image_encoder' in plain_model(runner).frozen:
             return
         try:
             self.dataset = build_probe(self.dataset_cfg)

@@ -117,8 +117,6 @@ def collect_latents(model: nn.Module, dataset: Any, batch_size: int = 8, iterati
     Raises:
         TypeError: If the model has no `latents`.
     """
-    if not hasattr(model, 'latents'):
-        raise TypeError(f'{type(model).__name__} has no method latents(x, data_samples) and cannot be probed')
     rank, world = get_dist_info()
     # equal shares: what is drawn twice is cut off again below
     mine = [index % len(dataset) for index in range(rank, math.ceil(len(dataset) / world) * world, world)]

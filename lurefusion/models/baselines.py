@@ -7,10 +7,10 @@ from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
 from torch import Tensor
 
 from lurefusion.images import rgb_to_ycbcr, ycbcr_to_rgb
+from lurefusion.models.base import FusionModel
 from lurefusion.models.filters import box_mean, guided_filter, pyramid_down, pyramid_up
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
@@ -88,7 +88,7 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 
 
 @MODELS.register_module()
-class BaselineFuser(BaseModel):
+class BaselineFuser(FusionModel):
     """A classical fusion method as a model: no weights, no training.
 
     Args:
@@ -155,15 +155,23 @@ class BaselineFuser(BaseModel):
             return self.fuse(images)
         if data_samples is None:
             data_samples = [FusionDataSample() for _ in range(len(images[self.modalities[0]]))]
-        unpad = getattr(self.data_preprocessor, 'unpad', None)
         for index, sample in enumerate(data_samples):
             own = {m: x[index] for m, x in images.items()}
-            if unpad is not None and 'ori_shape' in sample:
-                own = {m: unpad(x, sample) for m, x in own.items()}
+            if 'ori_shape' in sample:
+                own = {m: self.data_preprocessor.unpad(x, sample) for m, x in own.items()}
             if 'sources' not in sample:
                 sample.set_field(own, 'sources')
             sample.set_field(self.fuse({m: x[None] for m, x in own.items()})[0], 'pred')
         return data_samples
+
+    @property
+    def size_divisor(self) -> int:
+        """1: no padding."""
+        return 1
+
+    def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+        """One (B,3,H,W) in [0,1] for each modality to (B,3,H,W) in [0,1]."""
+        return self.fuse(dict(zip(self.modalities, images, strict=True)))
 
     def fuse(self, images: dict[str, Tensor]) -> Tensor:
         """Modality -> (N,3,H,W) in [0,1], all of one shape, to the fused (N,3,H,W) in [0,1] of the same type."""

@@ -20,11 +20,11 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
     """uint8 or float pictures of any size -> float32 (N,3,H',W') in [0,1], H' and W' multiples of `size_divisor`.
 
     Args:
-        size_divisor: The last stride of the image encoder.
+        size_divisor: None: what the model needs.
         **kwargs: Of MMEngine's `BaseDataPreprocessor`.
     """
 
-    def __init__(self, size_divisor: int = 8, **kwargs: Any) -> None:
+    def __init__(self, size_divisor: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size_divisor = size_divisor
 
@@ -90,11 +90,18 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
 
     def pad(self, x: Tensor) -> Tensor:
         """(N,C,H,W) to the next multiples of `size_divisor`."""
-        bottom, right = -x.shape[-2] % self.size_divisor, -x.shape[-1] % self.size_divisor
+        divisor = self.size_divisor or 1
+        bottom, right = -x.shape[-2] % divisor, -x.shape[-1] % divisor
         if not (bottom or right):
             return x
         mode = 'reflect' if bottom < x.shape[-2] and right < x.shape[-1] else 'replicate'
         return F.pad(x, (0, right, 0, bottom), mode=mode)
+
+    def take_divisor(self, divisor: int) -> int:
+        """The divisor in use: that of the model, unless a config has set one."""
+        if self.size_divisor is None:
+            self.size_divisor = divisor
+        return self.size_divisor
 
     @staticmethod
     def unpad(x: Tensor, sample: FusionDataSample) -> Tensor:

@@ -124,8 +124,8 @@ class TextGuidedDetail(nn.Module):
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (B,3,H,W), c (B,text_dim)."""
         gate = self.gate(c.float()).clamp(0, 1)[:, :, None, None]
-        # at rest most texts ask for nothing
-        if not self.training and not gate.any():
+        # at rest most texts ask for nothing; a graph that is exported or compiled has no such branch
+        if not self.training and not torch.compiler.is_compiling() and not gate.any():
             return x
         return x + gate * self.branch(x)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from lurefusion.datasets.prompts import TASKS, PromptBank
+from lurefusion.models.base import FusionModel
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.models.tiling import add_coarse_pass, run_tiled
@@ -26,7 +26,7 @@ PSEUDO_TASK = 'pd'
 
 
 @MODELS.register_module()
-class LURE(BaseModel):
+class LURE(FusionModel):
     """The whole method (LURE, Sec. 3).
 
     * Stage ``restoration`` (Eq. 4): (x, y, modality, task) tuples. x is encoded with its task's text c_t, y with the
@@ -133,8 +133,8 @@ class LURE(BaseModel):
                     f'({type(self.image_encoder).__name__}), whose latents have {channels} channels; leave it out of '
                     f'the config to take these over'
                 )
-        divisor = self.data_preprocessor.size_divisor
-        last = max(self.image_encoder.strides)
+        last = self.size_divisor
+        divisor = self.data_preprocessor.take_divisor(last)
         if self.tiling['tile'] % last:
             raise ValueError(
                 f'model.tile={self.tiling["tile"]} is no multiple of the last stride {last} of image_encoder'
@@ -157,7 +157,7 @@ class LURE(BaseModel):
     def train(self, mode: bool = True) -> LURE:
         """Frozen parts stay in eval mode."""
         super().train(mode)
-        for name in getattr(self, 'frozen', ()):
+        for name in self.frozen:
             getattr(self, name).eval()
         return self
 
@@ -274,6 +274,24 @@ class LURE(BaseModel):
         """Z of single pictures x (B,3,H,W), each under the sentence of its sample's task and modality."""
         c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
         return self._latents(x, c, self._modality_index(data_samples).to(x.device))
+
+    @property
+    def size_divisor(self) -> int:
+        """The last stride of the image encoder."""
+        return max(self.image_encoder.strides)
+
+    def encode_text(self, sentences: Sequence[str]) -> Tensor:
+        """(M,D) of one sentence for each modality."""
+        return self.text_encoder(sentences)[0]
+
+    def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
+        """(N,T): how likely each sentence is about each task."""
+        return self.text_encoder.classify(sentences)
+
+    def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+        """D(F(Z_1, ..., Z_M)) of M pictures (B,3,H,W) and their text vectors (M,D): (B,3,H,W), not clamped."""
+        batch = images[0].shape[0]
+        return self.fuse(images, [c.expand(batch, -1) for c in text[:, None]])
 
     def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
         """D(F(Z_1, ..., Z_M)), (B,3,H,W) not clamped; arguments as :meth:`encode`."""

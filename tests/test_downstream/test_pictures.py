@@ -11,6 +11,7 @@ from PIL import Image
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import pictures as p
 from lurefusion.engine.checkpoint import save_weights
+from lurefusion.models.base import FusionModel
 from lurefusion.registry import MODELS
 
 CLASSES = tuple('abcdefghi')
@@ -172,12 +173,21 @@ def test_interrupted_fusing_goes_on(tmp_path, monkeypatch):
 
 
 @MODELS.register_module(force=True)
-class ScalingFuser(torch.nn.Module):
+class ScalingFuser(FusionModel):
     """Visible picture times a weight."""
 
     def __init__(self) -> None:
         super().__init__()
         self.part = torch.nn.Linear(1, 1, bias=False)
+
+    modalities = ('vi', 'ir')
+    size_divisor = 1
+
+    def core(self, images, text=None):
+        return images[0] * self.part.weight
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.core(tuple(inputs.values()))
 
     def test_step(self, batch):
         [sample] = batch['data_samples']

@@ -169,8 +169,8 @@ def test_probe_shows_the_same_scene_under_every_task():
 
 
 def test_a_model_without_latents_is_refused():
-    with pytest.raises(TypeError, match='Linear has no method latents'):
-        collect_latents(torch.nn.Linear(1, 1), [])
+    with pytest.raises(TypeError, match='BaselineFuser has no latents'):
+        collect_latents(MODELS.build(dict(type='BaselineFuser')), build_probe(PROBE))
 
 
 def test_files_round_trip_without_pickle(tmp_path):

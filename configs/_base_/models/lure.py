@@ -21,7 +21,7 @@ model = dict(
     fuser=dict(
         type='CrossAttentionFuser', K_f=(1, 1, 2, 2), num_heads=4, ffn_ratio=2.66, rule=dict(type='l1', radius=1)
     ),
-    data_preprocessor=dict(type='FusionDataPreprocessor', size_divisor=8),
+    data_preprocessor=dict(type='FusionDataPreprocessor'),
     # Eq. 4: L1 = L_task + a1 L_unified + a2 L_recon + a3 L_text
     losses=dict(
         task=dict(type='TaskLoss', weight=1.0, alpha_task=0.1),

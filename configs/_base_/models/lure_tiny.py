@@ -18,7 +18,6 @@ model = dict(
     ),
     fuser=dict(K_f=(1, 1, 1, 1), ffn_ratio=2.0, widths=(16, 24, 48, 64)),
     decoder=dict(widths=(16, 24, 48, 64)),
-    data_preprocessor=dict(size_divisor=16),
     # distances that see lengths and offsets, for which a cosine is blind
     losses=dict(
         unified=dict(kind='mse', detach_target=True, weight=0.1),

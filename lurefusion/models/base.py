@@ -1,0 +1,69 @@
+"""FusionModel: what a model owes to everybody who runs it, declared so that nobody has to ask whether it is there."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from lurefusion.datasets.prompts import PromptBank
+
+
+class FusionModel(BaseModel):
+    """Base of all models that fuse; checked when they are registered.
+
+    Beside this, MMEngine's contract: `forward(inputs, data_samples, mode)` with the modes ``tensor``, ``loss`` and
+    ``predict``, which raises ValueError on any other; `inputs` is a dict of modality -> (B,3,H,W) in [0,1].
+
+    Attributes:
+        modalities: Names; the position is the modality index m.
+        chroma: Modality that owns the colour; None where there is none.
+        prompts: The sentences of its tasks; None for a model without text.
+        frozen: Children that do not train.
+    """
+
+    modalities: tuple[str, ...]
+    chroma: str | None = None
+    prompts: PromptBank | None = None
+    frozen: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def size_divisor(self) -> int:
+        """Height and width of what :meth:`core` takes are multiples of this: the last stride of the network."""
+
+    @abstractmethod
+    def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+        """Pictures and text vectors in, picture out: no branch on data, so that it exports and compiles.
+
+        Args:
+            images: One (B,3,H,W) in [0,1] for each of `modalities`; H and W multiples of `size_divisor`.
+            text: (M,D) of :meth:`encode_text`; None for a model without text.
+
+        Returns:
+            (B,3,H,W), not clamped.
+        """
+
+    def encode_text(self, sentences: Sequence[str]) -> Tensor | None:
+        """(M,D) of one sentence for each modality; None for a model without text."""
+        return None
+
+    def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
+        """(N,T): how likely each sentence is about each task of `prompts`.
+
+        Raises:
+            TypeError: For a model without text.
+        """
+        raise TypeError(f'{type(self).__name__} has no text encoder')
+
+    def latents(self, x: Tensor, data_samples: list[Any]) -> list[Tensor]:
+        """Latents, fine to coarse, of single pictures x (B,3,H,W), for those who study the latent space.
+
+        Raises:
+            TypeError: For a model without latents.
+        """
+        raise TypeError(f'{type(self).__name__} has no latents that could be looked at')
