@@ -21,9 +21,11 @@ from lurefusion.evaluation import report
 from lurefusion.evaluation.cards import (
     NETWORK_METRICS,
     RANKED_METRICS,
+    REFERENCE_METRICS,
     VARIANT_CHOICES,
     columns_of,
     compute,
+    needing,
     select_metrics,
 )
 from lurefusion.evaluation.iqa import NetworkScore
@@ -40,6 +42,7 @@ from lurefusion.images import (
     write_bytes,
     write_image,
 )
+from lurefusion.registry import load_plugins
 
 StrPath = str | os.PathLike
 # what write_report writes
@@ -137,10 +140,10 @@ def evaluate_folders(
     Args:
         fused: Method -> folder with its pictures (png, jpg, bmp, tif; colour or grey).
         sources: Modality -> folder with the pictures that were fused.
-        reference: Folder with clean pictures, for `PSNR_ref` and `SSIM_ref`.
-        metrics: Names, ``all`` or ``ranked``.
+        reference: Folder with clean pictures, for `PSNR_ref`, `SSIM_ref` and what else needs one.
+        metrics: Names, those of plug-ins too, ``all`` or ``ranked``.
         variant: ``standard``, ``paper`` or ``both``.
-        networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NETWORK_CARDS`.
+        networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NetworkCard`.
         weights_dir: Folder with their weights.
         options: Metric -> keywords of its function.
         range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
@@ -163,9 +166,11 @@ def evaluate_folders(
     ranges = parse_range(range_mode, sources)
     names = list(select_metrics(metrics))
     if reference is not None:
-        names += [m for m in ('PSNR_ref', 'SSIM_ref') if m not in names]
-    elif 'PSNR_ref' in names or 'SSIM_ref' in names:
-        raise ValueError('PSNR_ref and SSIM_ref need the folder of clean references')
+        names += [m for m in REFERENCE_METRICS if m not in names]
+    elif needy := needing(names, 'reference'):
+        raise ValueError(f'{", ".join(needy)} need the folder of clean references (--ref)')
+    if needy := needing(names, 'label'):
+        raise ValueError(f'{", ".join(needy)} need labels, which are not read here: measure them by FusionMetrics')
     folders = {role: Path(folder) for role, folder in (*sources.items(), *fused.items())}
     if reference is not None:
         folders['reference'] = Path(reference)
@@ -336,6 +341,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--source', action='append', default=[], metavar='NAME=DIR', help='sources of another modality')
     parser.add_argument('--ref', metavar='DIR', help='clean reference pictures, for PSNR_ref and SSIM_ref')
     parser.add_argument('--metrics', nargs='+', default=['all'], metavar='M', help='names, "all" or "ranked"')
+    add_import(parser)
     parser.add_argument('--variant', choices=VARIANT_CHOICES, default='standard', help='constants of PSNR and SSIM')
     parser.add_argument('--networks', nargs='+', default=[], metavar='N', help='scores of pyiqa, or "all" (five)')
     parser.add_argument('--weights-dir', default='weights/iqa', metavar='DIR', help='weights of those networks')
@@ -355,6 +361,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--beside-set', metavar='SET', help='rows of that file to take, by their column "set"')
     parser.add_argument('--device', default='cpu')
     parser.set_defaults(run=run)
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Declare `--import`, for :func:`lurefusion.registry.load_plugins`."""
+    parser.add_argument(
+        '--import',
+        dest='plugins',
+        nargs='+',
+        default=[],
+        metavar='MODULE',
+        help='modules that register further parts: a name, or the path of a .py file or of a package',
+    )
 
 
 def _named(entries: Sequence[str], what: str) -> dict[str, str]:
@@ -379,6 +397,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from lurefusion.apis import pick_device
 
+    load_plugins(args.plugins)
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
     for name, folder in _named(args.source, 'source').items():
         if name in sources:
