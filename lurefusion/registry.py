@@ -133,7 +133,7 @@ class KindRegistry(Registry):
             f'{self._where_else}.'
         )
 
-    def _call(self, member: Callable[..., Any], title: str, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, member: Callable[..., Any], title: str, /, *args: Any, **kwargs: Any) -> Any:
         try:
             inspect.signature(member).bind(*args, **kwargs)
         except TypeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf, nan
@@ -237,6 +237,28 @@ def needing(metrics: Sequence[str], need: str) -> list[str]:
     return [name for name in metrics if need in card_of(name).needs]
 
 
+def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that the metrics exist and have these options.
+
+    Args:
+        options: Metric -> keyword of its function -> value.
+
+    Raises:
+        KeyError: If there is no such metric.
+        TypeError: If it has no such option.
+    """
+    for name, keywords in options.items():
+        card = MEASURES.require(name)
+        parameters = inspect.signature(card.function).parameters.values() if card.function else ()
+        known = [p.name for p in parameters if p.default is not p.empty and p.name not in NEEDS]
+        for key in keywords:
+            if key not in known:
+                raise TypeError(
+                    f'metric {name!r} has no option {key!r}.{did_you_mean(key, known)} '
+                    f'It has: {", ".join(known) or "none"}'
+                )
+
+
 def columns_of(metrics: Sequence[str], variant: str = 'standard') -> list[tuple[str, str, str]]:
     """(column, metric, variant) in table order; ``both`` adds a `_paper` column to the metrics that have the variant.
 
@@ -288,8 +310,7 @@ def compute(
     if too_small not in ('raise', 'nan'):
         raise ValueError(f'too_small must be "raise" or "nan", got {too_small!r}')
     options = options or {}
-    for name in options:
-        MEASURES.require(name)
+    check_options(options)
     pictures = Pictures.of(fused, sources)
     names = select_metrics(metrics)
     if metrics == 'all' and reference is not None:

@@ -23,6 +23,7 @@ from lurefusion.evaluation.cards import (
     RANKED_METRICS,
     REFERENCE_METRICS,
     VARIANT_CHOICES,
+    check_options,
     columns_of,
     compute,
     needing,
@@ -165,6 +166,7 @@ def evaluate_folders(
     refuse_same(sources)
     ranges = parse_range(range_mode, sources)
     names = list(select_metrics(metrics))
+    check_options(options or {})
     if reference is not None:
         names += [m for m in REFERENCE_METRICS if m not in names]
     elif needy := needing(names, 'reference'):
@@ -341,6 +343,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--source', action='append', default=[], metavar='NAME=DIR', help='sources of another modality')
     parser.add_argument('--ref', metavar='DIR', help='clean reference pictures, for PSNR_ref and SSIM_ref')
     parser.add_argument('--metrics', nargs='+', default=['all'], metavar='M', help='names, "all" or "ranked"')
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        default=[],
+        metavar='M.OPTION=VALUE',
+        help='of the metrics: MI.base=nats Qabf.border=replicate',
+    )
     add_import(parser)
     parser.add_argument('--variant', choices=VARIANT_CHOICES, default='standard', help='constants of PSNR and SSIM')
     parser.add_argument('--networks', nargs='+', default=[], metavar='N', help='scores of pyiqa, or "all" (five)')
@@ -389,6 +398,25 @@ def _named(entries: Sequence[str], what: str) -> dict[str, str]:
     return named
 
 
+def _options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Metric -> option -> value.
+
+    Raises:
+        ValueError: If an entry is no METRIC.OPTION=VALUE.
+    """
+    from lurefusion.config import parse_options
+
+    options: dict[str, dict[str, Any]] = {}
+    for key, value in parse_options(args.options).items():
+        metric, dot, option = key.partition('.')
+        if not dot:
+            raise ValueError(f'--options takes METRIC.OPTION=VALUE, got {key}={value}')
+        options.setdefault(metric, {})[option] = value
+    if args.niqe_parameters:
+        options.setdefault('NIQE', {})['parameters'] = args.niqe_parameters
+    return options
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry out `lurefusion eval`: print the table, and write the report when `--out` is given.
 
@@ -420,7 +448,7 @@ def run(args: argparse.Namespace) -> int:
         args.variant,
         networks,
         args.weights_dir,
-        {'NIQE': {'parameters': args.niqe_parameters}} if args.niqe_parameters else None,
+        _options(args),
         args.range,
         pick_device(args.device),
     )

@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from lurefusion.evaluation.cards import NETWORK_METRICS, columns_of, compute, needing, select_metrics
+from lurefusion.evaluation.cards import NETWORK_METRICS, check_options, columns_of, compute, needing, select_metrics
 from lurefusion.evaluation.functional import reference_psnr, reference_ssim
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.evaluation.report import finite_mean
@@ -126,6 +126,7 @@ class FusionMetrics(_RowMetric):
 
     Raises:
         KeyError: On an unknown metric, also in `options`.
+        TypeError: If a metric has no such option.
         ValueError: If a metric needs a reference and `reference` names none.
     """
 
@@ -146,6 +147,7 @@ class FusionMetrics(_RowMetric):
         self.metrics, self.variant, self.against = select_metrics(metrics), variant, against
         self.columns = [column for column, _, _ in columns_of(self.metrics, variant)]
         self.options, self.reference = options, reference
+        check_options(options or {})
         needy = needing(self.metrics, 'reference')
         if needy and reference is None:
             raise ValueError(
