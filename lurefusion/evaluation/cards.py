@@ -158,7 +158,7 @@ _CARDS = (
                fn.standard_deviation, decimals=2, note=NOISE_NOTE),
     _grey('AG', 'average gradient', 'grey levels / pixel', (0, 255), True, 'fused', '',
                'Cui et al., Optics Communications 2015', fn.average_gradient, decimals=2, note=NOISE_NOTE),
-    _grey('SF', 'spatial frequency', 'grey levels / pixel', (0, 360.6), True, 'fused', '',
+    _grey('SF', 'spatial frequency', 'grey levels / pixel', (0, 255 * 2**0.5), True, 'fused', '',
                'Eskicioglu and Fisher, IEEE Trans. Communications 1995', fn.spatial_frequency, decimals=2,
                note=NOISE_NOTE),
     _grey('Qcv', 'visual difference by regions', 'grey levels squared', (0, inf), False, 'sources',
