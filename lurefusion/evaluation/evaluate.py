@@ -38,6 +38,7 @@ from lurefusion.images import (
     parse_range,
     range_of,
     read_image,
+    read_label,
     refuse_overwrite,
     refuse_same,
     write_bytes,
@@ -132,6 +133,7 @@ def evaluate_folders(
     range_mode: str | Mapping[str, str] | Sequence[str] = 'auto',
     device: str | torch.device = 'cpu',
     level: float = 0.95,
+    labels: StrPath | None = None,
 ) -> Evaluation:
     """Measure one or more folders of fused pictures; all methods on the same images, paired by file stem.
 
@@ -152,6 +154,7 @@ def evaluate_folders(
             divided by their full range.
         device: Where to compute.
         level: Coverage of the bootstrap intervals.
+        labels: Folder with class ids, for the metrics that need them.
 
     Raises:
         FileNotFoundError: If a folder does not exist.
@@ -163,6 +166,12 @@ def evaluate_folders(
     clash = set(fused) & set(sources)
     if clash:
         raise ValueError(f'{", ".join(sorted(clash))} names both a source and a method')
+    taken = {'reference', 'label'} & {*fused, *sources}
+    if taken:
+        raise ValueError(
+            f'{", ".join(sorted(taken))} is the name of the clean pictures or of the class ids here: give the folder '
+            'another, NAME=DIR'
+        )
     refuse_same(sources)
     ranges = parse_range(range_mode, sources)
     names = list(select_metrics(metrics))
@@ -171,11 +180,13 @@ def evaluate_folders(
         names += [m for m in REFERENCE_METRICS if m not in names]
     elif needy := needing(names, 'reference'):
         raise ValueError(f'{", ".join(needy)} need the folder of clean references (--ref)')
-    if needy := needing(names, 'label'):
-        raise ValueError(f'{", ".join(needy)} need labels, which are not read here: measure them by FusionMetrics')
+    if labels is None and (needy := needing(names, 'label')):
+        raise ValueError(f'{", ".join(needy)} need the folder of class ids (--labels)')
     folders = {role: Path(folder) for role, folder in (*sources.items(), *fused.items())}
     if reference is not None:
         folders['reference'] = Path(reference)
+    if labels is not None:
+        folders['label'] = Path(labels)
     pairs, warnings, failed = _pair(folders, fused)
     scores = {name: NetworkScore(name, weights_dir, device) for name in networks}
     columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
@@ -198,6 +209,7 @@ def evaluate_folders(
                 reference=images.get('reference'),
                 options=options,
                 too_small='nan',
+                label=images.get('label'),
             )
             row: Row = {'name': stem} | {column: float(value[0]) for column, value in values.items()}
             for name, score in scores.items():
@@ -221,7 +233,7 @@ def evaluate_folders(
 
 
 def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Tensor]:
-    """Role -> (1,3,H,W).
+    """Role -> (1,3,H,W), of the role `label` (1,H,W).
 
     Raises:
         OSError, ValueError: If a file cannot be read, or they differ in size; all are named.
@@ -229,7 +241,10 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
     images, wrong = {}, []
     for role, path in files.items():
         try:
-            images[role] = _to_tensor(read_image(path, ranges.get(role, 'full'))[0])
+            if role == 'label':
+                images[role] = torch.from_numpy(read_label(path))[None]
+            else:
+                images[role] = _to_tensor(read_image(path, ranges.get(role, 'full'))[0])
         except (OSError, ValueError) as error:
             wrong.append(str(error))
     if wrong:
@@ -313,9 +328,15 @@ def write_report(
     if grids > 0:
         stems = list(result.files)
         chosen = [stems[i] for i in sorted({round(i) for i in np.linspace(0, len(stems) - 1, grids)})]
-        sources = {role for role in next(iter(result.files.values())) if role not in (*result.rows, 'reference')}
+        sources = {
+            role for role in next(iter(result.files.values())) if role not in (*result.rows, 'reference', 'label')
+        }
         scenes = [
-            {role: read_image(path, 'percentile' if role in sources else 'full')[0] for role, path in files.items()}
+            {
+                role: read_image(path, 'percentile' if role in sources else 'full')[0]
+                for role, path in files.items()
+                if role != 'label'
+            }
             for files in (result.files[stem] for stem in chosen)
         ]
         grid = report.comparison_grid(scenes, [box] * len(scenes), zoom)
@@ -342,6 +363,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ir', metavar='DIR', help='infrared sources')
     parser.add_argument('--source', action='append', default=[], metavar='NAME=DIR', help='sources of another modality')
     parser.add_argument('--ref', metavar='DIR', help='clean reference pictures, for PSNR_ref and SSIM_ref')
+    parser.add_argument('--labels', metavar='DIR', help='class ids, for the metrics that need them')
     parser.add_argument('--metrics', nargs='+', default=['all'], metavar='M', help='names, "all" or "ranked"')
     parser.add_argument(
         '--options',
@@ -436,7 +458,7 @@ def run(args: argparse.Namespace) -> int:
     fused = _named(args.fused, 'fused')
     if args.out:
         check_output(args.out, folder=True)
-        inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.beside) if path)]
+        inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.labels, args.beside) if path)]
         refuse_overwrite([args.out, *(Path(args.out) / name for name in REPORT_FILES)], inputs)
     metrics = args.metrics[0] if len(args.metrics) == 1 else args.metrics
     networks = NETWORK_METRICS if args.networks == ['all'] else args.networks
@@ -451,6 +473,7 @@ def run(args: argparse.Namespace) -> int:
         _options(args),
         args.range,
         pick_device(args.device),
+        labels=args.labels,
     )
     for warning in result.warnings:
         print(f'warning: {warning}')

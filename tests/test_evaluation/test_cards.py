@@ -11,6 +11,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
+from lurefusion.cli import main
 from lurefusion.evaluation.cards import MetricCard, NetworkCard, card_of, check_options, compute, select_metrics
 from lurefusion.evaluation.evaluate import evaluate_folders
 from lurefusion.evaluation.functional import correlation
@@ -262,8 +263,25 @@ def test_references_and_labels_reach_the_metric(registered: None, tmp_path) -> N
     folders = ({'m': tmp_path / 'f'}, {'vi': tmp_path / 'f'})
     with pytest.raises(ValueError, match=r'Inside need the folder of clean references \(--ref\)'):
         evaluate_folders(*folders, metrics=['Inside'])
-    with pytest.raises(ValueError, match='Inside need labels, which are not read here'):
+    with pytest.raises(ValueError, match=r'Inside need the folder of class ids \(--labels\)'):
         evaluate_folders(*folders, reference=tmp_path / 'f', metrics=['Inside'])
+    for role, image in (('m', pred), ('vi', pred), ('clean', clean), ('ids', label[None])):
+        picture = image.permute(1, 2, 0).numpy()
+        write_image(tmp_path / role / 'a.png', (picture if role == 'ids' else picture * 255).astype(np.uint8).squeeze())
+    words = [
+        f'm={tmp_path / "m"}',
+        '--vi',
+        f'{tmp_path / "vi"}',
+        '--ir',
+        f'{tmp_path / "clean"}',
+        '--metrics',
+        'Inside',
+    ]
+    words += ['--ref', f'{tmp_path / "clean"}', '--labels', f'{tmp_path / "ids"}', '--out', f'{tmp_path / "out"}']
+    assert main(['eval', *words]) == 0
+    assert '\nm,Inside,1,0.5,' in (tmp_path / 'out/report.csv').read_text()
+    with pytest.raises(ValueError, match='label, reference is the name of the clean pictures or of the class ids'):
+        evaluate_folders({'reference': tmp_path / 'm'}, {'label': tmp_path / 'vi'})
     x = pred[None]
     for given, message in (
         (dict(label=label[None]), 'Inside needs a reference'),
