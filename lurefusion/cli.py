@@ -126,16 +126,23 @@ def _info(args: argparse.Namespace) -> int:
     from lurefusion import __version__
     from lurefusion.config import list_configs
     from lurefusion.engine.checkpoint import shipped_weights
-    from lurefusion.registry import KINDS, load_plugins
+    from lurefusion.registry import REGISTRIES, load_plugins, members
 
-    load_plugins()
+    load_plugins(args.plugins)
     print(f'lurefusion {__version__}\n\nconfigs:')
     print('\n'.join(f'  {name}' for name in list_configs()))
     print('\nweights:')
     print('\n'.join(f'  {name}: {path}' for name, path in shipped_weights().items()) or '  none')
-    for kind in KINDS:
-        print(f'\n{kind.kind}s: {", ".join(kind.known())}')
+    for registry in REGISTRIES:
+        names = (f'{name}{_origin(module)}' for name, module in members(registry).items())
+        plural = registry.name + ('es' if registry.name.endswith('s') else 's')
+        print(f'\n{plural}: {", ".join(names) or "MMEngine has them"}')
     return 0
+
+
+def _origin(module: str) -> str:
+    """Which plug-in a part comes from, nothing for those of lurefusion."""
+    return '' if module.split('.')[0] == 'lurefusion' else f' (from {module})'
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -150,7 +157,9 @@ def main(argv: list[str] | None = None) -> int:
     scores = commands.add_parser('eval', help='score fused pictures of any program')
     evaluate.add_arguments(scores)
     scores.set_defaults(run=evaluate.run)
-    commands.add_parser('info', help='configs, weights and plug-ins of this installation').set_defaults(run=_info)
+    info = commands.add_parser('info', help='configs, weights, and the parts of every kind, with their plug-ins')
+    evaluate.add_import(info)
+    info.set_defaults(run=_info)
     args = parser.parse_args(argv)
     return exit_code(args.run, args)
 

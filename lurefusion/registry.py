@@ -2,16 +2,19 @@
 
 Two kinds live here. The ordinary registries (`MODELS`, `DATASETS`, ...) are children of MMEngine's, so that a Runner
 finds their members. The plug-in kinds (`IMAGE_ENCODERS`, `LOSSES`, ...) are parentless: a loss cannot be plugged in
-where an encoder belongs, and a foreign default scope never changes what a name means.
+where an encoder belongs, and a foreign default scope never changes what a name means. `REGISTRIES` lists them all.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
-from importlib import import_module
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module, invalidate_caches
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
@@ -52,6 +55,9 @@ class KindRegistry(Registry):
         locations: Modules whose import registers the built-in members.
         contract: What a member must accept and return; becomes the registry's `__doc__`.
     """
+
+    # how else than by custom_imports a module is named
+    _where_else = ''
 
     def __init__(self, kind: str, contract: str, locations: list[str], base: Callable[[], type] | None = None) -> None:
         super().__init__(kind, scope=f'{SCOPE}-{kind.replace(" ", "-")}', locations=locations)
@@ -98,33 +104,44 @@ class KindRegistry(Registry):
             raise TypeError(f'a {self.kind} is built from dict(type=...), got {cfg!r}')
         cfg = dict(cfg)
         name = cfg.pop('type')
-        member = self.get(name) if isinstance(name, str) else name
-        if member is None:
-            known = self.known()
-            others = [kind.kind for kind in KINDS if kind.kind != self.kind and name in kind.known()]
-            reason = f' It is one of another kind: {", ".join(others)}.' if others else ''
-            if '.' in name:
-                try:
-                    self._imported_by_path(name)
-                except (ImportError, AttributeError) as error:
-                    reason = f' Importing it fails: {error}.'
-            raise KeyError(
-                f'{name!r} is not a registered {self.kind}.{did_you_mean(name, known)}{reason} '
-                f'Known: {", ".join(known)}. A plug-in registers itself on import: name its module in custom_imports.'
-            )
+        member = self.require(name) if isinstance(name, str) else name
         self._check_kind(member)
         for key, value in kwargs.items():
             cfg.setdefault(key, value)
+        return self._call(member, member.__name__, *args, **cfg)
+
+    def require(self, name: str) -> Any:
+        """Member called `name`, found as in :meth:`get`.
+
+        Raises:
+            KeyError: If there is none; the message suggests the nearest one and lists all.
+        """
+        member = self.get(name)
+        if member is not None:
+            return member
+        known = self.known()
+        others = [other.name for other in REGISTRIES if other.name != self.name and name in members(other)]
+        reason = f' It is one of another kind: {", ".join(others)}.' if others else ''
+        if '.' in name:
+            try:
+                self._imported_by_path(name)
+            except (ImportError, AttributeError) as error:
+                reason = f' Importing it fails: {error}.'
+        raise KeyError(
+            f'{name!r} is not a registered {self.kind}.{did_you_mean(name, known)}{reason} '
+            f'Known: {", ".join(known)}. A plug-in registers itself on import: name its module in custom_imports'
+            f'{self._where_else}.'
+        )
+
+    def _call(self, member: Callable[..., Any], title: str, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            inspect.signature(member).bind(*args, **cfg)
+            inspect.signature(member).bind(*args, **kwargs)
         except TypeError as error:
             accepted = list(inspect.signature(member).parameters)
-            wrong = [k for k in cfg if k not in accepted]
+            wrong = [k for k in kwargs if k not in accepted]
             hint = did_you_mean(wrong[0], accepted) if wrong else ''
-            raise TypeError(
-                f'{self.kind} {member.__name__}: {error}.{hint} It accepts: {", ".join(accepted)}'
-            ) from None
-        return member(*args, **cfg)
+            raise TypeError(f'{self.kind} {title}: {error}.{hint} It accepts: {", ".join(accepted)}') from None
+        return member(*args, **kwargs)
 
     def _register_module(self, module: type, module_name: str | list[str] | None = None, force: bool = False) -> None:
         self._check_kind(module)
@@ -133,8 +150,8 @@ class KindRegistry(Registry):
             other = self._module_dict.get(name)
             if other is not None and not force:
                 raise KeyError(
-                    f'{name!r} is already a registered {self.kind} ({other.__module__}.{other.__qualname__}); '
-                    f'{module.__module__}.{module.__qualname__} needs another name, or force=True to replace it'
+                    f'{name!r} is already a registered {self.kind} ({_path(other)}); {_path(module)} needs another '
+                    'name, or force=True to replace it'
                 )
             self._module_dict[name] = module
 
@@ -151,26 +168,172 @@ class KindRegistry(Registry):
             )
 
 
-def _child(name: str, parent: Registry, *locations: str) -> Registry:
-    return Registry(name, parent=parent, scope=SCOPE, locations=[f'lurefusion.{place}' for place in locations])
+class MetricRegistry(KindRegistry):
+    """The registry of metrics: its members are cards, each with the function that it describes."""
+
+    _where_else = ', or give it to --import'
+
+    def register_module(
+        self, name: str | None = None, force: bool = False, module: Any = None, **card: Any
+    ) -> Callable[..., Any]:
+        """Register a function, as its decorator, or a card that is already made.
+
+        Args:
+            name: Title of the column; that of the function if left out.
+            force: Replace a metric of that name.
+            module: A `lurefusion.evaluation.MetricCard`; then there is no `name` and no `card`.
+            **card: The fields of that class, but for `name` and `function`; `aggregation` may be left out.
+
+        Returns:
+            What was registered; the decorated function stays what it is.
+
+        Raises:
+            KeyError: If the name is taken.
+            TypeError: If what is registered is no function, or a field is missing or not known.
+            ValueError: If a field is wrong.
+        """
+        if module is not None:
+            self._register_module(module, force=force)
+            return module
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if not inspect.isfunction(function):
+                raise TypeError(f'a {self.kind} is a function fused, ... -> (B,), got {function!r}')
+            title = function.__name__ if name is None else name
+            fields = {'aggregation': '', **card, 'name': title, 'function': function}
+            self._register_module(self._call(self._base(), repr(title), **fields), force=force)
+            return function
+
+        return register
+
+    def _register_module(self, module: Any, module_name: str | None = None, force: bool = False) -> None:
+        self._check_kind(module)
+        super()._register_module(module, module.name, force)
+
+    def _check_kind(self, member: Any) -> None:
+        if not isinstance(member, self._base()):
+            raise TypeError(f'{_path(member)} is not a {self.kind}: register a function with its card, {DECORATOR}')
+
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """A metric is not built: FusionMetrics(metrics=[NAME], options=...) runs it."""
+        raise TypeError(f'a {self.kind} is not built; name it in FusionMetrics(metrics=[...]), got {cfg!r}')
+
+    @staticmethod
+    def _imported_by_path(key: str) -> None:
+        # columns of foreign tables are looked up here, and may hold dots
+        raise ImportError('a metric goes by its name alone')
 
 
-MODELS = _child('model', MMENGINE_MODELS, 'models')
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
-DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
-TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
-METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
-HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
-LOOPS = _child('loop', MMENGINE_LOOPS, 'engine')
-OPTIMIZERS = _child('optimizer', MMENGINE_OPTIMIZERS, 'engine')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
-PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine')
-OPTIM_WRAPPERS = _child('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
-VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
+DECORATOR = '@MEASURES.register_module(title=..., unit=..., range=..., higher_is_better=..., needs=..., source=...)'
+
+
+class _Child(Registry):
+    """A child of one of MMEngine's registries, with a contract, and a base class that members must derive from."""
+
+    def __init__(
+        self,
+        name: str,
+        parent: Registry,
+        contract: str,
+        *locations: str,
+        base: Callable[[], type] | None = None,
+        instead: str = '',
+    ) -> None:
+        places = [f'lurefusion.{place}' for place in locations]
+        super().__init__(name, parent=parent, scope=SCOPE, locations=places)
+        self.__doc__ = contract
+        self._base, self._instead = base, instead
+
+    def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+        base = self._base() if self._base else None
+        if base is not None and not (inspect.isclass(module) and issubclass(module, base)):
+            raise TypeError(
+                f'{_path(module)} is not a {self.name}: it does not derive from {_path(base)}.{self._instead}'
+            )
+        super()._register_module(module, module_name, force)
+
+
+def _in(module: str, name: str) -> Callable[[], type]:
+    return lambda: getattr(import_module(module), name)
+
+
+MODELS = _Child(
+    'model',
+    MMENGINE_MODELS,
+    """`forward(inputs, data_samples=None, mode='tensor' | 'predict' | 'loss')` as of MMEngine's `BaseModel`; `loss`
+    returns dict[str, Tensor], `predict` data samples with `pred (3,H,W)` in [0,1]. Parts come from the kinds below.""",
+    'models',
+)
+DATASETS = _Child(
+    'dataset',
+    MMENGINE_DATASETS,
+    """`len(d)`, and `d[i] -> dict(inputs={role: (3,H,W) uint8 or float32 in [0,1]}, data_samples=FusionDataSample)`.
+    Where files lie is a subclass of `FusionPairDataset` or `RestorationDataset`: `pair_key(role, stem) -> str | None`,
+    `find(role, key, files) -> Path | None`; `get_data_info(i) -> dict(name=..., paths={role: file}, ...)`.""",
+    'datasets',
+    base=_in('torch.utils.data', 'Dataset'),
+)
+DATA_SAMPLERS = _Child(
+    'data sampler',
+    MMENGINE_DATA_SAMPLERS,
+    """Constructor accepts `dataset` and `seed`. Iterating gives indices, `len(s)` says how many.""",
+    'datasets',
+)
+TRANSFORMS = _Child(
+    'transform',
+    MMENGINE_TRANSFORMS,
+    """`__call__(results: dict) -> dict`. After `LoadImages`, `results['images']` holds role -> (H,W,3) uint8 or float32
+    in [0,1], `results['label']` is among them as (H,W); all have one size and keep it. `PackInputs` comes last.""",
+    'datasets',
+)
+METRICS = _Child(
+    'evaluator',
+    MMENGINE_METRICS,
+    """MMEngine's `BaseMetric`: `process(data_batch, data_samples)` with `pred (3,H,W)`, `sources`, `references` and
+    `label` where there are any; `compute_metrics(results) -> dict[str, float]`, `<column>` -> mean over the pictures.
+    A number for each picture needs none of its own: it is a metric in `MEASURES`, which `FusionMetrics` runs.""",
+    'evaluation',
+    base=_in('mmengine.evaluator', 'BaseMetric'),
+    instead=' A function that measures pictures is registered in MEASURES.',
+)
+HOOKS = _Child(
+    'hook',
+    MMENGINE_HOOKS,
+    """MMEngine's `Hook`: any of `before_run(runner)`, `before_train_iter(runner, batch_idx, data_batch)`,
+    `after_train_iter(runner, batch_idx, data_batch, outputs)`, `after_test_epoch(runner, metrics)`, ...; named in
+    `custom_hooks`. `priority` orders them. What it adds to a checkpoint loads with `weights_only=True`.""",
+    'engine',
+    base=_in('mmengine.hooks', 'Hook'),
+)
+LOOPS = _Child(
+    'loop', MMENGINE_LOOPS, """Constructor accepts `runner` and `dataloader`; `run()` goes through it.""", 'engine'
+)
+OPTIMIZERS = _Child('optimizer', MMENGINE_OPTIMIZERS, """`torch.optim.Optimizer`: accepts `params`.""", 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _Child(
+    'optimizer wrapper constructor',
+    MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    """Constructor accepts `optim_wrapper_cfg` and `paramwise_cfg`; `__call__(model) -> OptimWrapper`.""",
+    'engine',
+)
+PARAM_SCHEDULERS = _Child(
+    'parameter scheduler',
+    MMENGINE_PARAM_SCHEDULERS,
+    """Constructor accepts `optimizer`; `step()` after every iteration or epoch (`by_epoch`).""",
+    'engine',
+)
+OPTIM_WRAPPERS = _Child(
+    'optimizer wrapper', MMENGINE_OPTIM_WRAPPERS, """MMEngine's `OptimWrapper`: `update_params(loss)`.""", 'engine'
+)
+VISUALIZERS = _Child(
+    'visualizer',
+    MMENGINE_VISUALIZERS,
+    """MMEngine's `Visualizer`: `add_datasample(name, image, ...)`.""",
+    'visualization',
+)
 
 
 def _base_of(module: str, name: str) -> Callable[[], type]:
-    return lambda: getattr(import_module(f'lurefusion.{module}'), name)
+    return _in(f'lurefusion.{module}', name)
 
 
 TEXT_ENCODERS = KindRegistry(
@@ -230,18 +393,60 @@ DEGRADATIONS = KindRegistry(
     base=_base_of('datasets.degradations', 'Degradation'),
 )
 
+MEASURES = MetricRegistry(
+    'metric',
+    """What measures a fused picture. `f(fused (B,1|3,H,W), ...) -> (B,)`, NaN where there is nothing to measure; its
+    other arguments are what the card names in `needs`: `sources` (dict modality -> (B,1|3,H,W)), `reference`
+    (B,1|3,H,W), `label` (B,H,W). Pictures are float64 in [0,1], rounded to 8 bits. Keywords with defaults are options.
+    Card: title, unit, range, higher_is_better, needs, source, see `lurefusion.evaluation.MetricCard`.""",
+    ['lurefusion.evaluation.cards'],
+    base=_base_of('evaluation.cards', 'MetricCard'),
+)
+
 KINDS: tuple[KindRegistry, ...] = (
-    TEXT_ENCODERS, IMAGE_ENCODERS, INTERACTIONS, FUSERS, FUSION_RULES, DECODERS, LOSSES, DEGRADATIONS,
+    TEXT_ENCODERS, IMAGE_ENCODERS, INTERACTIONS, FUSERS, FUSION_RULES, DECODERS, LOSSES, DEGRADATIONS, MEASURES,
 )  # fmt: skip
+REGISTRIES: tuple[Registry, ...] = (
+    *KINDS, METRICS, DATASETS, DATA_SAMPLERS, TRANSFORMS, MODELS, HOOKS, LOOPS, OPTIMIZERS, OPTIM_WRAPPERS,
+    OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, VISUALIZERS,
+)  # fmt: skip
+
+
+def members(registry: Registry) -> dict[str, str]:
+    """Name of every member of a registry, built-in ones included -> module that it comes from; sorted by name."""
+    registry.import_from_location()
+    return {name: _home(member) for name, member in sorted(registry.module_dict.items())}
+
+
+def _home(member: Any) -> str:
+    # a card comes from where its function does; a network's has none
+    return getattr(getattr(member, 'function', None) or member, '__module__', '')
+
+
+def _path(member: Any) -> str:
+    """`module.name` of a class or function, for messages."""
+    member = getattr(member, 'function', None) or member
+    name = getattr(member, '__qualname__', None)
+    return f'{member.__module__}.{name}' if name else repr(member)
+
 
 _plugins_loaded = False
 
 
-def load_plugins() -> None:
-    """Import every installed package that declares an entry point in the group ``lurefusion.plugins``.
+def load_plugins(modules: Sequence[str] = ()) -> None:
+    """Import every installed package that declares an entry point in the group ``lurefusion.plugins``, and `modules`.
 
-    A plug-in that fails to import is reported with its own error; the core goes on without it.
+    An installed plug-in that fails to import is reported with its own error; the core goes on without it.
+
+    Args:
+        modules: What the user names, see :func:`import_plugin`.
     """
+    _load_installed()
+    for module in modules:
+        import_plugin(module)
+
+
+def _load_installed() -> None:
     global _plugins_loaded
     if _plugins_loaded:
         return
@@ -258,3 +463,37 @@ def load_plugins() -> None:
                 logger='current',
                 level=logging.ERROR,
             )
+
+
+def import_plugin(module: str) -> None:
+    """Import a module that registers parts.
+
+    Args:
+        module: Dotted name, looked for on the path and then in the current folder; or the path of a ``.py`` file or of
+            the folder of a package.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ImportError: If there is no such module, or it fails; the message says how.
+        ValueError: If the file has the name of another module.
+    """
+    path = Path(module)
+    is_path = path.suffix == '.py' or len(path.parts) > 1
+    file = path / '__init__.py' if path.suffix != '.py' else path
+    if is_path and not file.is_file():
+        raise FileNotFoundError(f'no such plug-in: {file} (looked at {file.absolute()})')
+    name = path.stem if is_path else module
+    folder = str(path.absolute().parent if is_path else Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+        invalidate_caches()
+    try:
+        found = import_module(name)
+    except Exception as error:
+        place = '' if is_path else ' (looked for on the path and in the current folder; the path of a file will do too)'
+        raise ImportError(f'the plug-in {module} fails to import{place}: {type(error).__name__}: {error}') from error
+    if is_path and not os.path.samefile(getattr(found, '__file__', None) or os.devnull, file):
+        raise ValueError(
+            f'the plug-in {module} has the name of another module, {getattr(found, "__file__", None) or name}: '
+            'rename it'
+        )

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import cv2
 import numpy as np
 import pytest
 
-from lurefusion import apis
+from lurefusion import apis, registry
 from lurefusion.cli import exit_code, main
 from lurefusion.images import write_image
+from lurefusion.registry import REGISTRIES
 
 MODEL = ['--model', 'lurefusion::lure/lure_demo.py', '--weights', 'random']
 
@@ -166,6 +168,57 @@ def test_info_lists_configs_and_plugins(capsys):
     out = capsys.readouterr().out
     for word in ('lurefusion::lure/stage1_ir_vi.py', 'TGA', 'DistilBERT', 'CrossAttentionFuser', 'LowLight'):
         assert word in out
+
+
+def test_info_lists_every_kind_and_where_plugins_come_from(forget_plugins, capsys):
+    (forget_plugins / 'info_plugin.py').write_text(
+        'from mmengine.hooks import Hook\nfrom torch import nn\n'
+        'from lurefusion.models.fusion import FusionRule\n'
+        'from lurefusion.registry import FUSION_RULES, HOOKS, MEASURES\n'
+        "@FUSION_RULES.register_module(name='info_rule')\nclass Rule(FusionRule):\n    pass\n"
+        '@HOOKS.register_module()\nclass InfoHook(Hook):\n    pass\n'
+        "@MEASURES.register_module(name='InfoMetric', title='t', unit='', range=(0, 1), higher_is_better=True,"
+        " needs='fused', source='s')\ndef f(fused):\n    return fused.mean((1, 2, 3))\n"
+    )
+    assert main(['info', '--import', 'info_plugin.py']) == 0
+    out = capsys.readouterr().out
+    for kept in REGISTRIES:
+        assert f'\n{kept.name}s: ' in out or f'\n{kept.name}es: ' in out
+    for part in ('info_rule', 'InfoHook', 'InfoMetric'):
+        assert f'{part} (from info_plugin)' in out
+    for word in ('FusionMetrics', 'MSRS', 'PackInputs', 'StripHook', 'Qabf', 'losses: '):
+        assert word in out
+    assert 'Qabf (from' not in out
+
+
+def test_metric_of_an_installed_plugin(forget_plugins, monkeypatch, capsys):
+    (forget_plugins / 'installed_plugin.py').write_text(
+        'from lurefusion.registry import MEASURES\n'
+        "@MEASURES.register_module(name='Installed', title='t', unit='', range=(0, 1), higher_is_better=False,"
+        " needs='fused', source='s')\ndef f(fused):\n    return fused.mean((1, 2, 3))\n"
+    )
+    monkeypatch.syspath_prepend(str(forget_plugins))
+    point = EntryPoint('mine', 'installed_plugin', 'lurefusion.plugins')
+    monkeypatch.setattr(registry, 'entry_points', lambda group: [point])
+    monkeypatch.setattr(registry, '_plugins_loaded', False)
+    for folder, level in (('one', 51), ('two', 102), ('v', 0), ('i', 0)):
+        write_image(forget_plugins / folder / 'a.png', np.full((16, 16), level, np.uint8))
+    assert main(['eval', 'one', 'two', '--vi', 'v', '--ir', 'i', '--metrics', 'Installed', '--out', 'report']) == 0
+    assert '| Installed ↓ |' in capsys.readouterr().out
+    text = (forget_plugins / 'report/report.md').read_text(encoding='utf-8')
+    assert '| one | **0.200** |' in text
+    assert '**Installed ↓**: t; 0..1; ↓ better; s' in text
+
+
+@pytest.mark.parametrize('words', [('--import', 'no_such_plugin'), ('--import', 'none.py'), ('--metrics', 'Nothing')])
+def test_plugins_that_are_not_there_end_in_one_line(forget_plugins, capsys, words):
+    for folder in 'fvi':
+        write_image(forget_plugins / folder / 'a.png', np.zeros((16, 16), np.uint8))
+    assert main(['eval', 'f', '--vi', 'v', '--ir', 'i', *words]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith('error: ')
+    assert words[1] in errors
+    assert errors.count('\n') == 1
 
 
 @pytest.mark.parametrize('words', [(), ('stage1 stopped; --resume goes on',)])

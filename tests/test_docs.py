@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lurefusion.cli import main
 from lurefusion.engine.stages import load_stages
 from lurefusion.images import write_image
 
@@ -106,3 +107,33 @@ def test_own_folders_of_the_readme(forget_plugins: Path, capsys: pytest.CaptureF
         write_image(f'data/mine/thermal/{name}.png', rng.integers(0, 256, (144, 160), np.uint8))
     run(command, {})
     assert 'warning: no validation: FusionPairDataset: no folder' in capsys.readouterr().out
+
+
+def test_page_on_metrics(
+    forget_plugins: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its blocks, then its commands on made pictures: white fused pictures count, whose sources are grey."""
+    page = DOCS / 'add_metric.md'
+    for block in blocks(page):
+        name = re.match(r'# (\w+\.py)\n', block)
+        if name:
+            (forget_plugins / name[1]).write_text(block)
+    for role, level in (('vi', 100), ('ir', 150), ('fused', 255)):
+        picture = np.full((48, 64), level, np.uint8)
+        picture[:, ::2] //= 2
+        for folder in (role, f'data/MSRS/test/{role}'):
+            write_image(forget_plugins / folder / 'a.png', picture)
+    text = page.read_text(encoding='utf-8')
+    scores, info = (line.split()[1:] for line in re.findall(r'^lurefusion .*', text, flags=re.MULTILINE))
+    assert main(scores) == 0
+    titles, _, row = (line for line in capsys.readouterr().out.splitlines() if line.startswith('|'))
+    assert titles.endswith('| Clipped ↓ |')
+    assert row.endswith('| 50.0 |')
+    assert main(info) == 0
+    assert 'Clipped (from my_metric)' in capsys.readouterr().out
+    [(tool, config)] = re.findall(r'python (tools/test\.py) (\w+\.py)', text)
+    monkeypatch.setattr(sys, 'argv', [tool, config, '--cfg-options', 'test_dataloader.0.num_workers=0'])
+    assert runpy.run_path(str(DOCS.parent / tool))['main']() == 0
+    assert '| CC | Clipped ↓ |' in Path('work_dirs/pyramid_clipped/test/report.md').read_text()
+    namespace: dict[str, object] = {}
+    exec(compile(blocks(page)[-1], str(page), 'exec'), namespace)

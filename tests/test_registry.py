@@ -7,10 +7,22 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from mmengine.registry import Registry
 from torch import nn
 
 from lurefusion import registry
-from lurefusion.registry import KINDS, KindRegistry, did_you_mean
+from lurefusion.registry import (
+    DATASETS,
+    HOOKS,
+    KINDS,
+    MEASURES,
+    METRICS,
+    REGISTRIES,
+    TRANSFORMS,
+    KindRegistry,
+    did_you_mean,
+    members,
+)
 
 
 class Interaction(nn.Module):
@@ -220,3 +232,91 @@ def test_entry_point_that_fails_is_reported_and_left_out(
     assert 'in grow' in text
     assert 'registry_plugin_e' in sys.modules
     assert kind.build('gate', channels=1).channels == 1
+
+
+def test_every_registry_has_a_contract_and_a_name() -> None:
+    contracts = [kept.__doc__ for kept in REGISTRIES]
+    assert all(len(text) > 40 for text in contracts)
+    assert len(set(contracts)) == len(contracts)
+    assert len({kept.name for kept in REGISTRIES}) == len(REGISTRIES)
+    kept = [value for value in vars(registry).values() if isinstance(value, Registry) and value.scope != 'mmengine']
+    assert {id(value) for value in kept} == {id(value) for value in REGISTRIES}
+    for kind, word in (
+        (METRICS, 'compute_metrics'), (DATASETS, 'pair_key'), (TRANSFORMS, 'results'), (HOOKS, 'before_run'),
+        (MEASURES, 'needs'),
+    ):  # fmt: skip
+        assert word in kind.__doc__
+
+
+def test_members_know_where_they_come_from(kind: KindRegistry) -> None:
+    assert members(kind) == dict.fromkeys(('TGA', 'gate'), __name__)
+    for shipped in REGISTRIES:
+        for name, module in members(shipped).items():
+            # the projects' parts are here too when their tests are run along
+            home = module.split('.')[0]
+            assert home in ('lurefusion', 'example_project', 'medical_fusion', 'tests'), (shipped.name, name, module)
+    assert members(MEASURES)['CC'] == 'lurefusion.evaluation.functional'
+    assert members(MEASURES)['MUSIQ'].startswith('lurefusion.')
+    assert members(DATASETS)['MSRS'] == 'lurefusion.datasets.public'
+
+
+METRIC = """
+from lurefusion.registry import MEASURES
+
+
+@MEASURES.register_module(
+    name='{0}', title='t', unit='', range=(0, 1), higher_is_better=True, needs='fused', source='s'
+)
+def function(fused):
+    return fused.mean((1, 2, 3))
+"""
+
+
+@pytest.mark.parametrize('how', ['name', 'file', 'file elsewhere', 'package', 'module of a package'])
+def test_plugins_are_named_or_found_as_files(forget_plugins: Path, how: str) -> None:
+    package = forget_plugins / 'far/registry_plugin_pkg'
+    package.mkdir(parents=True)
+    (package / '__init__.py').write_text(METRIC.format('Package'))
+    (package / 'part.py').write_text(METRIC.format('Part'))
+    (forget_plugins / 'registry_plugin_near.py').write_text(METRIC.format('Near'))
+    (forget_plugins / 'far/registry_plugin_far.py').write_text(METRIC.format('Far'))
+    where, name = {
+        'name': ('registry_plugin_near', 'Near'),
+        'file': ('registry_plugin_near.py', 'Near'),
+        'file elsewhere': ('far/registry_plugin_far.py', 'Far'),
+        'package': ('far/registry_plugin_pkg', 'Package'),
+        'module of a package': ('registry_plugin_pkg.part', 'Part'),
+    }[how]
+    if how == 'module of a package':
+        sys.path.append(str(forget_plugins / 'far'))
+    assert name not in MEASURES
+    registry.load_plugins([where])
+    assert MEASURES.require(name).title == 't'
+    # once is enough
+    registry.load_plugins([where])
+
+
+@pytest.mark.parametrize(
+    ('where', 'error', 'message'),
+    [
+        ('registry_plugin_no.py', FileNotFoundError, r'no such plug-in: registry_plugin_no\.py \(looked at /'),
+        ('far/registry_plugin_no', FileNotFoundError, r'no such plug-in: far/registry_plugin_no/__init__\.py'),
+        ('registry_plugin_no', ImportError, r'looked for on the path and in the current folder.*ModuleNotFoundError'),
+        (
+            'registry_plugin_bad.py',
+            ImportError,
+            r'registry_plugin_bad\.py fails to import: ZeroDivisionError: division',
+        ),
+        ('registry_plugin_twice.py', ImportError, r"KeyError: .*'CC' is already a registered metric"),
+        ('json.py', ValueError, r'json\.py has the name of another module, /.*json/__init__\.py: rename it'),
+        ('sys.py', ValueError, r'sys\.py has the name of another module, sys: rename it'),
+    ],
+)
+def test_plugins_that_cannot_be_imported(forget_plugins: Path, where: str, error: type, message: str) -> None:
+    (forget_plugins / 'registry_plugin_bad.py').write_text('1 / 0\n')
+    (forget_plugins / 'registry_plugin_twice.py').write_text(METRIC.format('CC'))
+    for taken in ('json.py', 'sys.py'):
+        (forget_plugins / taken).write_text(METRIC.format('Never'))
+    with pytest.raises(error, match=message):
+        registry.import_plugin(where)
+    assert 'Never' not in MEASURES

@@ -1,10 +1,14 @@
-"""The table of all metrics (unit, range, direction, source, function), and one call that runs several."""
+"""The built-in metrics (unit, range, direction, source, function), and one call that runs several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, nan
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,15 +16,18 @@ from torch import Tensor
 from lurefusion.evaluation import functional as fn
 from lurefusion.evaluation.functional import VARIANTS
 from lurefusion.evaluation.niqe import niqe
-from lurefusion.evaluation.pictures import Pictures, Sources, TooSmallError
-from lurefusion.registry import did_you_mean
+from lurefusion.evaluation.pictures import Pictures, Sources, TooSmallError, to_levels
+from lurefusion.registry import MEASURES, did_you_mean
 
 VARIANT_CHOICES = (*VARIANTS, 'both')
+NEEDS = ('fused', 'sources', 'reference', 'label')
+# what else stands in a row beside the columns, or in a list of metrics beside their names
+RESERVED = frozenset({'all', 'ranked', 'name', 'method', 'set', 'task', 'rank', 'score'})
 
 
 @dataclass(frozen=True)
 class MetricCard:
-    """What one needs to know to read a column.
+    """A metric: a function and what one needs to know to read its values. Registered in `MEASURES`.
 
     Attributes:
         name: Column title, as in fusion papers.
@@ -28,14 +35,20 @@ class MetricCard:
         unit: Unit, '' when there is none.
         range: Lowest and highest value.
         higher_is_better: Direction.
-        needs: ``fused`` (the picture alone), ``sources`` or ``reference``.
+        needs: What the function takes beside the fused picture: of ``sources``, ``reference`` and ``label``, one or
+            more; ``fused`` for nothing else.
         aggregation: How the sources are combined, '' when there is nothing to combine.
         source: Publication.
-        function: `function(fused, sources, **options)` or, with a reference, `function(image, reference)`; None for
-            the networks that pyiqa runs.
-        variants: Values of `variant` that the function knows.
+        function: `function(fused, <needs>..., **options) -> (B,)`, see the contract of `MEASURES`; None for the
+            networks that pyiqa runs.
+        variants: Values of `variant` that the function knows; ``standard`` alone: it has no such argument.
         decimals: Digits after the point in tables.
         note: What to beware of.
+        grey: The function takes :class:`~lurefusion.evaluation.pictures.Pictures` in place of `fused` and `sources`:
+            8-bit grey, with what several metrics have in common computed once.
+
+    Raises:
+        TypeError, ValueError: If a field is wrong, or the function does not take what it needs.
     """
 
     name: str
@@ -43,13 +56,59 @@ class MetricCard:
     unit: str
     range: tuple[float, float]
     higher_is_better: bool
-    needs: str
+    needs: str | tuple[str, ...]
     aggregation: str
     source: str
     function: Callable[..., Tensor] | None
     variants: tuple[str, ...] = ('standard',)
     decimals: int = 3
     note: str = ''
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        needs = (self.needs,) if isinstance(self.needs, str) else tuple(self.needs)
+        object.__setattr__(self, 'needs', tuple(need for need in needs if need != 'fused'))
+        problem = self._problem(needs)
+        if problem:
+            raise ValueError(f'metric {self.name!r}: {problem}')
+        if self.function is not None and not self.grey:
+            self._check_function()
+
+    def _problem(self, needs: tuple[str, ...]) -> str | None:
+        name = self.name
+        if not isinstance(name, str) or not re.fullmatch(r'\w[\w+-]*', name) or name.endswith('_paper'):
+            return 'a name consists of letters, digits, _, + and -, and does not end with _paper'
+        if name in RESERVED:
+            return f'the name has another meaning; it is none of {", ".join(sorted(RESERVED))}'
+        for field in ('title', 'source'):
+            if not isinstance(getattr(self, field), str) or not getattr(self, field).strip():
+                return f'{field} is a text, got {getattr(self, field)!r}'
+        if not isinstance(self.higher_is_better, bool):
+            return f'higher_is_better is True or False, got {self.higher_is_better!r}'
+        try:
+            low, high = (float(v) for v in self.range)
+        except (TypeError, ValueError):
+            low = high = nan
+        if not low < high:
+            return f'range is (lowest, highest), got {self.range!r}'
+        for need in needs:
+            if need not in NEEDS:
+                return f'needs are of {", ".join(NEEDS)}, got {need!r}.{did_you_mean(str(need), list(NEEDS))}'
+        if 'standard' not in self.variants or not set(self.variants) <= set(VARIANTS):
+            return f'variants are standard and perhaps paper, got {self.variants!r}'
+        return None
+
+    def _check_function(self) -> None:
+        given: dict[str, Any] = dict.fromkeys(self.needs)
+        if len(self.variants) > 1:
+            given['variant'] = None
+        try:
+            inspect.signature(self.function).bind(None, **given)
+        except TypeError as error:
+            raise TypeError(
+                f'metric {self.name!r}: by its card the function is called with the fused picture and the keywords '
+                f'{", ".join(given) or "(none)"}, but it takes {inspect.signature(self.function)}: {error}'
+            ) from None
 
     @property
     def arrow(self) -> str:
@@ -73,72 +132,70 @@ def _network(name: str, title: str, span: tuple[float, float], source: str, netw
     return NetworkCard(name, title, '', span, True, 'fused', '', source, None, network=network, files=files)
 
 
+_grey = partial(MetricCard, grey=True)
 NOISE_NOTE = 'noise raises it too: read it beside PSNR and SSIM'
 
-METRIC_CARDS: dict[str, MetricCard] = {
-    card.name: card
-    for card in (
-        MetricCard('CC', 'correlation coefficient', '', (-1, 1), True, 'sources', 'mean', 'Pearson', fn.correlation),
-        MetricCard('SCD', 'sum of the correlations of differences', '', (-2, 2), True, 'sources', 'sum',
-                   'Aslantas and Bendes, AEU 2015', fn.scd, note='defined for two sources'),
-        MetricCard('PSNR', 'peak signal-to-noise ratio', 'dB', (0, inf), True, 'sources', 'PSNR of the mean MSE',
-                   'LURE, section 4.1.3', fn.psnr, VARIANTS, 2,
-                   'paper variant: 10 log10(255 / RMSE of [0, 1] pictures) = (dB + 48.13) / 2'),
-        MetricCard('SSIM', 'structural similarity', '', (-1, 1), True, 'sources', 'mean', 'Wang et al., IEEE TIP 2004',
-                   fn.ssim, VARIANTS, note='paper variant: stabilisers of L = 1 on 0..255 data'),
-        MetricCard('MS-SSIM', 'multi-scale structural similarity', '', (0, 1), True, 'sources', 'mean',
-                   'Wang et al., Asilomar 2003', fn.ms_ssim, VARIANTS, note='sides of at least 161 pixels'),
-        MetricCard('VIF', 'visual information fidelity, pixel domain', '', (0, inf), True, 'sources', 'sum',
-                   'Sheikh and Bovik, IEEE TIP 2006', fn.vif, note='sides of at least 41 pixels'),
-        MetricCard('Qabf', 'edge preservation', '', (0, 1), True, 'sources', 'weighted by edge strength',
-                   'Xydeas and Petrovic, Electronics Letters 2000', fn.qabf),
-        MetricCard('MI', 'mutual information', 'bits', (0, 16), True, 'sources', 'sum',
-                   'Qu et al., Electronics Letters 2002', fn.mutual_information),
-        MetricCard('EN', 'entropy', 'bits', (0, 8), True, 'fused', '', 'Shannon; Roberts et al., JARS 2008',
-                   fn.entropy, note=NOISE_NOTE),
-        MetricCard('SD', 'standard deviation', 'grey levels', (0, 127.5), True, 'fused', '', 'Rao, 1997',
-                   fn.standard_deviation, decimals=2, note=NOISE_NOTE),
-        MetricCard('AG', 'average gradient', 'grey levels / pixel', (0, 255), True, 'fused', '',
-                   'Cui et al., Optics Communications 2015', fn.average_gradient, decimals=2, note=NOISE_NOTE),
-        MetricCard('SF', 'spatial frequency', 'grey levels / pixel', (0, 360.6), True, 'fused', '',
-                   'Eskicioglu and Fisher, IEEE Trans. Communications 1995', fn.spatial_frequency, decimals=2,
-                   note=NOISE_NOTE),
-        MetricCard('Qcv', 'visual difference by regions', 'grey levels squared', (0, inf), False, 'sources',
-                   'weighted by saliency', 'Chen and Varshney, Information Fusion 2007', fn.qcv, decimals=1),
-        MetricCard('NIQE', 'natural image quality evaluator', '', (0, inf), False, 'fused', '',
-                   'Mittal et al., IEEE SPL 2013', niqe, decimals=2,
-                   note='pristine model fitted for this package: values differ from those of the original MATLAB '
-                        'parameters (pass them as `parameters` for those); rank correlation with the strength of blur '
-                        '0.98, of noise 0.99, of lost contrast 0.75, on 12 pictures outside the fit'),
-        MetricCard('PSNR_ref', 'PSNR against the clean reference', 'dB', (0, inf), True, 'reference', '',
-                   'ordinary definition, on RGB', fn.reference_psnr, decimals=2),
-        MetricCard('SSIM_ref', 'SSIM against the clean reference', '', (-1, 1), True, 'reference', '',
-                   'Wang et al., IEEE TIP 2004, mean over RGB', fn.reference_ssim),
-    )
-}  # fmt: skip
+_CARDS = (
+    _grey('CC', 'correlation coefficient', '', (-1, 1), True, 'sources', 'mean', 'Pearson', fn.correlation),
+    _grey('SCD', 'sum of the correlations of differences', '', (-2, 2), True, 'sources', 'sum',
+               'Aslantas and Bendes, AEU 2015', fn.scd, note='defined for two sources'),
+    _grey('PSNR', 'peak signal-to-noise ratio', 'dB', (0, inf), True, 'sources', 'PSNR of the mean MSE',
+               'LURE, section 4.1.3', fn.psnr, VARIANTS, 2,
+               'paper variant: 10 log10(255 / RMSE of [0, 1] pictures) = (dB + 48.13) / 2'),
+    _grey('SSIM', 'structural similarity', '', (-1, 1), True, 'sources', 'mean', 'Wang et al., IEEE TIP 2004',
+               fn.ssim, VARIANTS, note='paper variant: stabilisers of L = 1 on 0..255 data'),
+    _grey('MS-SSIM', 'multi-scale structural similarity', '', (0, 1), True, 'sources', 'mean',
+               'Wang et al., Asilomar 2003', fn.ms_ssim, VARIANTS, note='sides of at least 161 pixels'),
+    _grey('VIF', 'visual information fidelity, pixel domain', '', (0, inf), True, 'sources', 'sum',
+               'Sheikh and Bovik, IEEE TIP 2006', fn.vif, note='sides of at least 41 pixels'),
+    _grey('Qabf', 'edge preservation', '', (0, 1), True, 'sources', 'weighted by edge strength',
+               'Xydeas and Petrovic, Electronics Letters 2000', fn.qabf),
+    _grey('MI', 'mutual information', 'bits', (0, 16), True, 'sources', 'sum',
+               'Qu et al., Electronics Letters 2002', fn.mutual_information),
+    _grey('EN', 'entropy', 'bits', (0, 8), True, 'fused', '', 'Shannon; Roberts et al., JARS 2008',
+               fn.entropy, note=NOISE_NOTE),
+    _grey('SD', 'standard deviation', 'grey levels', (0, 127.5), True, 'fused', '', 'Rao, 1997',
+               fn.standard_deviation, decimals=2, note=NOISE_NOTE),
+    _grey('AG', 'average gradient', 'grey levels / pixel', (0, 255), True, 'fused', '',
+               'Cui et al., Optics Communications 2015', fn.average_gradient, decimals=2, note=NOISE_NOTE),
+    _grey('SF', 'spatial frequency', 'grey levels / pixel', (0, 255 * 2**0.5), True, 'fused', '',
+               'Eskicioglu and Fisher, IEEE Trans. Communications 1995', fn.spatial_frequency, decimals=2,
+               note=NOISE_NOTE),
+    _grey('Qcv', 'visual difference by regions', 'grey levels squared', (0, inf), False, 'sources',
+               'weighted by saliency', 'Chen and Varshney, Information Fusion 2007', fn.qcv, decimals=1),
+    _grey('NIQE', 'natural image quality evaluator', '', (0, inf), False, 'fused', '',
+               'Mittal et al., IEEE SPL 2013', niqe, decimals=2,
+               note='pristine model fitted for this package: values differ from those of the original MATLAB '
+                    'parameters (pass them as `parameters` for those); rank correlation with the strength of blur '
+                    '0.98, of noise 0.99, of lost contrast 0.75, on 12 pictures outside the fit'),
+    MetricCard('PSNR_ref', 'PSNR against the clean reference', 'dB', (0, inf), True, 'reference', '',
+               'ordinary definition, on RGB', fn.reference_psnr, decimals=2),
+    MetricCard('SSIM_ref', 'SSIM against the clean reference', '', (-1, 1), True, 'reference', '',
+               'Wang et al., IEEE TIP 2004, mean over RGB', fn.reference_ssim),
+)  # fmt: skip
 
-NETWORK_CARDS: dict[str, NetworkCard] = {
-    card.name: card
-    for card in (
-        _network('CLIP-IQA', 'CLIP image quality', (0, 1), 'Wang et al., AAAI 2023', 'clipiqa', 'RN50.pt'),
-        _network('LIQE', 'vision-language quality, KonIQ', (1, 5), 'Zhang et al., CVPR 2023', 'liqe',
-                 'ViT-B-32.pt', 'liqe_koniq.pt'),
-        _network('LIQE-mix', 'vision-language quality, six data sets', (1, 5), 'Zhang et al., CVPR 2023', 'liqe_mix',
-                 'ViT-B-32.pt', 'liqe_mix.pt'),
-        _network('MANIQA', 'multi-dimension attention, KonIQ', (0, 1), 'Yang et al., CVPR Workshops 2022', 'maniqa',
-                 'ckpt_koniq10k.pt'),
-        _network('MUSIQ', 'multi-scale transformer, KonIQ', (0, 100), 'Ke et al., ICCV 2021', 'musiq',
-                 'musiq_koniq_ckpt-e95806b9.pth'),
-        _network('MUSIQ-AVA', 'multi-scale transformer, AVA', (1, 10), 'Ke et al., ICCV 2021', 'musiq-ava',
-                 'musiq_ava_ckpt-e8d3f067.pth'),
-        _network('ARNIQA', 'distortion manifold, KonIQ', (0, 1), 'Agnolucci et al., WACV 2024', 'arniqa',
-                 'ARNIQA.pth', 'regressor_koniq10k.pth'),
-    )
-}  # fmt: skip
+_NETWORKS = (
+    _network('CLIP-IQA', 'CLIP image quality', (0, 1), 'Wang et al., AAAI 2023', 'clipiqa', 'RN50.pt'),
+    _network('LIQE', 'vision-language quality, KonIQ', (1, 5), 'Zhang et al., CVPR 2023', 'liqe',
+             'ViT-B-32.pt', 'liqe_koniq.pt'),
+    _network('LIQE-mix', 'vision-language quality, six data sets', (1, 5), 'Zhang et al., CVPR 2023', 'liqe_mix',
+             'ViT-B-32.pt', 'liqe_mix.pt'),
+    _network('MANIQA', 'multi-dimension attention, KonIQ', (0, 1), 'Yang et al., CVPR Workshops 2022', 'maniqa',
+             'ckpt_koniq10k.pt'),
+    _network('MUSIQ', 'multi-scale transformer, KonIQ', (0, 100), 'Ke et al., ICCV 2021', 'musiq',
+             'musiq_koniq_ckpt-e95806b9.pth'),
+    _network('MUSIQ-AVA', 'multi-scale transformer, AVA', (1, 10), 'Ke et al., ICCV 2021', 'musiq-ava',
+             'musiq_ava_ckpt-e8d3f067.pth'),
+    _network('ARNIQA', 'distortion manifold, KonIQ', (0, 1), 'Agnolucci et al., WACV 2024', 'arniqa',
+             'ARNIQA.pth', 'regressor_koniq10k.pth'),
+)  # fmt: skip
+
+for _card in (*_CARDS, *_NETWORKS):
+    MEASURES.register_module(module=_card)
 
 NETWORK_METRICS = ('CLIP-IQA', 'LIQE', 'MANIQA', 'MUSIQ', 'ARNIQA')
-FUSION_METRICS = tuple(name for name, card in METRIC_CARDS.items() if card.needs != 'reference')
-REFERENCE_METRICS = tuple(name for name, card in METRIC_CARDS.items() if card.needs == 'reference')
+FUSION_METRICS = tuple(card.name for card in _CARDS if 'reference' not in card.needs)
+REFERENCE_METRICS = tuple(card.name for card in _CARDS if 'reference' in card.needs)
 RANKED_METRICS = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')
 FULL_REFERENCE_METRICS = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf', 'MI', 'EN', 'SD', 'AG', 'SF')
 
@@ -149,28 +206,57 @@ def card_of(column: str) -> MetricCard:
     Raises:
         KeyError: If there is no such metric; the message suggests the nearest one and lists all.
     """
-    cards = {**METRIC_CARDS, **NETWORK_CARDS}
-    card = cards.get(column) or cards.get(column.removesuffix('_paper'))
-    if card is None or (column.endswith('_paper') and 'paper' not in card.variants):
-        known = list(cards)
-        raise KeyError(f'{column!r} is not a metric.{did_you_mean(column, known)} Known: {", ".join(known)}')
-    return card
+    card = MEASURES.get(column.removesuffix('_paper'))
+    if card is not None and (column == card.name or 'paper' in card.variants):
+        return card
+    return MEASURES.require(column)
 
 
 def select_metrics(metrics: str | Sequence[str] = 'all') -> tuple[str, ...]:
-    """Names of fusion metrics: ``all``, ``ranked`` (the seven of the mean rank), one name, or a sequence of names.
+    """Names of metrics that have a function.
+
+    Args:
+        metrics: A name, or a sequence of names. ``all`` stands for the built-in ones that need no reference, ``ranked``
+            for the seven of the mean rank; what a plug-in registers is named, as in ``('all', 'Mine')``.
 
     Raises:
         KeyError: On an unknown name.
     """
-    if isinstance(metrics, str):
-        metrics = {'all': FUSION_METRICS, 'ranked': RANKED_METRICS}.get(metrics, (metrics,))
-    for name in metrics:
-        if name not in METRIC_CARDS:
-            card = card_of(name)
-            hint = 'with NoReferenceIQA' if isinstance(card, NetworkCard) else 'with variant="paper"'
+    groups = {'all': FUSION_METRICS, 'ranked': RANKED_METRICS}
+    names = []
+    for name in [metrics] if isinstance(metrics, str) else metrics:
+        if name not in groups and ((card := card_of(name)).name != name or card.function is None):
+            hint = 'with NoReferenceIQA, or --networks' if card.name == name else 'with variant="paper"'
             raise KeyError(f'{name!r} is not computed here: ask for {card.name!r} {hint}')
-    return tuple(dict.fromkeys(metrics))
+        names += groups.get(name, (name,))
+    return tuple(dict.fromkeys(names))
+
+
+def needing(metrics: Sequence[str], need: str) -> list[str]:
+    """Those of the metrics that need ``sources``, a ``reference`` or a ``label``."""
+    return [name for name in metrics if need in card_of(name).needs]
+
+
+def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that the metrics exist and have these options.
+
+    Args:
+        options: Metric -> keyword of its function -> value.
+
+    Raises:
+        KeyError: If there is no such metric.
+        TypeError: If it has no such option.
+    """
+    for name, keywords in options.items():
+        card = MEASURES.require(name)
+        parameters = inspect.signature(card.function).parameters.values() if card.function else ()
+        known = [p.name for p in parameters if p.default is not p.empty and p.name not in NEEDS]
+        for key in keywords:
+            if key not in known:
+                raise TypeError(
+                    f'metric {name!r} has no option {key!r}.{did_you_mean(key, known)} '
+                    f'It has: {", ".join(known) or "none"}'
+                )
 
 
 def columns_of(metrics: Sequence[str], variant: str = 'standard') -> list[tuple[str, str, str]]:
@@ -183,7 +269,7 @@ def columns_of(metrics: Sequence[str], variant: str = 'standard') -> list[tuple[
         raise ValueError(f'variant must be one of {", ".join(VARIANT_CHOICES)}; got {variant!r}')
     columns = []
     for name in metrics:
-        has_paper = 'paper' in METRIC_CARDS[name].variants
+        has_paper = 'paper' in card_of(name).variants
         if variant != 'paper' or not has_paper:
             columns.append((name, name, 'standard'))
         if variant != 'standard' and has_paper:
@@ -199,6 +285,7 @@ def compute(
     reference: Tensor | None = None,
     options: dict[str, dict] | None = None,
     too_small: str = 'raise',
+    label: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Several metrics of one batch, sharing what they have in common.
 
@@ -207,23 +294,23 @@ def compute(
         sources: Tensors of the same B, H, W.
         metrics: See :func:`select_metrics`; with a reference, ``all`` are also `PSNR_ref` and `SSIM_ref`.
         variant: ``standard``, ``paper`` or ``both``.
-        reference: Clean pictures (B, 1|3, H, W), for `PSNR_ref` and `SSIM_ref`.
+        reference: Clean pictures (B, 1|3, H, W), for the metrics that need one, as `PSNR_ref` and `SSIM_ref`.
         options: Metric -> further keywords, such as ``{'MI': {'base': 'nats'}}``.
         too_small: ``raise`` when the pictures are too small for a metric (MS-SSIM, VIF, NIQE), or ``nan``.
+        label: Classes (B, H, W), for the metrics that need them.
 
     Returns:
         Column -> (B,) float64; a metric in its paper variant is called `<name>_paper`.
 
     Raises:
         KeyError: On an unknown metric.
-        ValueError: As the metrics raise, or if `PSNR_ref` or `SSIM_ref` is asked for without a reference.
+        TypeError: If a metric does not return one value for each picture.
+        ValueError: As the metrics raise, or if one needs sources, a reference or labels that are not given.
     """
     if too_small not in ('raise', 'nan'):
         raise ValueError(f'too_small must be "raise" or "nan", got {too_small!r}')
     options = options or {}
-    unknown = set(options) - set(METRIC_CARDS)
-    if unknown:
-        raise KeyError(f'options for unknown metrics: {", ".join(sorted(unknown))}')
+    check_options(options)
     pictures = Pictures.of(fused, sources)
     names = select_metrics(metrics)
     if metrics == 'all' and reference is not None:
@@ -231,19 +318,43 @@ def compute(
     values = {}
     with torch.no_grad():
         for column, name, kind in columns_of(names, variant):
-            card = METRIC_CARDS[name]
+            card = card_of(name)
             keywords = dict(options.get(name, {}))
-            if card.needs == 'reference':
-                if reference is None or isinstance(fused, Pictures):
-                    raise ValueError(f'{name} needs a reference image and the fused tensor itself')
-                values[column] = card.function(fused, reference, **keywords)
-                continue
             if kind != 'standard':
                 keywords['variant'] = kind
+            if 'sources' in card.needs and not pictures.sources:
+                raise ValueError(f'{name} needs at least 1 source image(s), got none')
+            # colours anew for each: a metric may work in place
+            given = pictures if card.grey else to_levels(pictures.given) / 255
+            if not card.grey:
+                keywords |= _needed(card, pictures, reference, label)
             try:
-                values[column] = card.function(pictures, **keywords)
+                values[column] = _one_each(name, card.function(given, **keywords), len(pictures.fused))
             except TooSmallError:
                 if too_small == 'raise':
                     raise
                 values[column] = pictures.fused.new_full((len(pictures.fused),), nan)
     return values
+
+
+def _needed(card: MetricCard, pictures: Pictures, reference: Tensor | None, label: Tensor | None) -> dict[str, Any]:
+    needed: dict[str, Any] = {}
+    fused = pictures.given
+    if 'sources' in card.needs:
+        needed['sources'] = {modality: to_levels(source) / 255 for modality, source in pictures.named.items()}
+    for need, given in (('reference', reference), ('label', label)):
+        if need not in card.needs:
+            continue
+        if given is None:
+            raise ValueError(f'{card.name} needs a {need}: give compute the argument {need}')
+        if (given.shape[0], *given.shape[-2:]) != (fused.shape[0], *fused.shape[-2:]):
+            raise ValueError(f'the {need} has shape {tuple(given.shape)}, the fused image {tuple(fused.shape)}')
+        needed[need] = given.clone() if need == 'label' else to_levels(given) / 255
+    return needed
+
+
+def _one_each(name: str, values: Any, count: int) -> Tensor:
+    if not isinstance(values, Tensor) or values.shape != (count,) or values.is_complex():
+        got = f'a tensor {tuple(values.shape)}' if isinstance(values, Tensor) else f'a {type(values).__name__}'
+        raise TypeError(f'metric {name!r} must return a tensor ({count},), one value for each picture; it gave {got}')
+    return values.to(torch.float64)

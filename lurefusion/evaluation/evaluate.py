@@ -21,9 +21,12 @@ from lurefusion.evaluation import report
 from lurefusion.evaluation.cards import (
     NETWORK_METRICS,
     RANKED_METRICS,
+    REFERENCE_METRICS,
     VARIANT_CHOICES,
+    check_options,
     columns_of,
     compute,
+    needing,
     select_metrics,
 )
 from lurefusion.evaluation.iqa import NetworkScore
@@ -35,11 +38,13 @@ from lurefusion.images import (
     parse_range,
     range_of,
     read_image,
+    read_label,
     refuse_overwrite,
     refuse_same,
     write_bytes,
     write_image,
 )
+from lurefusion.registry import load_plugins
 
 StrPath = str | os.PathLike
 # what write_report writes
@@ -128,6 +133,7 @@ def evaluate_folders(
     range_mode: str | Mapping[str, str] | Sequence[str] = 'auto',
     device: str | torch.device = 'cpu',
     level: float = 0.95,
+    labels: StrPath | None = None,
 ) -> Evaluation:
     """Measure one or more folders of fused pictures; all methods on the same images, paired by file stem.
 
@@ -137,10 +143,10 @@ def evaluate_folders(
     Args:
         fused: Method -> folder with its pictures (png, jpg, bmp, tif; colour or grey).
         sources: Modality -> folder with the pictures that were fused.
-        reference: Folder with clean pictures, for `PSNR_ref` and `SSIM_ref`.
-        metrics: Names, ``all`` or ``ranked``.
+        reference: Folder with clean pictures, for `PSNR_ref`, `SSIM_ref` and what else needs one.
+        metrics: Names, those of plug-ins too, ``all`` or ``ranked``.
         variant: ``standard``, ``paper`` or ``both``.
-        networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NETWORK_CARDS`.
+        networks: No-reference scores of pyiqa, see `lurefusion.evaluation.cards.NetworkCard`.
         weights_dir: Folder with their weights.
         options: Metric -> keywords of its function.
         range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
@@ -148,6 +154,7 @@ def evaluate_folders(
             divided by their full range.
         device: Where to compute.
         level: Coverage of the bootstrap intervals.
+        labels: Folder with class ids, for the metrics that need them.
 
     Raises:
         FileNotFoundError: If a folder does not exist.
@@ -159,16 +166,27 @@ def evaluate_folders(
     clash = set(fused) & set(sources)
     if clash:
         raise ValueError(f'{", ".join(sorted(clash))} names both a source and a method')
+    taken = {'reference', 'label'} & {*fused, *sources}
+    if taken:
+        raise ValueError(
+            f'{", ".join(sorted(taken))} is the name of the clean pictures or of the class ids here: give the folder '
+            'another, NAME=DIR'
+        )
     refuse_same(sources)
     ranges = parse_range(range_mode, sources)
     names = list(select_metrics(metrics))
+    check_options(options or {})
     if reference is not None:
-        names += [m for m in ('PSNR_ref', 'SSIM_ref') if m not in names]
-    elif 'PSNR_ref' in names or 'SSIM_ref' in names:
-        raise ValueError('PSNR_ref and SSIM_ref need the folder of clean references')
+        names += [m for m in REFERENCE_METRICS if m not in names]
+    elif needy := needing(names, 'reference'):
+        raise ValueError(f'{", ".join(needy)} need the folder of clean references (--ref)')
+    if labels is None and (needy := needing(names, 'label')):
+        raise ValueError(f'{", ".join(needy)} need the folder of class ids (--labels)')
     folders = {role: Path(folder) for role, folder in (*sources.items(), *fused.items())}
     if reference is not None:
         folders['reference'] = Path(reference)
+    if labels is not None:
+        folders['label'] = Path(labels)
     pairs, warnings, failed = _pair(folders, fused)
     scores = {name: NetworkScore(name, weights_dir, device) for name in networks}
     columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
@@ -191,6 +209,7 @@ def evaluate_folders(
                 reference=images.get('reference'),
                 options=options,
                 too_small='nan',
+                label=images.get('label'),
             )
             row: Row = {'name': stem} | {column: float(value[0]) for column, value in values.items()}
             for name, score in scores.items():
@@ -214,7 +233,7 @@ def evaluate_folders(
 
 
 def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Tensor]:
-    """Role -> (1,3,H,W).
+    """Role -> (1,3,H,W), of the role `label` (1,H,W).
 
     Raises:
         OSError, ValueError: If a file cannot be read, or they differ in size; all are named.
@@ -222,7 +241,10 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
     images, wrong = {}, []
     for role, path in files.items():
         try:
-            images[role] = _to_tensor(read_image(path, ranges.get(role, 'full'))[0])
+            if role == 'label':
+                images[role] = torch.from_numpy(read_label(path))[None]
+            else:
+                images[role] = _to_tensor(read_image(path, ranges.get(role, 'full'))[0])
         except (OSError, ValueError) as error:
             wrong.append(str(error))
     if wrong:
@@ -306,9 +328,15 @@ def write_report(
     if grids > 0:
         stems = list(result.files)
         chosen = [stems[i] for i in sorted({round(i) for i in np.linspace(0, len(stems) - 1, grids)})]
-        sources = {role for role in next(iter(result.files.values())) if role not in (*result.rows, 'reference')}
+        sources = {
+            role for role in next(iter(result.files.values())) if role not in (*result.rows, 'reference', 'label')
+        }
         scenes = [
-            {role: read_image(path, 'percentile' if role in sources else 'full')[0] for role, path in files.items()}
+            {
+                role: read_image(path, 'percentile' if role in sources else 'full')[0]
+                for role, path in files.items()
+                if role != 'label'
+            }
             for files in (result.files[stem] for stem in chosen)
         ]
         grid = report.comparison_grid(scenes, [box] * len(scenes), zoom)
@@ -335,7 +363,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ir', metavar='DIR', help='infrared sources')
     parser.add_argument('--source', action='append', default=[], metavar='NAME=DIR', help='sources of another modality')
     parser.add_argument('--ref', metavar='DIR', help='clean reference pictures, for PSNR_ref and SSIM_ref')
+    parser.add_argument('--labels', metavar='DIR', help='class ids, for the metrics that need them')
     parser.add_argument('--metrics', nargs='+', default=['all'], metavar='M', help='names, "all" or "ranked"')
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        default=[],
+        metavar='M.OPTION=VALUE',
+        help='of the metrics: MI.base=nats Qabf.border=replicate',
+    )
+    add_import(parser)
     parser.add_argument('--variant', choices=VARIANT_CHOICES, default='standard', help='constants of PSNR and SSIM')
     parser.add_argument('--networks', nargs='+', default=[], metavar='N', help='scores of pyiqa, or "all" (five)')
     parser.add_argument('--weights-dir', default='weights/iqa', metavar='DIR', help='weights of those networks')
@@ -357,6 +394,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Declare `--import`, for :func:`lurefusion.registry.load_plugins`."""
+    parser.add_argument(
+        '--import',
+        dest='plugins',
+        nargs='+',
+        default=[],
+        metavar='MODULE',
+        help='modules that register further parts: a name, or the path of a .py file or of a package',
+    )
+
+
 def _named(entries: Sequence[str], what: str) -> dict[str, str]:
     named: dict[str, str] = {}
     for entry in entries:
@@ -371,6 +420,25 @@ def _named(entries: Sequence[str], what: str) -> dict[str, str]:
     return named
 
 
+def _options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Metric -> option -> value.
+
+    Raises:
+        ValueError: If an entry is no METRIC.OPTION=VALUE.
+    """
+    from lurefusion.config import parse_options
+
+    options: dict[str, dict[str, Any]] = {}
+    for key, value in parse_options(args.options).items():
+        metric, dot, option = key.partition('.')
+        if not dot:
+            raise ValueError(f'--options takes METRIC.OPTION=VALUE, got {key}={value}')
+        options.setdefault(metric, {})[option] = value
+    if args.niqe_parameters:
+        options.setdefault('NIQE', {})['parameters'] = args.niqe_parameters
+    return options
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry out `lurefusion eval`: print the table, and write the report when `--out` is given.
 
@@ -379,6 +447,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from lurefusion.apis import pick_device
 
+    load_plugins(args.plugins)
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
     for name, folder in _named(args.source, 'source').items():
         if name in sources:
@@ -389,7 +458,7 @@ def run(args: argparse.Namespace) -> int:
     fused = _named(args.fused, 'fused')
     if args.out:
         check_output(args.out, folder=True)
-        inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.beside) if path)]
+        inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.labels, args.beside) if path)]
         refuse_overwrite([args.out, *(Path(args.out) / name for name in REPORT_FILES)], inputs)
     metrics = args.metrics[0] if len(args.metrics) == 1 else args.metrics
     networks = NETWORK_METRICS if args.networks == ['all'] else args.networks
@@ -401,9 +470,10 @@ def run(args: argparse.Namespace) -> int:
         args.variant,
         networks,
         args.weights_dir,
-        {'NIQE': {'parameters': args.niqe_parameters}} if args.niqe_parameters else None,
+        _options(args),
         args.range,
         pick_device(args.device),
+        labels=args.labels,
     )
     for warning in result.warnings:
         print(f'warning: {warning}')

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lurefusion.evaluation.cards import NETWORK_CARDS, NetworkCard
-from lurefusion.registry import did_you_mean
+from lurefusion.evaluation.cards import NetworkCard
+from lurefusion.registry import MEASURES
 
 
 def network_card(name: str) -> NetworkCard:
@@ -23,10 +23,11 @@ def network_card(name: str) -> NetworkCard:
     Raises:
         KeyError: If there is none of that name.
     """
-    if name not in NETWORK_CARDS:
-        known = list(NETWORK_CARDS)
-        raise KeyError(f'{name!r} is not a no-reference score.{did_you_mean(name, known)} Known: {", ".join(known)}')
-    return NETWORK_CARDS[name]
+    card = MEASURES.require(name)
+    if not isinstance(card, NetworkCard):
+        known = [known for known in MEASURES.known() if isinstance(MEASURES.get(known), NetworkCard)]
+        raise KeyError(f'{name!r} is no score of a network. Known: {", ".join(known)}')
+    return card
 
 
 def unavailable(name: str, weights_dir: str | os.PathLike) -> str | None:
@@ -39,7 +40,7 @@ class NetworkScore:
     """One network of pyiqa.
 
     Args:
-        name: Key of :data:`~lurefusion.evaluation.cards.NETWORK_CARDS`.
+        name: One of the networks, see `lurefusion.evaluation.cards.NetworkCard`.
         weights_dir: Folder with the files that the card names, all side by side.
         device: Where it runs.
 

@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from lurefusion.evaluation.cards import NETWORK_METRICS, columns_of, compute, select_metrics
+from lurefusion.evaluation.cards import NETWORK_METRICS, check_options, columns_of, compute, needing, select_metrics
 from lurefusion.evaluation.functional import reference_psnr, reference_ssim
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.evaluation.report import finite_mean
@@ -52,7 +52,10 @@ def left_out(rows: Iterable[Row], columns: Iterable[str]) -> list[str]:
         values = [value for row in rows if isinstance(value := row.get(column, math.nan), float)]
         without, infinite = sum(map(math.isnan, values)), sum(map(math.isinf, values))
         if without:
-            lines.append(f'{column}: {without} picture(s) are too small for it and left out of its mean')
+            lines.append(
+                f'{column}: no number for {without} picture(s) (too small, or nothing there to measure), which '
+                'are left out of its mean'
+            )
         if infinite and infinite + without < len(values):
             lines.append(f'{column}: infinite for {infinite} picture(s), which are left out of its mean')
     return lines
@@ -104,19 +107,27 @@ class _RowMetric(BaseMetric):
 class FusionMetrics(_RowMetric):
     """Metrics of fused pictures against their sources.
 
-    Needs per sample `pred` (3,H,W) and `sources`, a dict of modality -> (3,H,W); and `references` where asked for.
+    Needs per sample `pred` (3,H,W) and `sources`, a dict of modality -> (3,H,W); and `references` and `label` (H,W)
+    where asked for.
 
     Args:
-        metrics: Names, ``all``, or ``ranked`` (the seven of the mean rank).
+        metrics: Names, those of plug-ins too; ``all``, or ``ranked`` (the seven of the mean rank).
         variant: ``standard``, ``paper`` or ``both`` (the paper's as further columns `<name>_paper`).
         against: ``sources``, or ``references``: each source is replaced by its clean reference if there is one.
         options: Metric -> keywords of its function, as ``dict(MI=dict(base='nats'))``.
+        reference: Modality whose clean picture (its source if there is none) is the reference of the metrics that need
+            one.
         out_csv: File for the per-image rows.
         prefix: Put before the names of the results.
         collect_device: As in MMEngine.
 
     Pictures too small for a metric count NaN there and are left out of its mean, as are infinite values (PSNR of equal
     pictures); the log says how many.
+
+    Raises:
+        KeyError: On an unknown metric, also in `options`.
+        TypeError: If a metric has no such option.
+        ValueError: If a metric needs a reference and `reference` names none.
     """
 
     def __init__(
@@ -128,13 +139,22 @@ class FusionMetrics(_RowMetric):
         out_csv: str | None = None,
         prefix: str | None = None,
         collect_device: str = 'cpu',
+        reference: str | None = None,
     ) -> None:
         super().__init__(out_csv, collect_device, prefix)
         if against not in ('sources', 'references'):
             raise ValueError(f'against must be "sources" or "references", got {against!r}')
         self.metrics, self.variant, self.against = select_metrics(metrics), variant, against
         self.columns = [column for column, _, _ in columns_of(self.metrics, variant)]
-        self.options = options
+        self.options, self.reference = options, reference
+        check_options(options or {})
+        needy = needing(self.metrics, 'reference')
+        if needy and reference is None:
+            raise ValueError(
+                f'{", ".join(needy)} need a reference: FusionMetrics(reference=NAME) names the modality whose clean '
+                'picture it is'
+            )
+        self._needs_label = bool(needing(self.metrics, 'label'))
 
     def row(self, sample: Any) -> Row:
         sources = _field(sample, 'sources', 'FusionMetrics')
@@ -147,15 +167,28 @@ class FusionMetrics(_RowMetric):
                 )
             sources = {modality: references.get(modality, image) for modality, image in sources.items()}
         fused = _batch(_field(sample, 'pred', 'FusionMetrics'))
+        label = _field(sample, 'label', 'FusionMetrics')[None].to(fused.device) if self._needs_label else None
         values = compute(
             fused,
             {modality: _batch(image).to(fused.device) for modality, image in sources.items()},
             self.metrics,
             self.variant,
-            options=self.options,
-            too_small='nan',
+            self._reference_of(sample, sources, fused.device),
+            self.options,
+            'nan',
+            label,
         )
         return {column: float(value[0]) for column, value in values.items()}
+
+    def _reference_of(self, sample: Any, sources: dict[str, Tensor], device: torch.device) -> Tensor | None:
+        if self.reference is None:
+            return None
+        pictures = {**sources, **sample.get('references', {})}
+        if self.reference not in pictures:
+            raise KeyError(
+                f'FusionMetrics has reference={self.reference!r}; the sample holds the pictures {", ".join(pictures)}'
+            )
+        return _batch(pictures[self.reference]).to(device)
 
     def summary(self, rows: list[Row]) -> dict[str, float]:
         return mean_columns(rows, self.columns)
@@ -212,7 +245,7 @@ class NoReferenceIQA(_RowMetric):
     and the run goes on; nothing is ever downloaded.
 
     Args:
-        names: Keys of `lurefusion.evaluation.cards.NETWORK_CARDS`.
+        names: Of the networks, see `lurefusion.evaluation.cards.NetworkCard`.
         weights_dir: Folder with the weight files; None takes `$LUREFUSION_IQA_WEIGHTS`, else `weights/iqa`.
         device: Where the networks run; None takes that of the pictures.
         out_csv, prefix, collect_device: As in :class:`FusionMetrics`.

@@ -19,8 +19,8 @@ class TooSmallError(ValueError):
     """The picture is too small for the metric."""
 
 
-def to_grey(image: Tensor) -> Tensor:
-    """8-bit grey values, (B, 1|3, H, W) uint8 or floating in [0, 1] -> (B, H, W) float64 integers in 0..255.
+def to_levels(image: Tensor) -> Tensor:
+    """8-bit values, (B, 1|3, H, W) uint8 or floating in [0, 1] -> float64 integers in 0..255.
 
     Raises:
         TypeError: If `image` is no tensor, or neither uint8 nor floating.
@@ -34,11 +34,15 @@ def to_grey(image: Tensor) -> Tensor:
         low, high = (float(v) for v in image.aminmax())
         if not (low >= 0 and high <= 1):
             raise ValueError(f'floating images must lie in [0, 1], got values from {low:g} to {high:g}')
-        levels = (image.to(torch.float64) * 255).round_()
-    elif image.dtype == torch.uint8:
-        levels = image.to(torch.float64)
-    else:
-        raise TypeError(f'expected uint8 or floating in [0, 1], got {image.dtype}')
+        return (image.to(torch.float64) * 255).round_()
+    if image.dtype == torch.uint8:
+        return image.to(torch.float64)
+    raise TypeError(f'expected uint8 or floating in [0, 1], got {image.dtype}')
+
+
+def to_grey(image: Tensor) -> Tensor:
+    """8-bit grey values, (B, 1|3, H, W) -> (B, H, W) float64 integers in 0..255; errors as :func:`to_levels`."""
+    levels = to_levels(image)
     if image.shape[1] == 1:
         return levels[:, 0]
     weights = [round(1000 * w) for w in LUMA]
@@ -89,14 +93,20 @@ class Pictures:
         fused: (B, 1|3, H, W), uint8 or floating in [0, 1].
         sources: Tensors of the same B, H, W, as a sequence or a dict.
 
-    Every metric accepts a `Pictures` in place of `fused` (then without `sources`), which saves computing the shared
-    parts again.
+    Every metric of this package that takes sources, or the fused picture alone, accepts a `Pictures` in place of
+    `fused` (then without `sources`), which saves computing the shared parts again.
+
+    Attributes:
+        fused: (B, H, W) float64 integers in 0..255.
+        sources: Likewise, a list.
+        given, named: Fused pictures and sources as they came.
     """
 
     def __init__(self, fused: Tensor, sources: Sources = ()) -> None:
         if isinstance(sources, Tensor):
             raise TypeError('sources must be a sequence or a dict of tensors, got one tensor')
         named = dict(sources) if isinstance(sources, Mapping) else dict(enumerate(sources))
+        self.given, self.named = fused, named
         self.fused = to_grey(fused)
         self.sources = []
         for name, source in named.items():

@@ -184,7 +184,7 @@ def test_command_writes_a_whole_report(folders, capsys):
     words += ['--out', str(out), '--beside', str(folders / 'beside.csv'), '--beside-set', 'x', '--grids', '2']
     assert run(parse(*words)) == 0
     printed = capsys.readouterr().out
-    assert 'warning: MS-SSIM: 6 picture(s) are too small' in printed
+    assert 'warning: MS-SSIM: no number for 6 picture(s) (too small, ' in printed
     assert f'not available: put musiq_koniq_ckpt-e95806b9.pth into {out}' in printed
     assert sorted(os.listdir(out)) == ['grid.png', 'per_image.csv', 'report.csv', 'report.md', 'report.tex']
     text = (out / 'report.md').read_text()

@@ -30,7 +30,7 @@ held_out = dict(
 striped = dict(held_out, tasks=dict(ir='st'), degradations=dict(ir=dict(type='Stripes', strength=(0.08, 0.08))))
 val_dataloader = dict(dataset=dict(held_out, _delete_=True))
 example_loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
-columns = ('CC', 'SCD', 'PSNR', 'SSIM', 'Qabf')
+columns = ('CC', 'SCD', 'PSNR', 'SSIM', 'Qabf', 'Striped')
 test_dataloader = [
     dict(example_loader, name='clean', dataset=held_out),
     dict(example_loader, name='striped', dataset=striped),

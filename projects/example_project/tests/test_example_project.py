@@ -13,6 +13,7 @@ from example_project import ContrastRule, Stripes, SuffixPairs, TextShift
 from lurefusion.engine.checkpoint import read_weights
 from lurefusion.engine.stages import test as evaluate
 from lurefusion.engine.stages import train
+from lurefusion.evaluation import compute
 from lurefusion.images import write_image
 from lurefusion.registry import DEGRADATIONS, FUSION_RULES, INTERACTIONS
 
@@ -64,6 +65,25 @@ def test_stripes_are_constant_along_columns_and_seeded(shape: tuple[int, ...]) -
         Stripes((0.2, 0.1))
 
 
+def test_metric_counts_what_the_degradation_adds() -> None:
+    image = np.random.default_rng(0).random((24, 40, 3), np.float32)
+    spoilt, _ = Stripes((0.1, 0.1))(image, np.random.default_rng(1))
+    even, uneven = (torch.from_numpy(x).permute(2, 0, 1)[None] for x in (image, spoilt))
+
+    def measure(fused: torch.Tensor, **sources: torch.Tensor) -> float:
+        return float(compute(fused, sources, ['Striped'])['Striped'])
+
+    def steps(x: torch.Tensor) -> float:
+        return float((x.double() * 255).round().mean((0, 1, 2)).diff().abs().mean())
+
+    assert measure(even, vi=even, ir=uneven) == 0
+    assert measure(uneven, vi=even, ir=uneven) == pytest.approx(steps(uneven) - steps(even))
+    # noise of 25 levels: neighbours differ by 25 * 2 / sqrt(pi) in the mean, clipping takes some of it
+    assert 15 < measure(uneven, vi=even) < 30
+    with pytest.raises(ValueError, match='Striped needs at least 1 source'):
+        measure(even)
+
+
 def test_pairs_by_suffix(tmp_path: Path) -> None:
     for name in ('a_vi', 'a_ir', 'b_vi', 'b_ir', 'readme'):
         write_image(tmp_path / f'{name}.png', np.zeros((8, 8), np.uint8))
@@ -98,5 +118,5 @@ def test_trains_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert any(value.abs().max() > 0 for value in mixed), 'the new interaction learned nothing'
     one = {f'+test_dataloader.{number}.dataset.indices': 1 for number in (0, 1)}
     results = evaluate(config, options={**quick, **one})
-    assert {'clean/CC', 'striped/PSNR'} <= set(results)
+    assert {'clean/CC', 'striped/PSNR', 'striped/Striped'} <= set(results)
     assert all(np.isfinite(value) for value in results.values())

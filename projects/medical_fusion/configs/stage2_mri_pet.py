@@ -2,7 +2,8 @@
 _base_ = ['lurefusion::modality/stage2_mri_pet.py', './_base_/mri_pet.py']
 custom_imports = dict(imports=['medical_fusion'])
 model = dict(prompts=_base_.scanner_prompts)
-val_evaluator = [*_base_.metrics, _base_.kept]
+[fusion_metrics] = _base_.metrics
+val_evaluator = [dict(fusion_metrics, metrics=(*fusion_metrics['metrics'], *_base_.kept), options=_base_.kept)]
 test_dataloader = [
     dict(_base_.pair_loader, name='MRI-PET', dataset=_base_.fusion_test),
     dict(_base_.pair_loader, name='MRI-PET_spoilt', dataset=dict(_base_.fusion_test, **_base_.spoilt_pair)),

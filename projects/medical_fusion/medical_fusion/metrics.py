@@ -2,65 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from lurefusion.models.losses.functional import gradient_magnitude, luma, ycbcr
-from lurefusion.registry import METRICS
+from lurefusion.registry import MEASURES
 
 
-@METRICS.register_module()
-class KeptColourAndTexture(BaseMetric):
-    """Mean over the pictures of two numbers.
+@MEASURES.register_module(
+    name='dChroma',
+    title='error of the chroma in coloured pixels',
+    unit='grey levels',
+    range=(0, 255),
+    higher_is_better=False,
+    needs='sources',
+    source='this project',
+    decimals=2,
+    note='option owner: the modality that owns the colours; no number where both pictures are grey',
+)
+def chroma_error(fused: Tensor, sources: dict[str, Tensor], *, owner: str = '') -> Tensor:
+    """(|Cb_F - Cb_s| + |Cr_F - Cr_s|) / 2 against the owner of the colours.
 
-    * ``dChroma``: (|Cb_F - Cb_s| + |Cr_F - Cr_s|) / 2 against the owner of the colours, mean over the pixels where one
-      of the two has any (|Cb| or |Cr| above 1/255), in 8-bit levels, [0, 255], 0 is best; NaN where both are grey.
-    * ``rhoTexture``: Pearson's correlation of the Sobel magnitudes of luma, of F and of the owner of the texture,
-      [-1, 1], 1 is best.
+    Mean over the pixels where one of the two has any (|Cb| or |Cr| above 1/255), in 8-bit levels, [0, 255], 0 is best;
+    NaN where both are grey.
 
     Args:
-        colours: Modality that owns the colours.
-        texture: Modality that owns the texture.
-        against: ``sources``, or ``references``: the clean picture of a degraded source counts.
-        prefix: Put before the names of the results.
+        fused: (B,3,H,W) in [0,1], as are the sources.
+        owner: Modality that owns the colours.
     """
-
-    def __init__(self, colours: str, texture: str, against: str = 'sources', prefix: str | None = None) -> None:
-        super().__init__(prefix=prefix)
-        if against not in ('sources', 'references'):
-            raise ValueError(f"against must be 'sources' or 'references', got {against!r}")
-        self.colours, self.texture, self.against = colours, texture, against
-
-    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
-        """Add one pair of numbers per sample with `pred` (3,H,W) in [0,1] and `sources`, modality -> (3,H,W)."""
-        for sample in data_samples:
-            sources = dict(sample.get('sources'))
-            if self.against == 'references':
-                sources |= sample.get('references')
-            missing = [name for name in (self.colours, self.texture) if name not in sources]
-            if missing:
-                raise KeyError(f'KeptColourAndTexture looks for {missing}; the sources are {list(sources)}')
-            fused, colours, texture = (
-                image[None].double() for image in (sample.get('pred'), sources[self.colours], sources[self.texture])
-            )
-            self.results.append((_chroma_error(fused, colours), _correlation(fused, texture)))
-
-    def compute_metrics(self, results: list[tuple[float, float]]) -> dict[str, float]:
-        """Means, pictures without colour left out of `dChroma`."""
-        columns = torch.tensor(results, dtype=torch.float64).reshape(-1, 2)
-        return dict(dChroma=float(columns[:, 0].nanmean()), rhoTexture=float(columns[:, 1].mean()))
+    planes = torch.stack([torch.cat(ycbcr(x)[1:], 1) for x in (_rgb(fused), _rgb(_of(sources, owner, 'dChroma')))])
+    coloured = (planes.abs() > 1 / 255).any(2).any(0)
+    error = (planes[0] - planes[1]).abs().mean(1) * coloured
+    # 0/0 is NaN
+    return 255 * error.sum((1, 2)) / coloured.sum((1, 2))
 
 
-def _chroma_error(fused: Tensor, owner: Tensor) -> float:
-    planes = torch.stack([torch.cat(ycbcr(image)[1:], 1)[0] for image in (fused, owner)])
-    coloured = (planes.abs() > 1 / 255).flatten(0, 1).any(0)
-    return float((planes[0] - planes[1]).abs().mean(0)[coloured].mean() * 255)
+@MEASURES.register_module(
+    name='rhoTexture',
+    title='correlation of the gradients',
+    unit='',
+    range=(-1, 1),
+    higher_is_better=True,
+    needs='sources',
+    source='this project',
+    decimals=2,
+    note='option owner: the modality that owns the texture',
+)
+def texture_correlation(fused: Tensor, sources: dict[str, Tensor], *, owner: str = '') -> Tensor:
+    """Pearson's correlation of the Sobel magnitudes of luma, of F and of the owner of the texture, [-1, 1], 1 is best.
+
+    Args:
+        fused: (B,3,H,W) in [0,1], as are the sources.
+        owner: Modality that owns the texture.
+    """
+    pictures = (fused, _of(sources, owner, 'rhoTexture'))
+    edges = torch.stack([gradient_magnitude(luma(_rgb(x))).flatten(1) for x in pictures], 1)
+    return torch.stack([torch.corrcoef(pair)[0, 1] for pair in edges]).nan_to_num(0.0).clamp(-1, 1)
 
 
-def _correlation(fused: Tensor, owner: Tensor) -> float:
-    edges = torch.stack([gradient_magnitude(luma(image)).flatten() for image in (fused, owner)])
-    return float(torch.corrcoef(edges)[0, 1].nan_to_num(0.0))
+def _of(sources: dict[str, Tensor], owner: str, metric: str) -> Tensor:
+    if owner not in sources:
+        raise ValueError(
+            f'the option owner of {metric} names one of the sources {", ".join(map(str, sources))}; got {owner!r}'
+        )
+    return sources[owner]
+
+
+def _rgb(image: Tensor) -> Tensor:
+    return image.expand(-1, 3, -1, -1)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from medical_fusion import FewCounts, KeptColourAndTexture, RicianNoise
+from medical_fusion import FewCounts, RicianNoise
 
 from lurefusion.config import load_config
 from lurefusion.datasets.prompts import PromptBank, PromptRouter
 from lurefusion.engine.stages import test as evaluate
+from lurefusion.evaluation import compute
 from lurefusion.images import write_image
-from lurefusion.registry import DATASETS, DEGRADATIONS, METRICS, MODELS
-from lurefusion.structures import FusionDataSample
+from lurefusion.registry import DATASETS, DEGRADATIONS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -62,34 +62,31 @@ def test_degradations_are_seeded_and_grey_stays_grey(kind: type, shape: tuple[in
         kind((5, 1))
 
 
-def sample(pred: torch.Tensor, **sources: torch.Tensor) -> FusionDataSample:
-    made = FusionDataSample(metainfo=dict(name='a'))
-    made.set_data(dict(pred=pred, sources=sources, references={}))
-    return made
-
-
-def test_metric_of_pictures_whose_answer_is_known() -> None:
+def test_metrics_of_pictures_whose_answer_is_known() -> None:
     generator = torch.Generator().manual_seed(0)
-    mri = torch.rand(1, 24, 24, generator=generator).expand(3, -1, -1)
-    pet = torch.rand(3, 24, 24, generator=generator)
-    red = torch.zeros(3, 24, 24)
-    red[0] = 1
-    metric = METRICS.build(dict(type='KeptColourAndTexture', colours='pet', texture='mri'))
-    assert isinstance(metric, KeptColourAndTexture)
+    mri = torch.rand(1, 1, 24, 24, generator=generator).expand(-1, 3, -1, -1)
+    pet = torch.rand(1, 3, 24, 24, generator=generator)
+    red = torch.zeros(1, 3, 24, 24)
+    red[:, 0] = 1
+    options = dict(dChroma=dict(owner='pet'), rhoTexture=dict(owner='mri'))
 
-    def measure(pred: torch.Tensor, pet: torch.Tensor) -> dict[str, float]:
-        metric.results.clear()
-        metric.process({}, [sample(pred, mri=mri, pet=pet)])
-        return metric.compute_metrics(metric.results)
+    def measure(pred: torch.Tensor, pet: torch.Tensor) -> dict[str, torch.Tensor]:
+        return compute(pred, dict(mri=mri, pet=pet), ['dChroma', 'rhoTexture'], options=options)
 
     assert measure(pet, pet)['dChroma'] == 0
     # grey lost all of red's chroma, Cb = -0.168736 and Cr = 0.5
     assert measure(mri, red)['dChroma'] == pytest.approx(255 * (0.168736 + 0.5) / 2, rel=1e-5)
     assert measure(mri, pet)['rhoTexture'] == pytest.approx(1)
     assert abs(measure(pet, pet)['rhoTexture']) < 0.3
-    assert np.isnan(measure(mri, mri)['dChroma'])
-    with pytest.raises(KeyError, match=r"looks for \['ct'\]; the sources are \['mri', 'pet'\]"):
-        KeptColourAndTexture('ct', 'mri').process({}, [sample(mri, mri=mri, pet=pet)])
+    assert measure(mri, mri)['dChroma'].isnan()
+    # a batch is its pictures one by one
+    pair = [torch.cat([a, b]) for a, b in ((pet, red), (mri, mri), (red, pet))]
+    both = compute(pair[0], dict(mri=pair[1], pet=pair[2]), ['dChroma', 'rhoTexture'], options=options)
+    for column, values in both.items():
+        assert values.tolist() == pytest.approx([float(measure(p, q)[column]) for p, q in ((pet, red), (red, pet))])
+    for owner in ('ct', ''):
+        with pytest.raises(ValueError, match=f"names one of the sources mri, pet; got '{owner}'"):
+            compute(pet, dict(mri=mri, pet=pet), ['dChroma'], options=dict(dChroma=dict(owner=owner)))
 
 
 def test_prompts_lead_to_the_two_degradations() -> None:

@@ -19,4 +19,4 @@ spoilt_pair = dict(
         ct=dict(type='FewCounts', counts=(15, 15), smooth=(0.8, 0.8)),
     ),
 )
-kept = dict(type='KeptColourAndTexture', colours='ct', texture='mri')
+kept = dict(dChroma=dict(owner='ct'), rhoTexture=dict(owner='mri'))

@@ -19,4 +19,4 @@ spoilt_pair = dict(
         pet=dict(type='FewCounts', counts=(15, 15), smooth=(0.8, 0.8)),
     ),
 )
-kept = dict(type='KeptColourAndTexture', colours='pet', texture='mri')
+kept = dict(dChroma=dict(owner='pet'), rhoTexture=dict(owner='mri'))

@@ -21,4 +21,4 @@ spoilt_pair = dict(
         spect=dict(type='FewCounts', counts=(15, 15), smooth=(0.8, 0.8)),
     ),
 )
-kept = dict(type='KeptColourAndTexture', colours='spect', texture='mri')
+kept = dict(dChroma=dict(owner='spect'), rhoTexture=dict(owner='mri'))
