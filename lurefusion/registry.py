@@ -97,6 +97,8 @@ class KindRegistry(Registry):
         if not isinstance(cfg, dict) or 'type' not in cfg:
             raise TypeError(f'a {self.kind} is built from dict(type=...), got {cfg!r}')
         cfg = dict(cfg)
+        # MMEngine marks what comes from `package::` bases; a kind has one scope
+        cfg.pop('_scope_', None)
         name = cfg.pop('type')
         member = self.get(name) if isinstance(name, str) else name
         if member is None:
