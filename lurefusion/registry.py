@@ -158,16 +158,21 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child('model', MMENGINE_MODELS, 'models')
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
-DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
-TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
+DATASETS = _child(
+    'dataset', MMENGINE_DATASETS,
+    *(f'datasets.{name}' for name in ('embedded', 'fusion', 'mix', 'public', 'restoration')),
+)  # fmt: skip
+DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets.samplers')
+TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets.transforms')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
-HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
-LOOPS = _child('loop', MMENGINE_LOOPS, 'engine')
-OPTIMIZERS = _child('optimizer', MMENGINE_OPTIMIZERS, 'engine')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
-PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine')
-OPTIM_WRAPPERS = _child('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
+HOOKS = _child('hook', MMENGINE_HOOKS, 'engine.hooks')
+LOOPS = _child('loop', MMENGINE_LOOPS, 'engine.loops')
+OPTIMIZERS = _child('optimizer', MMENGINE_OPTIMIZERS, 'engine.optim')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine.optim'
+)
+PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine.optim')
+OPTIM_WRAPPERS = _child('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine.optim')
 VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
 
 

@@ -1,4 +1,4 @@
-"""`mmengine.hub.get_model` calls `<package>.utils.register_all_modules`: the name is MMEngine's, nothing else goes here."""
+"""`mmengine.hub.get_model` calls `<package>.utils.register_all_modules`: the name is theirs; nothing else goes here."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from lurefusion.config import (
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.verify import require_good_files
+from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.checkpoint import (
     RUN_FILES,
     STAGES_FILE,
@@ -49,7 +50,6 @@ from lurefusion.registry import DATASETS
 
 #: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
 def train(
