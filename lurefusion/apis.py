@@ -16,6 +16,8 @@ import torch
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
+# first: it imports mmengine.model without what only trainings need
+import lurefusion.models  # noqa: F401
 from lurefusion.datasets.prompts import PromptRouter, Route
 from lurefusion.engine.checkpoint import described_model, find_weights, load_weights, read_weights, shipped_weights
 from lurefusion.images import (
