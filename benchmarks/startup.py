@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--repeat 5]
 
-User and system time of the whole process, the interpreter's own start included; the median of several, after one that warms
-the files.
+User and system time of the whole process, the interpreter's own start included; the median of several, after one that
+warms the files.
 """
 
 from __future__ import annotations

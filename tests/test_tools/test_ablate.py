@@ -155,10 +155,10 @@ def test_dry_run_says_what_and_how_long(small, study):
 
 
 def test_command_lines_of_the_launchers():
-    line = Study(Path('w'), Path('t'), launcher='slurm', processes=4).command('train.py', 'c.py', ['a=1'])
+    line = Study(Path('w'), launcher='slurm', processes=4).command('train', 'c.py', ['a=1'])
     assert line[:2] == ['srun', '--ntasks=4']
-    assert line[3:] == ['t/train.py', 'c.py', '--launcher', 'slurm', '--cfg-options', 'a=1']
-    line = Study(Path('w'), Path('t'), launcher='pytorch', processes=2, data_root='d').command('test.py', 'c.py', [])
+    assert line[3:] == ['-m', 'lurefusion', 'train', 'c.py', '--launcher', 'slurm', '--cfg-options', 'a=1']
+    line = Study(Path('w'), launcher='pytorch', processes=2, data_root='d').command('test', 'c.py', [])
     assert line[1:4] == ['-m', 'torch.distributed.run', '--nproc_per_node=2']
     assert line[4].startswith('--master_port=')
     assert line[-2:] == ['--data-root', 'd']
