@@ -3,7 +3,7 @@
     python benchmarks/startup.py [--repeat 5]
 
 User and system time of the whole process, the interpreter's own start included; the median of several, after one that
-warms the files.
+warms the files (not with `--repeat 1`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def main() -> None:
     repeat = max(1, parser.parse_args().repeat)
     medians = {}
     for name, arguments in ROWS.items():
-        cpu_seconds(arguments)
+        if repeat > 1:
+            cpu_seconds(arguments)
         medians[name] = statistics.median(cpu_seconds(arguments) for _ in range(repeat))
     print('| | CPU, s | of import torch |\n|---|---:|---:|')
     for name, seconds in medians.items():

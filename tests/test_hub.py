@@ -95,17 +95,16 @@ def run(code: str, home: Path, folder: Path, *words: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('first', ['mmengine', 'lurefusion'])
-@pytest.mark.parametrize('kind', ['wheel', 'editable'])
-def test_mmengine_finds_configs(homes: dict, kind: str, first: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('kind', 'first'), [('wheel', 'mmengine'), ('wheel', 'lurefusion'), ('editable', 'lurefusion')]
+)
+def test_mmengine_finds_configs_and_builds_models_with_weights(
+    homes: dict, kind: str, first: str, tmp_path: Path
+) -> None:
     home, root = homes[kind]
-    run(FIND, home, tmp_path, first, str(home), str(root))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('kind', ['wheel', 'editable'])
-def test_mmengine_builds_models_with_the_shipped_weights(homes: dict, kind: str, tmp_path: Path) -> None:
-    run(BUILD, homes[kind][0], tmp_path)
+    run(FIND + BUILD * (first == 'lurefusion'), home, tmp_path, first, str(home), str(root))
+    if first == 'mmengine':
+        return
     from lurefusion import FusionInferencer
 
     state = torch.load(tmp_path / 'state.pt', weights_only=True)

@@ -4,8 +4,8 @@
     python tools/analysis_tools/get_flops.py configs/lure/stage2_ir_vi.py
 
 Counted are matrix products and convolutions of one undegraded pair, as PyTorch's FlopCounterMode sees them; a
-multiply-accumulate is two of its FLOPs. Element-wise work and the language model are not in it. Where the prompt decides
-what is computed, as in lure-tiny, only trained weights tell: a config is counted with random ones.
+multiply-accumulate is two of its FLOPs. Element-wise work and the language model are not in it. Where the prompt
+decides what is computed, as in lure-tiny, only trained weights tell: a config is counted with random ones.
 """
 
 from __future__ import annotations
