@@ -43,11 +43,16 @@ EXTRAS = {
         'wheel',
     ],
 }
+#: what travels in `lurefusion/.mim`
+MIM = ('configs', 'tools', 'model-index.yml')
 EXTRAS['all'] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
 
-class BuildWithConfigs(build_py):
-    """Put the configs into the package, as `lurefusion/.configs`; an editable install reads them where they are."""
+class BuildWithMim(build_py):
+    """Put configs, tools and the model index into the package, as `lurefusion/.mim`, where MMEngine looks for them.
+
+    An editable install gets links in their place, and so reads them where they are.
+    """
 
     def run(self) -> None:
         if not self.editable_mode:
@@ -55,12 +60,23 @@ class BuildWithConfigs(build_py):
             shutil.rmtree(Path(self.build_lib) / 'lurefusion', ignore_errors=True)
         super().run()
         if self.editable_mode:
+            link_mim()
             return
-        for source in sorted((ROOT / 'configs').rglob('*')):
-            if source.suffix in ('.py', '.md'):
-                target = Path(self.build_lib) / 'lurefusion' / '.configs' / source.relative_to(ROOT / 'configs')
-                self.mkpath(str(target.parent))
-                self.copy_file(str(source), str(target))
+        for name in MIM:
+            for source in sorted((ROOT / name).rglob('*')) if (ROOT / name).is_dir() else [ROOT / name]:
+                if source.suffix in ('.py', '.md', '.sh', '.yml'):
+                    target = Path(self.build_lib) / 'lurefusion' / '.mim' / source.relative_to(ROOT)
+                    self.mkpath(str(target.parent))
+                    self.copy_file(str(source), str(target))
+
+
+def link_mim() -> None:
+    folder = ROOT / 'lurefusion' / '.mim'
+    folder.mkdir(exist_ok=True)
+    for name in MIM:
+        link = folder / name
+        if not link.is_symlink():
+            link.symlink_to(Path('..', '..', name))
 
 
 def version() -> str:
@@ -103,6 +119,6 @@ setup(
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['lurefusion = lurefusion.cli:main']},
-    cmdclass={'build_py': BuildWithConfigs},
+    cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

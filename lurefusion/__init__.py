@@ -3,8 +3,11 @@
 import logging
 from typing import Any
 
+from lurefusion.mim import announce
+
 # where pyiqa is installed, MMEngine imports bitsandbytes, which warns about kernels that nothing here uses
 logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
+announce()
 
 __version__ = '0.1.0'
 __all__ = ['FolderReport', 'FusionInferencer', '__version__', 'list_configs', 'load_config']

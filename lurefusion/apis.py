@@ -16,6 +16,8 @@ import torch
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
+# first: it imports mmengine.model without what only trainings need
+import lurefusion.models  # noqa: F401
 from lurefusion.datasets.prompts import PromptRouter, Route
 from lurefusion.engine.checkpoint import described_model, find_weights, load_weights, read_weights, shipped_weights
 from lurefusion.images import (
@@ -349,13 +351,13 @@ def _with_chroma_of(fused: np.ndarray, owner: np.ndarray) -> np.ndarray:
 
 def _build(model: str | None, weights: str | None) -> FusionModel:
     """The network of a config, of shipped weights or of any file that says of which model it is; with its weights."""
-    from lurefusion.engine.stages import load_stages
-
     state_of = None if weights in (None, RANDOM) else find_weights(weights)
     if model is None:
         # weights of one's own bring their own network
         model = DEFAULT_MODEL if state_of is None or 'model' not in read_weights(state_of)[1] else str(state_of)
     if str(model).endswith('.py'):
+        from lurefusion.engine.stages import load_stages
+
         network = MODELS.build(load_stages(model)[1][-1].model)
         if weights is None and any(True for _ in network.parameters()):
             raise FileNotFoundError(

@@ -1,4 +1,4 @@
-"""The command `lurefusion`: fuse, eval, info."""
+"""The command `lurefusion`: fuse, eval, train, test, info."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from lurefusion.commands import evaluate, test, train
 
 # warnings about single pictures of a folder that are printed
 SHOWN = 10
@@ -147,16 +149,19 @@ def _origin(module: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the console script; errors of the user end in one line and exit code 1."""
-    from lurefusion.evaluation import evaluate
-
     parser = argparse.ArgumentParser(prog='lurefusion', description='degradation-aware multi-modal image fusion')
     commands = parser.add_subparsers(dest='command', required=True)
     fuse = commands.add_parser('fuse', help='fuse a pair of pictures, or folders paired by file stem')
     _add_fuse(fuse)
     fuse.set_defaults(run=_fuse)
-    scores = commands.add_parser('eval', help='score fused pictures of any program')
-    evaluate.add_arguments(scores)
-    scores.set_defaults(run=evaluate.run)
+    for name, command, text in (
+        ('eval', evaluate, 'score fused pictures of any program'),
+        ('train', train, 'train a stage or a whole pipeline'),
+        ('test', test, 'measure weights on every test set of a config'),
+    ):
+        inner = commands.add_parser(name, help=text, description=text)
+        command.add_arguments(inner)
+        inner.set_defaults(run=command.run)
     info = commands.add_parser('info', help='configs, weights, and the parts of every kind, with their plug-ins')
     evaluate.add_import(info)
     info.set_defaults(run=_info)

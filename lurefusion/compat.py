@@ -1,12 +1,17 @@
-"""Cures for software that does not fit together, each where MMEngine or transformers would otherwise stop."""
+"""Cures for software that does not fit together: where MMEngine or transformers would stop, or import too much."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
+#: MMEngine imports them for their optimisers where they are installed
+OPTIMIZER_PACKAGES = ('bitsandbytes', 'transformers')
 
 _torchvision_schemas: torch.library.Library | None = None
 
@@ -32,3 +37,30 @@ def allow_unmatched_torchvision() -> None:
     _torchvision_schemas = torch.library.Library('torchvision', 'DEF')
     for name in ('nms', 'qnms'):
         _torchvision_schemas.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+
+
+@contextmanager
+def optional_optimizers_later() -> Iterator[None]:
+    """Let `mmengine.model` be imported without the packages whose optimisers MMEngine registers on the way.
+
+    bitsandbytes and transformers cost several times what fusing imports otherwise; `register_optional_optimizers` makes
+    up for it where a network is trained.
+    """
+    hidden = [name for name in OPTIMIZER_PACKAGES if name not in sys.modules]
+    # an import of a name that is None fails as that of a missing package
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+
+
+def register_optional_optimizers() -> None:
+    """Register the optimisers of bitsandbytes and transformers with MMEngine, unless they are."""
+    from mmengine.optim.optimizer import builder
+
+    for package in OPTIMIZER_PACKAGES:
+        names = f'{package.upper()}_OPTIMIZERS'
+        if not getattr(builder, names):
+            setattr(builder, names, getattr(builder, f'register_{package}_optimizers')())

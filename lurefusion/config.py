@@ -130,9 +130,10 @@ def load_config(
 def config_root() -> Path:
     """Folder of the shipped configs: inside the installed package, or `configs/` of the checkout."""
     package = Path(__file__).resolve().parent
-    for folder in (package / '.configs', package.parent / 'configs'):
+    for folder in (package / '.mim' / 'configs', package.parent / 'configs'):
         if (folder / '_base_').is_dir():
-            return folder
+            # in an editable install the first is a link to the second
+            return folder.resolve()
     raise FileNotFoundError(f'this installation of lurefusion has no configs beside or inside {package}')
 
 

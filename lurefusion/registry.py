@@ -103,6 +103,8 @@ class KindRegistry(Registry):
         if not isinstance(cfg, dict) or 'type' not in cfg:
             raise TypeError(f'a {self.kind} is built from dict(type=...), got {cfg!r}')
         cfg = dict(cfg)
+        # MMEngine marks what comes from `package::` bases; a kind has one scope
+        cfg.pop('_scope_', None)
         name = cfg.pop('type')
         member = self.require(name) if isinstance(name, str) else name
         self._check_kind(member)
@@ -270,21 +272,21 @@ DATASETS = _Child(
     """`len(d)`, and `d[i] -> dict(inputs={role: (3,H,W) uint8 or float32 in [0,1]}, data_samples=FusionDataSample)`.
     Where files lie is a subclass of `FusionPairDataset` or `RestorationDataset`: `pair_key(role, stem) -> str | None`,
     `find(role, key, files) -> Path | None`; `get_data_info(i) -> dict(name=..., paths={role: file}, ...)`.""",
-    'datasets',
+    *(f'datasets.{name}' for name in ('embedded', 'fusion', 'mix', 'public', 'restoration')),
     base=_in('torch.utils.data', 'Dataset'),
 )
 DATA_SAMPLERS = _Child(
     'data sampler',
     MMENGINE_DATA_SAMPLERS,
     """Constructor accepts `dataset` and `seed`. Iterating gives indices, `len(s)` says how many.""",
-    'datasets',
+    'datasets.samplers',
 )
 TRANSFORMS = _Child(
     'transform',
     MMENGINE_TRANSFORMS,
     """`__call__(results: dict) -> dict`. After `LoadImages`, `results['images']` holds role -> (H,W,3) uint8 or float32
     in [0,1], `results['label']` is among them as (H,W); all have one size and keep it. `PackInputs` comes last.""",
-    'datasets',
+    'datasets.transforms',
 )
 METRICS = _Child(
     'evaluator',
@@ -302,27 +304,33 @@ HOOKS = _Child(
     """MMEngine's `Hook`: any of `before_run(runner)`, `before_train_iter(runner, batch_idx, data_batch)`,
     `after_train_iter(runner, batch_idx, data_batch, outputs)`, `after_test_epoch(runner, metrics)`, ...; named in
     `custom_hooks`. `priority` orders them. What it adds to a checkpoint loads with `weights_only=True`.""",
-    'engine',
+    'engine.hooks',
     base=_in('mmengine.hooks', 'Hook'),
 )
 LOOPS = _Child(
-    'loop', MMENGINE_LOOPS, """Constructor accepts `runner` and `dataloader`; `run()` goes through it.""", 'engine'
+    'loop',
+    MMENGINE_LOOPS,
+    """Constructor accepts `runner` and `dataloader`; `run()` goes through it.""",
+    'engine.loops',
 )
-OPTIMIZERS = _Child('optimizer', MMENGINE_OPTIMIZERS, """`torch.optim.Optimizer`: accepts `params`.""", 'engine')
+OPTIMIZERS = _Child('optimizer', MMENGINE_OPTIMIZERS, """`torch.optim.Optimizer`: accepts `params`.""", 'engine.optim')
 OPTIM_WRAPPER_CONSTRUCTORS = _Child(
     'optimizer wrapper constructor',
     MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
     """Constructor accepts `optim_wrapper_cfg` and `paramwise_cfg`; `__call__(model) -> OptimWrapper`.""",
-    'engine',
+    'engine.optim',
 )
 PARAM_SCHEDULERS = _Child(
     'parameter scheduler',
     MMENGINE_PARAM_SCHEDULERS,
     """Constructor accepts `optimizer`; `step()` after every iteration or epoch (`by_epoch`).""",
-    'engine',
+    'engine.optim',
 )
 OPTIM_WRAPPERS = _Child(
-    'optimizer wrapper', MMENGINE_OPTIM_WRAPPERS, """MMEngine's `OptimWrapper`: `update_params(loss)`.""", 'engine'
+    'optimizer wrapper',
+    MMENGINE_OPTIM_WRAPPERS,
+    """MMEngine's `OptimWrapper`: `update_params(loss)`.""",
+    'engine.optim',
 )
 VISUALIZERS = _Child(
     'visualizer',

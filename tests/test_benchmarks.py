@@ -23,3 +23,14 @@ def test_inference():
     assert all(share > 0 for share in shares)
     assert abs(sum(shares) - 100) < 0.3
     assert 100 < numbers['peak memory, MB'] < 1500
+
+
+def test_startup():
+    run = subprocess.run(
+        [sys.executable, BENCHMARKS / 'startup.py', '--repeat', '1'], capture_output=True, text=True, check=True
+    )
+    rows = [[cell.strip().strip('`') for cell in line.strip('|').split('|')] for line in run.stdout.splitlines()[2:]]
+    seconds = {name: float(cpu) for name, cpu, _ in rows}
+    assert 0 < seconds['python -c pass'] < seconds['import torch'] < seconds["FusionInferencer('lure-tiny')"] < 60
+    for command in ('lurefusion --help', *(f'lurefusion {name} --help' for name in ('fuse', 'eval', 'train', 'test'))):
+        assert seconds[command] < seconds['import torch'] / 3

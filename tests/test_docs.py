@@ -17,7 +17,7 @@ from lurefusion.images import write_image
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 KINDS = ('encoder', 'interaction', 'fusion_rule', 'loss', 'degradation', 'dataset', 'modality_pair')
-MAX_LINES = 60
+MAX_LINES = 64
 
 
 def blocks(page: Path) -> list[str]:

@@ -23,10 +23,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Wheel of a copy of the sources, so that no build folder is left in the checkout."""
     folder = tmp_path_factory.mktemp('wheel')
     source = folder / 'source'
-    files = [file for name in ('lurefusion', 'configs') for file in (ROOT / name).rglob('*') if file.is_file()]
-    names = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in')
+    files = [file for name in ('lurefusion', 'configs', 'tools') for file in (ROOT / name).rglob('*') if file.is_file()]
+    names = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'model-index.yml')
     for file in [*files, *(ROOT / name for name in names)]:
-        if file.is_file() and '__pycache__' not in file.parts:
+        if file.is_file() and not {'__pycache__', '.mim'} & {*file.parts}:
             target = source / file.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
@@ -53,13 +53,16 @@ def test_every_module_and_data_file_is_in(unpacked: Path) -> None:
     }
     found = {file.relative_to(unpacked).as_posix() for file in (unpacked / 'lurefusion').rglob('*') if file.is_file()}
     assert expected - found == set(), 'a folder without __init__.py is not packed'
-    assert all(name.startswith('lurefusion/.configs/') for name in found - expected)
+    assert all(name.startswith('lurefusion/.mim/') for name in found - expected)
 
 
-def test_every_config_is_in(unpacked: Path) -> None:
-    expected = {file.relative_to(ROOT / 'configs') for file in (ROOT / 'configs').rglob('*.py')}
-    shipped = unpacked / 'lurefusion' / '.configs'
-    assert {file.relative_to(shipped) for file in shipped.rglob('*.py')} == expected
+def test_every_config_tool_and_metafile_is_in(unpacked: Path) -> None:
+    files = [file for name in ('configs', 'tools') for file in (ROOT / name).rglob('*') if file.is_file()]
+    expected = {file.relative_to(ROOT) for file in files if '__pycache__' not in file.parts}
+    assert {file.suffix for file in expected} == {'.py', '.md', '.yml', '.sh'}
+    shipped = unpacked / 'lurefusion' / '.mim'
+    found = {file.relative_to(shipped) for file in shipped.rglob('*') if file.is_file()}
+    assert found == {*expected, Path('model-index.yml')}
 
 
 def test_nothing_else_is_in(unpacked: Path) -> None:
@@ -72,7 +75,7 @@ def test_metadata(unpacked: Path) -> None:
     text = (ROOT / 'lurefusion' / '__init__.py').read_text(encoding='utf-8')
     assert metadata['Version'] == ast.literal_eval(re.search(r'__version__ = (.+)', text)[1])
     core = {re.match(r'[\w-]+', line)[0] for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line}
-    assert core == {'torch', 'mmengine', 'transformers', 'numpy', 'opencv-python', 'safetensors'}
+    assert core == {'torch', 'mmengine', 'transformers', 'numpy', 'opencv-python', 'pillow', 'safetensors'}
     assert set(metadata.get_all('Provides-Extra')) == {'seg', 'iqa', 'demo', 'export', 'analysis', 'dev', 'all'}
     assert 'lurefusion = lurefusion.cli:main' in (info / 'entry_points.txt').read_text(encoding='utf-8')
     assert list(info.rglob('LICENSE'))
@@ -93,3 +96,31 @@ def test_configs_are_listed_and_load_without_the_checkout(unpacked: Path, tmp_pa
     root = ROOT / 'configs'
     expected = [file.relative_to(root).as_posix() for file in root.rglob('*.py') if '_base_' not in file.parts]
     assert sorted(done.stdout.split()) == sorted(f'lurefusion::{name}' for name in expected)
+
+
+OWN = """
+_base_ = 'lurefusion::lure/stage1_demo.py'
+scenes = dict(type='EmbeddedRestoration', num=2, size=(64, 64), task='ll', modality='vi')
+pipeline = [dict(type='LoadImages'), dict(type='RandomCrop', size=32), dict(type='Degrade'), dict(type='PackInputs')]
+dark = dict(scenes, degradation=dict(type='LowLight'))
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(_delete_=True, type='MixDataset', pipeline=pipeline, datasets=[dark]))
+val_dataloader = dict(dataset=dict(_delete_=True, type='MixDataset', datasets=[
+    dict(dark, first=50, num=1, test_mode=True, pipeline=pipeline[2:])]))
+train_cfg = dict(max_iters=1, val_interval=1)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=1, T_max=1)]
+default_hooks = dict(checkpoint=dict(interval=1))
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
+custom_hooks = []
+"""
+
+
+def test_trains_without_the_checkout(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / 'own.py').write_text(OWN)
+    environment = {**os.environ, 'PYTHONPATH': str(unpacked), 'LUREFUSION_DATA': str(tmp_path)}
+    line = [sys.executable, '-m', 'lurefusion', 'train', 'own.py', '--work-dir', 'run']
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'run' / 'iter_1.pth').is_file()
+    assert 'checkpoint: ' in done.stdout

@@ -320,3 +320,9 @@ def test_plugins_that_cannot_be_imported(forget_plugins: Path, where: str, error
     with pytest.raises(error, match=message):
         registry.import_plugin(where)
     assert 'Never' not in MEASURES
+
+
+@pytest.mark.parametrize(('kind', 'name'), [('LOSSES', 'GradLoss'), ('DEGRADATIONS', 'Haze'), ('FUSION_RULES', 'l1')])
+def test_the_scope_that_mmengine_marks_inherited_parts_with_is_no_argument(kind, name):
+    built = getattr(registry, kind).build(dict(type=name, _scope_='lurefusion'))
+    assert type(built) is getattr(registry, kind).get(name)

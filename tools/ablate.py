@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from lurefusion.cli import exit_code
+from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.ablation import Study, describe_plan, format_results, plan_jobs, read_results, run_jobs
-from lurefusion.engine.stages import LAUNCHERS
 from lurefusion.images import write_bytes
 
 
@@ -40,7 +40,7 @@ def main() -> int:
 def run(args: argparse.Namespace) -> int:
     """Returns 1 if a run failed."""
     study = Study(
-        Path(args.work_dir), Path(__file__).resolve().parent, tuple(args.cfg_options), args.data_root, args.length,
+        Path(args.work_dir), tuple(args.cfg_options), args.data_root, args.length,
         args.launcher, args.processes, args.amp, args.probe,
     )  # fmt: skip
     jobs = plan_jobs(args.configs, args.seeds, study)

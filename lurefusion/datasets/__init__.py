@@ -1,5 +1,1 @@
-"""Data sets, samplers, transforms, degradations and prompts; importing this package registers all built-in members."""
-
-from lurefusion.datasets import degradations, embedded, fusion, mix, prompts, public, restoration, samplers, transforms
-
-__all__ = ['degradations', 'embedded', 'fusion', 'mix', 'prompts', 'public', 'restoration', 'samplers', 'transforms']
+"""Data sets, samplers, transforms, degradations, prompts; `lurefusion.registry` says where built-in members are."""

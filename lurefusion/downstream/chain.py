@@ -435,7 +435,7 @@ class Downstream:
         if not (run / 'statistics.json').is_file() or not (segmentor or (run / 'trained.json').is_file()):
             raise FileNotFoundError(
                 f'{run} holds no finished training of {task.name}. Train it on the pictures of these weights: '
-                'tools/train.py CONFIG --downstream; or name a trained network: --segmentor RUN_FOLDER'
+                'lurefusion train CONFIG --downstream; or name a trained network: --segmentor RUN_FOLDER'
             )
         return run, checkpoint
 

@@ -1,5 +1,4 @@
-"""Loops, hooks, checkpoints and the chaining of stages; importing this package registers all built-in members."""
+"""Loops, hooks, checkpoints and the chaining of stages; `lurefusion.registry` names the modules of built-in members."""
 
-from lurefusion.engine import checkpoint, hooks, loops, optim
-
-__all__ = ['checkpoint', 'hooks', 'loops', 'optim']
+#: how several processes are started; of MMEngine
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')

@@ -50,7 +50,6 @@ class Study:
 
     Attributes:
         work_dir: Folder of the study.
-        tools: Folder with train.py and test.py.
         options: Overrides, KEY=VALUE.
         data_root: Root of relative data folders.
         length: Factor on every count of training steps: one budget for all.
@@ -58,10 +57,10 @@ class Study:
         processes: Of one job, with a launcher.
         amp: Mixed precision.
         probe: Record latents, see `LatentProbeHook`.
+        module: `python -m MODULE train ...` trains, `python -m MODULE test ...` tests.
     """
 
     work_dir: Path
-    tools: Path
     options: tuple[str, ...] = ()
     data_root: str | None = None
     length: float = 1.0
@@ -69,13 +68,14 @@ class Study:
     processes: int = 1
     amp: bool = False
     probe: bool = False
+    module: str = 'lurefusion'
 
     def train_options(self) -> list[str]:
         """Overrides of the training."""
         return [*self.options, *([PROBE] if self.probe else [])]
 
-    def command(self, tool: str, config: str, options: Sequence[str], *arguments: str) -> list[str]:
-        """The command line of a tool."""
+    def command(self, task: str, config: str, options: Sequence[str], *arguments: str) -> list[str]:
+        """The command line that trains or tests."""
         start = {
             'none': [sys.executable],
             'pytorch': [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={self.processes}',
@@ -83,7 +83,7 @@ class Study:
             'slurm': ['srun', f'--ntasks={self.processes}', sys.executable],
             'mpi': ['mpirun', '-np', str(self.processes), sys.executable],
         }[self.launcher]  # fmt: skip
-        line = [*start, str(self.tools / tool), config, *arguments, '--launcher', self.launcher]
+        line = [*start, '-m', self.module, task, config, *arguments, '--launcher', self.launcher]
         line += ['--data-root', self.data_root] if self.data_root else []
         return [*line, *(['--cfg-options', *options] if options else [])]
 
@@ -197,14 +197,14 @@ def _run_locked(job: Job, study: Study, lock: int) -> str:
     began = time.monotonic()
     if job.steps():
         arguments = ['--work-dir', str(job.folder), '--resume', '--seed', str(job.seed), '--length', str(study.length)]
-        line = study.command('train.py', job.config, study.train_options(), *arguments, *['--amp'] * study.amp)
+        line = study.command('train', job.config, study.train_options(), *arguments, *['--amp'] * study.amp)
         if error := _call(line, job, 'train.log', lock):
             return error
     trained = time.monotonic()
     weights = [str(job.run_folders()[-1])] if job.steps() else []
     arguments = [*weights, '--work-dir', str(job.folder / 'test')]
     options = [*study.options, *_test_options(job.stages[-1])]
-    if error := _call(study.command('test.py', job.config, options, *arguments), job, 'test.log', lock):
+    if error := _call(study.command('test', job.config, options, *arguments), job, 'test.log', lock):
         return error
     ended = time.monotonic()
     metrics = json.loads((job.folder / 'test' / 'metrics.json').read_text())
@@ -323,7 +323,7 @@ def _timed_seconds(job: Job, study: Study, steps: int) -> list[float | None]:
     options += ['log_processor.window_size=1']
     with tempfile.TemporaryDirectory() as folder:
         arguments = ['--work-dir', folder, *['--amp'] * study.amp]
-        line = study.command('train.py', job.config, [*study.options, *options], *arguments)
+        line = study.command('train', job.config, [*study.options, *options], *arguments)
         subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         runs = [Path(folder) / run.relative_to(job.folder) for run in job.run_folders()]
         times = [[seconds for step, seconds in _logged_steps(run) if step > 1] for run in runs]

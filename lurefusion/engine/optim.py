@@ -11,7 +11,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from lurefusion.compat import register_optional_optimizers
 from lurefusion.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+
+register_optional_optimizers()
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -33,6 +33,7 @@ from lurefusion.config import (
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.verify import require_good_files
+from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.checkpoint import (
     RUN_FILES,
     STAGES_FILE,
@@ -53,7 +54,6 @@ from lurefusion.registry import DATA_SAMPLERS, DATASETS, HOOKS, KINDS, LOOPS, LO
 
 #: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 # where the class of a dict with a `type` may be
 REGISTRIES = (MODELS, DATASETS, DATA_SAMPLERS, TRANSFORMS, HOOKS, LOOPS)
 

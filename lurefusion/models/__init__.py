@@ -1,5 +1,10 @@
 """Networks, losses and the models made of them; importing this package registers all built-in members."""
 
+from lurefusion.compat import optional_optimizers_later
+
+with optional_optimizers_later():
+    import mmengine.model  # noqa: F401
+
 from lurefusion.models import (
     baselines,
     data_preprocessor,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from lurefusion.commands.evaluate import add_arguments
 from lurefusion.evaluation.cards import compute
-from lurefusion.evaluation.evaluate import add_arguments, evaluate_folders, read_means, run, write_report
+from lurefusion.evaluation.evaluate import evaluate_folders, read_means, run, write_report
 from lurefusion.images import read_image, write_image
 
 STEMS = ('a', 'b', 'c')

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from lurefusion.engine.ablation import Study, describe_plan, format_results, pla
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 TRAIN = """
 import pathlib, sys, time
-words = sys.argv[1:]
+words = sys.argv[2:]
 folder = pathlib.Path(words[words.index('--work-dir') + 1])
 calls = pathlib.Path('calls.txt').open('a')
 print(folder, 'starts', file=calls, flush=True)
@@ -35,24 +36,27 @@ print(folder, 'ends', *words, file=calls, flush=True)
 """
 TEST = """
 import json, pathlib, sys
-words = sys.argv[1:]
+words = sys.argv[2:]
 folder = pathlib.Path(words[words.index('--work-dir') + 1])
 folder.mkdir(parents=True)
 metrics = {'LC_dev/NIQE': 5.0 + ('seed_1' in str(folder)), 'LC_dev/time': 1}
 folder.joinpath('metrics.json').write_text(json.dumps(metrics))
+"""
+MAIN = """
+import importlib, sys
+importlib.import_module(f'stand_in.{sys.argv[1]}')
 """
 
 
 @pytest.fixture
 def study(small):
     """Programs that only say that they were called, in place of the real ones."""
-    tools = Path('tools')
-    tools.mkdir()
-    (tools / 'train.py').write_text(TRAIN)
-    (tools / 'test.py').write_text(TEST)
+    Path('stand_in').mkdir()
+    for name, text in (('train', TRAIN), ('test', TEST), ('__main__', MAIN)):
+        Path('stand_in', f'{name}.py').write_text(text)
     for name in ('using_cc', 'bad'):
         (small / f'{name}.py').write_text("_base_ = './small.py'\noptions = {'model.losses.unified.kind': 'cc'}\n")
-    return Study(Path('study'), tools.resolve())
+    return Study(Path('study'), module='stand_in')
 
 
 def calls() -> list[str]:
@@ -77,7 +81,7 @@ def test_what_is_done_is_skipped_and_what_failed_is_tried_again(small, study, ca
 
 
 def test_the_training_gets_the_budget_and_the_test_the_columns(small, study):
-    study = Study(study.work_dir, study.tools, ('train_dataloader.batch_size=1',), length=0.5, amp=True, probe=True)
+    study = replace(study, options=('train_dataloader.batch_size=1',), length=0.5, amp=True, probe=True)
     run_jobs(plan_jobs([str(small / 'small.py')], [3], study), study)
     line = Path('calls.txt').read_text().splitlines()[-1]
     for words in (
@@ -92,7 +96,7 @@ def test_the_training_gets_the_budget_and_the_test_the_columns(small, study):
 def test_another_setting_is_refused(small, study):
     configs = [str(small / 'using_cc.py')]
     run_jobs(plan_jobs(configs, [0], study), study)
-    other = Study(study.work_dir, study.tools, ('model.losses.unified.weight=0.7',))
+    other = replace(study, options=('model.losses.unified.weight=0.7',))
     with pytest.raises(ValueError, match=r'other settings(.|\n)*unified\.weight: 0\.1 -> 0\.7'):
         plan_jobs(configs, [0, 1], other)
 
@@ -103,7 +107,7 @@ def test_mistakes_are_named(small, study):
     with pytest.raises(ValueError, match='several configs are called small'):
         plan_jobs([str(small / 'small.py'), str(small / 'other' / 'small.py')], [0], study)
     with pytest.raises(ValueError, match="got 'ray'"):
-        plan_jobs([str(small / 'small.py')], [0], Study(study.work_dir, study.tools, launcher='ray'))
+        plan_jobs([str(small / 'small.py')], [0], replace(study, launcher='ray'))
 
 
 def test_what_another_process_has_in_hand_comes_last(small, study):
@@ -151,10 +155,10 @@ def test_dry_run_says_what_and_how_long(small, study):
 
 
 def test_command_lines_of_the_launchers():
-    line = Study(Path('w'), Path('t'), launcher='slurm', processes=4).command('train.py', 'c.py', ['a=1'])
+    line = Study(Path('w'), launcher='slurm', processes=4).command('train', 'c.py', ['a=1'])
     assert line[:2] == ['srun', '--ntasks=4']
-    assert line[3:] == ['t/train.py', 'c.py', '--launcher', 'slurm', '--cfg-options', 'a=1']
-    line = Study(Path('w'), Path('t'), launcher='pytorch', processes=2, data_root='d').command('test.py', 'c.py', [])
+    assert line[3:] == ['-m', 'lurefusion', 'train', 'c.py', '--launcher', 'slurm', '--cfg-options', 'a=1']
+    line = Study(Path('w'), launcher='pytorch', processes=2, data_root='d').command('test', 'c.py', [])
     assert line[1:4] == ['-m', 'torch.distributed.run', '--nproc_per_node=2']
     assert line[4].startswith('--master_port=')
     assert line[-2:] == ['--data-root', 'd']

@@ -3,8 +3,9 @@
     python tools/analysis_tools/get_flops.py lure-tiny --shape 480 640
     python tools/analysis_tools/get_flops.py configs/lure/stage2_ir_vi.py
 
-Counted are matrix products and convolutions of one pair under a prompt for every modality, as PyTorch's FlopCounterMode
-sees them; a multiply-accumulate is two of its FLOPs. Element-wise work and the language model are not in it.
+Counted are matrix products and convolutions of one undegraded pair, as PyTorch's FlopCounterMode sees them; a
+multiply-accumulate is two of its FLOPs. Element-wise work and the language model are not in it. Where the prompt
+decides what is computed, as in lure-tiny, only trained weights tell: a config is counted with random ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lurefusion.structures import FusionDataSample
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', help='name of shipped weights, a file of weights, or a config (weights do not matter)')
+    parser.add_argument('model', help='name of shipped weights, a file of weights, or a config (random weights)')
     parser.add_argument('--shape', nargs=2, type=int, default=(480, 640), metavar=('HEIGHT', 'WIDTH'))
     return exit_code(show, **vars(parser.parse_args()))
 
@@ -35,7 +36,7 @@ def count(model: str, shape: tuple[int, int] = (480, 640)) -> dict[str, tuple[in
     """
     if min(shape) < 8:
         raise ValueError(f'shape is height and width, at least 8 each; got {tuple(shape)}')
-    network = FusionInferencer(model, RANDOM, device='cpu').model
+    network = FusionInferencer(model, RANDOM if model.endswith('.py') else None, device='cpu').model
     inputs = {name: [torch.rand(3, *shape)] for name in network.modalities}
     with torch.no_grad(), FlopCounterMode(display=False, depth=2) as counter:
         network.test_step(dict(inputs=inputs, data_samples=[FusionDataSample()]))
