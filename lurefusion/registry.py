@@ -255,15 +255,32 @@ class _Child(Registry):
         super()._register_module(module, module_name, force)
 
 
+class _Models(_Child):
+    """The registry of models; those that MMEngine trains keep the contract of fusion models."""
+
+    def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+        # by name: MMEngine's class need not be imported to see that a data preprocessor is none
+        if inspect.isclass(module) and any(base.__name__ == 'BaseModel' for base in module.__mro__):
+            from lurefusion.models.base import FusionModel
+
+            if not issubclass(module, FusionModel):
+                raise TypeError(f'{_path(module)} is not a model: it does not derive from {_path(FusionModel)}')
+            if missing := sorted(module.__abstractmethods__):
+                raise TypeError(f'{_path(module)} is no whole model: it lacks {", ".join(missing)} of FusionModel')
+        super()._register_module(module, module_name, force)
+
+
 def _in(module: str, name: str) -> Callable[[], type]:
     return lambda: getattr(import_module(module), name)
 
 
-MODELS = _Child(
+MODELS = _Models(
     'model',
     MMENGINE_MODELS,
-    """`forward(inputs, data_samples=None, mode='tensor' | 'predict' | 'loss')` as of MMEngine's `BaseModel`; `loss`
-    returns dict[str, Tensor], `predict` data samples with `pred (3,H,W)` in [0,1]. Parts come from the kinds below.""",
+    """`lurefusion.models.base.FusionModel`: `modalities`, `chroma`, `prompts`, `size_divisor`, `encode_text(sentences) ->
+    (M,D)`, `core(images, text) -> (B,3,H,W)`; and `forward(inputs, data_samples=None, mode='tensor' | 'predict' | 'loss')`
+    as of MMEngine's `BaseModel`; `loss` returns dict[str, Tensor], `predict` data samples with `pred (3,H,W)` in [0,1].
+    Parts come from the kinds below.""",
     'models',
 )
 DATASETS = _Child(

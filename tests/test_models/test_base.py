@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.model import BaseModel
 
 from lurefusion import FusionInferencer
 from lurefusion.models.base import FusionModel
@@ -57,3 +58,9 @@ def test_a_model_that_owes_something_cannot_be_built():
 
     with pytest.raises(TypeError, match='size_divisor'):
         Half()
+    with pytest.raises(TypeError, match='Half is no whole model: it lacks forward, size_divisor of FusionModel'):
+        MODELS.register_module(module=Half)
+    with pytest.raises(TypeError, match=r'Stranger is not a model: it does not derive from .*FusionModel'):
+        MODELS.register_module(module=type('Stranger', (BaseModel,), {}))
+    assert 'Half' not in MODELS
+    assert 'Stranger' not in MODELS
