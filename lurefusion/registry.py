@@ -279,8 +279,8 @@ MODELS = _Models(
     MMENGINE_MODELS,
     """`lurefusion.models.base.FusionModel`: `modalities`, `chroma`, `prompts`, `size_divisor`,
     `encode_text(sentences) -> (M,D)`, `core(images, text) -> (B,3,H,W)`; and, as of MMEngine's `BaseModel`,
-    `forward(inputs, data_samples=None, mode='tensor' | 'predict' | 'loss')`: `loss` returns dict[str, Tensor], `predict`
-    data samples with `pred (3,H,W)` in [0,1]. Parts come from the kinds below.""",
+    `forward(inputs, data_samples=None, mode='tensor' | 'predict' | 'loss')`: `loss` returns dict[str, Tensor] and
+    `predict` data samples with `pred (3,H,W)` in [0,1]. Parts come from the kinds below.""",
     'models',
 )
 DATASETS = _Child(
