@@ -222,7 +222,7 @@ def test_entry_point_that_fails_is_reported_and_left_out(
     assert kind.build('gate', channels=1).channels == 1
 
 
-@pytest.mark.parametrize(('kind', 'name'), [('LOSSES', 'GradLoss'), ('DEGRADATIONS', 'Haze'), ('FUSION_RULES', 'l1')])
+@pytest.mark.parametrize('kind, name', [('LOSSES', 'GradLoss'), ('DEGRADATIONS', 'Haze'), ('FUSION_RULES', 'l1')])
 def test_the_scope_that_mmengine_marks_inherited_parts_with_is_no_argument(kind, name):
     built = getattr(registry, kind).build(dict(type=name, _scope_='lurefusion'))
     assert type(built) is getattr(registry, kind).get(name)
