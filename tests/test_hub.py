@@ -17,6 +17,7 @@ import yaml
 from lurefusion import registry
 from lurefusion.config import list_configs, load_config
 from lurefusion.engine.checkpoint import shipped_weights
+from lurefusion.mim import register_loader
 
 ROOT = Path(__file__).resolve().parents[1]
 RANKED = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')
@@ -121,6 +122,23 @@ def test_an_editable_install_reads_the_files_where_they_are(homes: dict) -> None
     for name in ('configs', 'tools', 'model-index.yml'):
         assert (home / 'lurefusion' / '.mim' / name).resolve() == (home / name).resolve()
     assert not (homes['wheel'][1] / 'configs').is_symlink()
+
+
+def test_mmengines_loader_takes_names_and_files(tmp_path: Path) -> None:
+    from mmengine.runner import CheckpointLoader
+    from safetensors.torch import load_file
+
+    register_loader()
+    [(name, file)] = shipped_weights().items()
+    expected = load_file(file)
+    for place in (f'lurefusion://{name}', f'lurefusion://{file}'):
+        state = CheckpointLoader.load_checkpoint(place)
+        assert set(state) == set(expected)
+        assert all(torch.equal(state[key], value.to(state[key].dtype)) for key, value in expected.items())
+    with pytest.raises(FileNotFoundError, match="Did you mean 'lure-tiny'"):
+        CheckpointLoader.load_checkpoint('lurefusion://lure-tyni')
+    with pytest.raises(FileNotFoundError, match='shipped weights'):
+        CheckpointLoader.load_checkpoint(f'lurefusion://{tmp_path / "none.safetensors"}')
 
 
 def test_the_index_names_every_metafile() -> None:

@@ -5,7 +5,12 @@ python tools/test.py configs/lure/lure_tiny_ir_vi.py [WEIGHTS]
 
 import sys
 
-from lurefusion.cli import main
+from lurefusion import cli
+
+
+def main() -> int:
+    return cli.main(['test', *sys.argv[1:]])
+
 
 if __name__ == '__main__':
-    sys.exit(main(['test', *sys.argv[1:]]))
+    sys.exit(main())
