@@ -21,6 +21,8 @@ import lurefusion.models  # noqa: F401
 from lurefusion.datasets.prompts import PromptRouter, Route
 from lurefusion.engine.checkpoint import described_model, find_weights, load_weights, read_weights, shipped_weights
 from lurefusion.images import (
+    COLOURED,
+    TINTED,
     as_rgb,
     check_output,
     colourfulness,
@@ -44,9 +46,6 @@ RANDOM = 'random'
 # a file, NumPy array, torch tensor or PIL image; see lurefusion.images.as_rgb
 Picture = Any
 Prompt = str | Mapping[str, str] | None
-# levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
-# 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
-TINTED, COLOURED = 4, 12
 
 
 class PictureWarning(UserWarning):
@@ -166,6 +165,10 @@ class FusionInferencer:
         check_output(Path(out), folder=True)
         check_output(Path(out) / f'a{suffix}')
         refuse_overwrite([out], folders.values())
+        for folder in folders.values():
+            # folders are read with what lies in them, so that the results would be sources of the next run
+            if Path(folder).resolve() in Path(out).resolve().parents:
+                raise ValueError(f'the output {out} lies in the input {folder}: choose a place beside it')
         routes = self.route(prompt)
         pairs = pair_by_stem(dict(folders))
         results = {stem: Path(out) / f'{stem}{suffix}' for stem in pairs}
@@ -374,7 +377,14 @@ def _build(model: str | None, weights: str | None) -> FusionModel:
                 f'{did_you_mean(model, list(shipped))} Shipped: {", ".join(shipped) or "none"}. With a config: '
                 f'FusionInferencer(CONFIG, weights=CHECKPOINT), on the command line --model CONFIG --weights CHECKPOINT'
             ) from None
-        network = MODELS.build(described_model(path, read_weights(path)[1]))
+        described = described_model(path, read_weights(path)[1])
+        try:
+            network = MODELS.build(described)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'the model that {path} says it is of cannot be built here: {error}. If it has parts of a plug-in, '
+                f'install that, or give the config that names it: --model CONFIG --weights {path}'
+            ) from error
         state_of = path if weights is None else state_of
     if weights == RANDOM:
         print_log(f'{model} runs with random weights: the pictures mean nothing', logger='current')

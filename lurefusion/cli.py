@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -110,11 +111,17 @@ def _prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[
     """
     if not words:
         return None
+    if len(words) == 1:
+        # one string, as --range takes it: 'vi=haze ir=low contrast'
+        words = re.split(rf'[\s,;]+(?=(?:{"|".join(map(re.escape, modalities))})=)', words[0])
     if not all('=' in word for word in words):
         return ' '.join(words)
     from lurefusion.registry import did_you_mean
 
-    parts = dict(word.split('=', 1) for word in words)
+    pairs = [word.split('=', 1) for word in words]
+    parts = dict(pairs)
+    if len(parts) < len(pairs):
+        raise ValueError(f'--prompt names a modality twice: {" ".join(words)}')
     for name in parts:
         if name not in modalities:
             hint = did_you_mean(name, list(modalities))

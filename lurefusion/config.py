@@ -50,6 +50,7 @@ OWN_KEYS = PIPELINE_KEYS | {
 GIVEN_OTHERWISE = {
     'work_dir': '--work-dir',
     'launcher': '--launcher',
+    'resume': '--resume',
     'experiment_name': 'the name of the folder of the run (--work-dir)',
 }
 # Dicts whose unknown keys nothing else refuses.

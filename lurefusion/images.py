@@ -22,6 +22,12 @@ RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc')
 # per cent of the pixels below which half of a range is wasted; street scenes with warm people in them have more
 _WASTED = 0.25
 
+# levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
+# 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
+TINTED, COLOURED = 4, 12
+# share of the pixels outside of fixed limits that is said
+_CLIPPED = 0.5
+
 # ITU-R BT.601 luma and full-range chroma, the convention of the fusion literature (Text-IF, SeAFusion)
 LUMA = (0.299, 0.587, 0.114)
 CHROMA_BLUE = (-0.168736, -0.331264, 0.5)
@@ -167,6 +173,8 @@ def _between(values: np.ndarray, dtype: np.dtype, low: float, high: float, notes
             f'no pixel lies between {low:g} and {high:g} (they are {values.min():g} to {values.max():g}): an empty '
             f'picture'
         )
+    elif notes is not None and (clipped := float(((values < low) | (values > high)).mean())) > _CLIPPED:
+        notes.append(f'{clipped:.0%} of the pixels lie outside of {low:g} to {high:g} and are clipped')
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lurefusion import apis, registry
+from lurefusion import apis, cli, registry
 from lurefusion.cli import exit_code, main
 from lurefusion.images import write_image
 from lurefusion.registry import REGISTRIES
@@ -126,7 +126,7 @@ def test_ranges_and_warnings_of_the_command(pair, capsys):
     assert main(one) == 0
     assert 'warning: ir (' in capsys.readouterr().err
     assert main([*one, '--range', 'ir=29000:29300', 'vi=full']) == 0
-    assert 'warning' not in capsys.readouterr().err
+    assert 'warning: ' not in capsys.readouterr().err
     # a bare range is for all, the 8-bit pictures too
     assert main([*one, '--range', '29000:29300']) == 1
     assert 'what uint8 pixels can hold; name the modality' in capsys.readouterr().err
@@ -228,3 +228,32 @@ def test_an_interrupted_command_says_so_in_one_line(capsys, words):
 
     assert exit_code(run) == 130
     assert capsys.readouterr().err == 'interrupted' + ''.join(f': {word}' for word in words) + '\n'
+
+
+@pytest.mark.parametrize(
+    ('words', 'parts'),
+    [
+        (['vi=haze ir=low contrast'], {'vi': 'haze', 'ir': 'low contrast'}),
+        (['vi=haze, ir=low contrast'], {'vi': 'haze', 'ir': 'low contrast'}),
+        (['vi=haze', 'ir=low contrast'], {'vi': 'haze', 'ir': 'low contrast'}),
+        (['vi=haze'], {'vi': 'haze'}),
+        (['it is dark'], 'it is dark'),
+        (['it', 'is', 'dark'], 'it is dark'),
+    ],
+)
+def test_a_prompt_for_each_modality_may_be_one_string(words, parts):
+    assert cli._prompt(words, ('vi', 'ir')) == parts
+
+
+@pytest.mark.parametrize('words', [['vi=ll', 'vi=hz'], ['vi=ll vi=hz'], ['ir=lc', 'vi=ll', 'ir=sr']])
+def test_two_prompts_for_one_modality_are_refused(words):
+    with pytest.raises(ValueError, match='names a modality twice'):
+        cli._prompt(words, ('vi', 'ir'))
+
+
+@pytest.mark.parametrize('inner', ['sub', 'a/b', '../ir/sub'])
+def test_results_do_not_become_sources_of_the_next_run(pair, capsys, inner):
+    arguments = ['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), '--out', str(pair / 'ir' / inner), *MODEL]
+    assert main(arguments) == 1
+    assert 'lies in the input' in capsys.readouterr().err
+    assert len(list((pair / 'ir').rglob('*.png'))) == 2

@@ -201,6 +201,13 @@ def test_a_range_that_a_hot_object_takes_is_noted():
         to_unit_range(frame, mode, notes)
         assert len(notes) == noted, (hot, mode, notes)
         assert all('is spent on 0 % of the pixels' in note for note in notes)
+    for low, high in ((29000, 29200), (29900, 40000), (29100, 30000)):
+        notes = []
+        to_unit_range(image, f'{low}:{high}', notes)
+        outside = float(((image < low) | (image > high)).mean())
+        assert notes == [f'{outside:.0%} of the pixels lie outside of {low} to {high} and are clipped'] * (
+            outside > 0.5
+        )
     notes = []
     to_unit_range(image, '100:200', notes)
     assert 'no pixel lies between 100 and 200 (they are 290' in notes[0]

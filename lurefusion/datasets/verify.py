@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from lurefusion.datasets.fusion import FusionPairDataset
 from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.transforms import LABEL
-from lurefusion.images import read_image, read_label
+from lurefusion.images import TINTED, colourfulness, read_image, read_label
 from lurefusion.registry import DATASETS
 
 #: the EXIF tag that says how a picture is to be turned, and its values that swap width and height
@@ -90,6 +92,47 @@ def _header(path: str) -> tuple[int, int]:
         # Pillow knows fewer kinds of TIFF than OpenCV, and less of what is wrong
         height, width = read_image(path)[0].shape[:2]
         return width, height
+
+
+def check_looks(node: Any, chroma: str | None, every: bool = False) -> list[str]:
+    """What looks wrong with the pictures of fusion pairs, one line for each kind of fault and data set.
+
+    Looked for are pictures in colour of modalities that have none (a palette, or folders that were swapped), and one
+    picture for two modalities.
+
+    Args:
+        node: A config, a dataloader or a data set.
+        chroma: The modality that owns the colour; None: the model has none, colours are not looked at.
+        every: Look at every pair; otherwise at three of each data set.
+    """
+    rows: dict[str, str] = {}
+    for dataset in paired_datasets(node):
+        if dataset.missing() or not isinstance(dataset, FusionPairDataset):
+            continue
+        dataset.full_init()
+        count = len(dataset)
+        for index in range(count) if every else sorted({0, count // 2, count - 1}):
+            paths = dataset.get_data_info(index)['paths']
+            own = {role: paths[role] for role in dataset.modalities if role in paths}
+            try:
+                pictures = {role: read_image(path) for role, path in own.items()}
+            except (OSError, ValueError):
+                # said by check_files
+                continue
+            folders = ' and '.join(str(dataset.data_prefix[role]) for role in own)
+            for role, (pixels, grey) in pictures.items():
+                if chroma in own and role != chroma and not grey and colourfulness(pixels)[0] >= TINTED:
+                    rows.setdefault(
+                        f'colour {own[role]}' if every else f'colour {folders}',
+                        f'{own[role]} is in colour, and {role} pictures have none: drawn in a palette, or swapped?',
+                    )
+            for (one, (first, _)), (two, (second, _)) in combinations(pictures.items(), 2):
+                if first.shape == second.shape and (first == second).all() and not (first == first[:1, :1]).all():
+                    rows.setdefault(
+                        f'twins {own[one]}' if every else f'twins {folders}',
+                        f'{own[one]} and {own[two]} are one picture, pixel by pixel',
+                    )
+    return list(rows.values())
 
 
 def describe(problems: list[str], most: int = 20) -> str:

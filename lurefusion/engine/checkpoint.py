@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -189,7 +190,11 @@ def _read_pickle(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise ValueError(f'{path} is not a checkpoint that can be read safely: {error}') from error
+        raise ValueError(
+            f'{path} is not a checkpoint that can be read safely ({path.stat().st_size} bytes, '
+            f'{type(error).__name__}): it is damaged, no checkpoint, or holds more than tensors and plain values, '
+            f'which is not opened'
+        ) from error
     state: Any = checkpoint
     # e.g. {'model': {'state_dict': ...}}
     for _ in range(3):
@@ -323,7 +328,11 @@ def take_over(model: FusionModel, path: str | Path, prefixes: Sequence[str] | No
     tasks, mine = _recorded(meta, 'tasks'), record_of(model).get('tasks')
     sizes_differ = any(state[key].shape != own[key].shape for key in state if key in own and key.startswith(TASK_HEAD))
     if (tasks and mine and tasks != mine) or sizes_differ:
-        print_log(f'{path} knows the tasks {tasks}, the model {mine}: their head starts anew', logger='current')
+        print_log(
+            f'{path} knows the tasks {tasks}, the model {mine}: the head that tells them apart starts anew; where it '
+            f'does not train, free sentences are told by words alone',
+            logger='current', level=logging.WARNING,
+        )  # fmt: skip
         state = {key: value for key, value in state.items() if not key.startswith(TASK_HEAD)}
         state |= {key: value for key, value in own.items() if key.startswith(TASK_HEAD)}
     load_into(model, state, prefixes, origin=str(path))
@@ -370,6 +379,11 @@ def load_into(
             f'shape: {key} is {tuple(state[key].shape)} in the checkpoint, {tuple(own[key].shape)} in the model'
             for key in sorted(wanted & given)
             if state[key].shape != own[key].shape
+        ]
+        problems += [
+            f'type: {key} is {state[key].dtype} in the checkpoint, {own[key].dtype} in the model'
+            for key in sorted(wanted & given)
+            if state[key].is_floating_point() != own[key].is_floating_point() or state[key].is_complex()
         ]
         if problems:
             more = f'\n  ... and {len(problems) - 5} more' if len(problems) > 5 else ''

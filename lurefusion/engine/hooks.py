@@ -68,20 +68,26 @@ class RunRecordHook(Hook):
         start: Digest of the weights that the stage starts from; None for a random start.
         config: The stage's config, as JSON.
         resumed_processes: How many processes wrote the checkpoint from which it goes on.
+        later: Folders of later stages, which are another run's too where this one begins anew.
     """
 
     # before anything of this run is written
     priority = 'VERY_HIGH'
 
-    def __init__(self, start: str | None, config: str, resumed_processes: int | None = None) -> None:
+    def __init__(
+        self, start: str | None, config: str, resumed_processes: int | None = None, later: Sequence[str] = ()
+    ) -> None:
         self.start = start
+        self.later = tuple(later)
         self.config = config
         self.resumed_processes = resumed_processes
 
     def before_train(self, runner: Any) -> None:
         """A run that begins anew sets aside what is there; one that goes on says if its batches are others."""
         if runner.iter == 0 and is_main_process():
-            set_aside(runner.work_dir, RUN_FILES)
+            # not before: model and data are built, so that a start that fails moves nothing
+            for folder in (runner.work_dir, *self.later):
+                set_aside(folder, RUN_FILES)
         before, now = self.resumed_processes, get_world_size()
         if before is not None and before != now:
             runner.logger.warning(

@@ -32,10 +32,9 @@ from lurefusion.config import (
     resolve_data_root,
 )
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
-from lurefusion.datasets.verify import require_good_files
+from lurefusion.datasets.verify import check_looks, require_good_files
 from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.checkpoint import (
-    RUN_FILES,
     STAGES_FILE,
     allow_resume,
     find_weights,
@@ -113,11 +112,12 @@ def _train(
     folders = [base / name if pipeline else base for name in names]
     if first_process():
         for cfg in cfgs:
-            require_good_files([cfg.get('train_dataloader') or {}, cfg.get('val_dataloader') or {}])
+            data = [cfg.get('train_dataloader') or {}, cfg.get('val_dataloader') or {}]
+            require_good_files(data)
+            for row in check_looks(data, cfg.model.get('chroma')):
+                print_log(row, logger='current', level=logging.WARNING)
         if pipeline:
             write_bytes(base / STAGES_FILE, json.dumps(names).encode())
-        for folder in [] if resume else folders:
-            set_aside(folder, RUN_FILES)
     for cfg in cfgs:
         if seed is not None:
             cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
@@ -136,7 +136,14 @@ def _train(
             cfg.resume, cfg.load_from = True, str(newest)
         cfg.custom_hooks = [
             *cfg.get('custom_hooks', []),
-            dict(type='RunRecordHook', start=start, config=json.dumps(record), resumed_processes=processes),
+            dict(
+                type='RunRecordHook',
+                start=start,
+                config=json.dumps(record),
+                resumed_processes=processes,
+                # a pipeline that begins anew makes what its later stages hold the work of another run
+                later=[] if resume else [str(later) for later in folders[number:]],
+            ),
             dict(type='FiniteCheckHook'),
         ]
         runner = build_runner(cfg, folder, launcher, amp)
@@ -190,6 +197,13 @@ def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple
         )  # fmt: skip
         return None, None
     changes = diff_configs(meta['config'], record)
+    kept = [key for key, _, _ in changes if key.startswith(('optim_wrapper.optimizer.', 'param_scheduler'))]
+    if kept:
+        print_log(
+            f'no effect on a run that is resumed, whose optimizer and schedules go on from {newest}: {", ".join(kept)}',
+            logger='current', level=logging.WARNING,
+        )  # fmt: skip
+    changes = [change for change in changes if change[0] not in kept]
     if changes:
         rows = ''.join(f'\n  {key}: {before!r} -> {after!r}' for key, before, after in changes[:10])
         more = f'\n  ... and {len(changes) - 10} more' if len(changes) > 10 else ''
@@ -598,18 +612,24 @@ def _present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
     names = [loader.setdefault('name', str(number)) for number, loader in enumerate(cfg.test_dataloader)]
     if len(set(names)) < len(names):
         raise ValueError(f'{cfg.filename}: two sets of test_dataloader have one name: {", ".join(names)}')
-    loaders, evaluators = [], []
+    loaders, evaluators, left = [], [], []
     for i, (loader, evaluator) in enumerate(zip(*lists.values(), strict=True)):
         missing, unfit = list(_missing_rows(loader)), list(_unfit_rows(cfg, loader))
         if unfit and not missing and not is_inherited(cfg, f'test_dataloader.{i}.dataset'):
             raise ValueError(f'test_dataloader.{i} does not fit the model: {"; ".join(unfit)}')
         for row in (*missing, *unfit):
+            left.append(row)
             print_log(f'left out test set {loader.get("name")}: {row}')
         if not missing and not unfit:
             loaders.append(loader)
             evaluators.append(evaluator)
     if not loaders:
-        raise MissingDataError('not one test set of the config is on disk; set --data-root or $LUREFUSION_DATA')
+        shown = ''.join(f'\n  - {row}' for row in dict.fromkeys(left))
+        raise MissingDataError(
+            f'not one test set of the config can be used:{shown}\nSets that are elsewhere: --data-root or '
+            f'$LUREFUSION_DATA. Sets of your own: name them in test_dataloader = [...] and their metrics in '
+            f'test_evaluator = [...]'
+        )
     return loaders, evaluators
 
 

@@ -31,7 +31,9 @@ from lurefusion.evaluation.cards import (
 from lurefusion.evaluation.iqa import NetworkScore
 from lurefusion.evaluation.metrics import Row, left_out, write_rows
 from lurefusion.images import (
+    COLOURED,
     check_output,
+    colourfulness,
     list_images,
     naming_advice,
     parse_range,
@@ -191,12 +193,18 @@ def evaluate_folders(
     columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
     result = Evaluation(columns, {method: [] for method in fused}, warnings, failed=failed, level=level)
     refused: dict[str, list[str]] = {}
+    painted: dict[str, list[str]] = {}
     for stem, files in pairs.items():
         try:
             images = _read(files, {role: range_of(ranges, role) for role in sources})
         except (OSError, ValueError) as error:
             failed[stem] = str(error)
             continue
+        # the first source may have colours of its own
+        for role in list(sources)[1:]:
+            spread, few = colourfulness(images[role][0].permute(1, 2, 0).numpy())
+            if few and spread >= COLOURED:
+                painted.setdefault(role, []).append(str(files[role]))
         images = {role: image.to(device) for role, image in images.items()}
         result.files[stem] = files
         for method in fused:
@@ -227,6 +235,10 @@ def evaluate_folders(
     result.unavailable = {name: score.reason for name, score in scores.items() if score.reason}
     every = [row for rows in result.rows.values() for row in rows]
     result.warnings += left_out(every, [c for c in columns if c not in result.unavailable and c not in refused])
+    result.warnings += [
+        f'{role}: {len(paths)} picture(s) look drawn in a palette, as {paths[0]}: their colours count as brightness'
+        for role, paths in painted.items()
+    ]
     result.warnings += [f'{name}: no score for {len(r)} picture(s), as {r[0]}' for name, r in refused.items()]
     return result
 

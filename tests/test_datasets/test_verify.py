@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lurefusion.datasets.verify import check_files, folder_config, require_good_files
+from lurefusion.datasets.verify import check_files, check_looks, folder_config, require_good_files
 
 
 @pytest.fixture
@@ -58,3 +58,20 @@ def test_a_picture_stored_lying_down_has_the_size_that_viewers_show(folders):
 
 def test_sets_that_are_not_on_disk_are_passed_over(tmp_path):
     assert check_files(folder_config(dict(vi=tmp_path / 'a', ir=tmp_path / 'b'))) == []
+
+
+def test_what_is_no_infrared_picture_is_said(folders):
+    assert check_looks(folder_config(folders), 'vi') == []
+    ramp = np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
+    Image.fromarray(np.dstack([ramp, 255 - ramp, ramp // 2])).save(folders['ir'] / '1.png')
+    for every in (False, True):
+        [row] = check_looks(folder_config(folders), 'vi', every)
+        assert 'ir/1.png is in colour, and ir pictures have none' in row
+    # a model without an owner of the colour has colours everywhere
+    assert check_looks(folder_config(folders), None) == []
+    (folders['ir'] / '1.png').write_bytes((folders['vi'] / '1.png').read_bytes())
+    [row] = check_looks(folder_config(folders), 'vi')
+    assert 'are one picture, pixel by pixel' in row
+    Image.fromarray(np.full((24, 32), 7, np.uint8)).save(folders['ir'] / '1.png')
+    Image.fromarray(np.full((24, 32), 7, np.uint8)).save(folders['vi'] / '1.png')
+    assert check_looks(folder_config(folders), 'vi') == []

@@ -101,6 +101,18 @@ def test_load_into_takes_whole_parts():
         (lambda s: s.pop('encoder.bias'), r'missing: encoder\.bias'),
         (lambda s: s.update({'encoder.extra': torch.ones(1)}), r'unexpected: encoder\.extra'),
         (
+            lambda s: s.update({'encoder.weight': torch.ones(3, 2, dtype=torch.int8)}),
+            r'type: encoder\.weight is torch\.int8 in the checkpoint, torch\.float32 in the model',
+        ),
+        (
+            lambda s: s.update({'encoder.weight': torch.ones(3, 2, dtype=torch.bool)}),
+            r'type: encoder\.weight is torch\.bool',
+        ),
+        (
+            lambda s: s.update({'encoder.weight': torch.ones(3, 2, dtype=torch.complex64)}),
+            r'type: encoder\.weight is torch\.complex64',
+        ),
+        (
             lambda s: s.update({'encoder.weight': torch.ones(3, 5)}),
             r'encoder\.weight is \(3, 5\) in the checkpoint',
         ),

@@ -136,6 +136,17 @@ def test_a_shorter_second_training_gives_its_own_weights(small):
     assert Path('w/earlier/001/latents/iter_6.npz').is_file()
 
 
+def test_a_start_that_fails_moves_nothing(small):
+    train(small / 'small.py')
+    kept = sorted(str(path) for path in Path('work_dirs').rglob('*.pth'))
+    for option in ({'model.chroma': 'foo'}, {'train_dataloader.batch_size': 'many'}):
+        with pytest.raises((ValueError, TypeError)):
+            train(small / 'small.py', options=option)
+    assert sorted(str(path) for path in Path('work_dirs').rglob('*.pth')) == kept
+    with pytest.raises(KeyError, match='--resume'):
+        train(small / 'small.py', options={'resume': True})
+
+
 def test_a_pipeline_that_begins_anew_leaves_no_later_stage_of_the_old_one(small):
     train(small / 'small.py')
     hooks = [dict(type='StopAfterIteration', iteration=3)]
@@ -161,12 +172,17 @@ def test_a_later_stage_belongs_to_the_content_of_the_earlier_one(small, capsys, 
     assert last.stat().st_mtime_ns == before
 
 
+OTHER = {'train_dataloader.batch_size': 1, 'optim_wrapper.optimizer.lr': 0.5}
+
+
 def test_a_resume_with_other_settings_says_which(small, capsys):
     config = small / 'small_stage1.py'
     train(config, work_dir='w', options={'train_cfg.max_iters': 2})
     capsys.readouterr()
-    train(config, work_dir='w', resume=True, seed=4, options={'train_dataloader.batch_size': 1})
+    train(config, work_dir='w', resume=True, seed=4, options=OTHER)
     text = warned(capsys)
+    assert 'no effect on a run that is resumed' in text
+    assert 'optim_wrapper.optimizer.lr' in text
     for change in ('train_cfg.max_iters: 2 -> 6', 'train_dataloader.batch_size: 2 -> 1', 'randomness.seed: 0 -> 4'):
         assert change in text
     train(config, work_dir='whole')

@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from lurefusion.cli import exit_code
-from lurefusion.datasets.verify import check_files, describe, folder_config, paired_datasets
+from lurefusion.datasets.verify import check_files, check_looks, describe, folder_config, paired_datasets
 from lurefusion.engine.stages import load_stages
 
 
@@ -28,9 +28,13 @@ def verify(what: list[str], data_root: str | None = None, headers: bool = False)
     """Print every bad file; 1 if there are any."""
     if all('=' in item for item in what):
         nodes = [folder_config(dict(item.split('=', 1) for item in what))]
+        # as in the shipped models: the visible picture owns the colour, where there is one
+        chroma = 'vi'
     elif len(what) == 1:
         loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-        nodes = [cfg[key] for cfg in load_stages(what[0], data_root=data_root)[1] for key in loaders if cfg.get(key)]
+        cfgs = load_stages(what[0], data_root=data_root)[1]
+        nodes = [cfg[key] for cfg in cfgs for key in loaders if cfg.get(key)]
+        chroma = cfgs[-1].model.get('chroma')
     else:
         raise ValueError(f'give one config, or ROLE=FOLDER of each modality; got {what}')
     gone = sorted({folder for dataset in paired_datasets(nodes) for folder in dataset.missing()})
@@ -39,6 +43,8 @@ def verify(what: list[str], data_root: str | None = None, headers: bool = False)
     for folder in gone:
         print(f'not on disk, passed over: {folder}')
     problems = check_files(nodes, decode=not headers)
+    if not headers:
+        problems += check_looks(nodes, chroma, every=True)
     print(f'{len(problems)} bad files or pairs' + (f'\n{describe(problems, most=1000)}' if problems else ''))
     return 1 if problems else 0
 
