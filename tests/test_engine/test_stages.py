@@ -139,8 +139,8 @@ def test_shipped_data_fits_the_shipped_models() -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'test_evaluator': [[dict(type='FusionMetrics')]]}, 'as many entries as sets; got 7 and 1'),
-        ({'test_dataloader': None}, 'got None and 7'),
+        ({'test_evaluator': [[dict(type='FusionMetrics')]]}, 'is a list of 7 and test_evaluator is a list of 1'),
+        ({'test_dataloader': None}, 'is a NoneType and test_evaluator is a list of 7'),
         ({'test_dataloader.0.dataset.infrared': 'nir'}, r'test_dataloader\.0 does not fit the model: Emb.* of vi, nir'),
     ],
 )

@@ -85,7 +85,7 @@ def test_several_batches_of_their_own_sizes_become_one() -> None:
     samples = [[FusionDataSample(metainfo=dict(name=name)) for name in names] for names in ('ab', 'cde')]
     restoration = dict(inputs=dict(x=integers(height=11), y=integers(height=11, seed=1)), data_samples=samples[0])
     fusion = dict(inputs=dict(vi=integers(batch=3), ir=integers(batch=3)), data_samples=samples[1])
-    out = FusionDataPreprocessor()(dict(restoration=restoration, fusion=fusion))
+    out = FusionDataPreprocessor(size_divisor=8)(dict(restoration=restoration, fusion=fusion))
     assert {role: tuple(x.shape) for role, x in out['inputs'].items()} == dict(
         x=(2, 3, 16, 24), y=(2, 3, 16, 24), vi=(3, 3, 16, 24), ir=(3, 3, 16, 24)
     )

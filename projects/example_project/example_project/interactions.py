@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,8 +26,11 @@ class TextShift(Interaction):
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)
 
+    @torch.no_grad()
     def let_pass(self, count: int) -> None:
-        """All channels pass at first."""
+        """What is added to the first channels starts at 0."""
+        self.mix.weight[:count] = 0
+        self.mix.bias[:count] = 0
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (B,C,H,W), c (B,text_dim). Returns (B,C,H,W)."""
