@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+# WebP is read and not written: OpenCV would write it with losses
+READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
 RANGE_MODES = ('percentile', 'minmax', 'full', 'agc')
 
 # ITU-R BT.601 luma and full-range chroma, the convention of the fusion literature (Text-IF, SeAFusion)
@@ -105,7 +107,7 @@ def read_image(path: str | os.PathLike, range_mode: str = 'percentile') -> tuple
     except cv2.error:  # a header that promises more pixels than OpenCV takes
         image = None
     if image is None:
-        raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(IMAGE_SUFFIXES)}')
+        raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(READ_SUFFIXES)}')
     if _is_cut_off(data):
         raise ValueError(f'{path} is cut off (the end of the file is missing); copy or download it again')
     if image.ndim == 3 and image.shape[2] == 2:
@@ -129,6 +131,8 @@ def _is_cut_off(data: bytes) -> bool:
         return b'IEND' not in data[-64:]
     if data.startswith(b'\xff\xd8'):
         return b'\xff\xd9' not in data[-4096:]
+    if data.startswith(b'RIFF'):
+        return len(data) < int.from_bytes(data[4:8], 'little') + 8
     return False
 
 
@@ -192,13 +196,13 @@ def list_images(folder: str | os.PathLike) -> dict[str, Path]:
     for path in sorted(folder.rglob('*')):
         inner = path.relative_to(folder)
         hidden = any(part.startswith('.') for part in inner.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
+        if path.suffix.lower() in READ_SUFFIXES and not hidden and path.is_file():
             stem = inner.with_suffix('').as_posix()
             if stem in files:
                 raise ValueError(f'two images of one stem in {folder}: {files[stem].name} and {path.name}')
             files[stem] = path
     if not files:
-        raise ValueError(f'no image in {folder} (looked for {", ".join(IMAGE_SUFFIXES)})')
+        raise ValueError(f'no image in {folder} (looked for {", ".join(READ_SUFFIXES)})')
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +37,29 @@ class Ticket(NamedTuple):
         return cls(index, index, 0, 0)
 
 
+TABLE_SUFFIXES = ('.tsv', '.csv')
+
+
+def read_table(path: str | Path) -> list[dict[str, str]]:
+    """Rows of a table with a header, separated by tabs (.tsv) or commas (.csv).
+
+    Raises:
+        MissingDataError: If there is no such file.
+        ValueError: If it has no rows, or a row has another number of cells than the header.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(f'no such table: {path}')
+    with path.open(newline='', encoding='utf-8-sig') as file:
+        rows = list(csv.DictReader(file, delimiter='\t' if path.suffix == '.tsv' else ','))
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(f'{path}, line {number}: the header has {len(rows[0])} columns, this row another number')
+    if not rows:
+        raise ValueError(f'{path} has a header and no rows, or nothing at all')
+    return rows
+
+
 class MissingDataError(FileNotFoundError):
     """Data sets that a config names and that are not on disk."""
 
@@ -49,6 +73,8 @@ class PairedDataset(BaseDataset):
         pipeline: Transforms; see `lurefusion.datasets.transforms`.
         stems: ``all``: every stem must be in every folder. A role: the stems of its folder; the others may hold more.
         keep: Regular expression that the whole stem must match: a split of one folder into training and test.
+        leave_out: Files of which no sample may be made, below the data root. A name that ends in .tsv or .csv is a
+            table of such files: every cell counts, so that the pairs of a validation set are left out of training.
         indices: First n, or these, of the sorted samples (MMEngine).
         every: Keep every n-th of the sorted samples, before `indices`.
         test_mode: Samples carry their sources, for metrics.
@@ -70,6 +96,7 @@ class PairedDataset(BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         stems: str = 'all',
         keep: str | None = None,
+        leave_out: Sequence[str] = (),
         indices: int | Sequence[int] | None = None,
         every: int = 1,
         test_mode: bool = False,
@@ -85,6 +112,7 @@ class PairedDataset(BaseDataset):
         except re.error as error:
             raise ValueError(f'keep={keep!r} is not a valid regular expression: {error}') from None
         self.stems = stems
+        self.leave_out = tuple(leave_out)
         self.every = every
         super().__init__(
             data_root=str(resolve_data_root(data_root or '.')),
@@ -137,10 +165,20 @@ class PairedDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{type(self).__name__} pairs files by stem, and some have no partner:\n' + '\n'.join(rows)
             )
+        if self.leave_out:
+            gone = self._left_out()
+            found = [sample for sample in found if gone.isdisjoint(map(Path, sample['paths'].values()))]
         if not found:
             only = f' with keep={self.keep.pattern!r}' if self.keep else ''
             raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
         return found[:: self.every]
+
+    def _left_out(self) -> set[Path]:
+        root, gone = Path(self.data_root), set()
+        for name in self.leave_out:
+            table = Path(name).suffix in TABLE_SUFFIXES
+            gone.update(cell for row in read_table(root / name) for cell in row.values()) if table else gone.add(name)
+        return {root / name for name in gone}
 
     def pair_key(self, role: str, stem: str) -> str | None:
         """Name of the sample that a file belongs to; None leaves the file out."""

@@ -114,6 +114,10 @@ METRIC_CARDS: dict[str, MetricCard] = {
                    'ordinary definition, on RGB', fn.reference_psnr, decimals=2),
         MetricCard('SSIM_ref', 'SSIM against the clean reference', '', (-1, 1), True, 'reference', '',
                    'Wang et al., IEEE TIP 2004, mean over RGB', fn.reference_ssim),
+        MetricCard('Chroma', 'chroma kept in coloured pixels', '%', (0, inf), True, 'reference', '', 'this package',
+                   fn.chroma_kept, decimals=1, note='100 is all of it, more is too much; a grey reference gives NaN'),
+        MetricCard('Hue', 'turn of the hue in coloured pixels', 'degrees', (0, 180), False, 'reference', '',
+                   'this package', fn.hue_shift, decimals=1),
     )
 }  # fmt: skip
 

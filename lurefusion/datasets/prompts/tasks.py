@@ -302,6 +302,112 @@ TASKS: dict[str, Task] = {
         _super_resolution(4, 'four', (*_SR.patterns[:4], *_SR.patterns[5:], *_factor_patterns(4, 'four'))),
         _super_resolution(8, 'eight', _factor_patterns(8, 'eight')),
         Task(
+            key='ns',
+            modality=None,
+            canonical='The image is noisy, please remove the noise.',
+            defects=(
+                'noise', 'sensor noise', 'strong noise', 'grain', 'random noise', 'Gaussian noise', 'shot noise',
+                'a noisy signal', 'grainy speckles', 'high ISO noise', 'thermal noise', 'read noise', 'a lot of grain',
+                'a bad signal-to-noise ratio', 'coloured noise', 'salt-and-pepper noise', 'the noise degradation',
+                'noise all over', 'fine-grained noise',
+            ),
+            remedies=(
+                'denoise {image}', 'remove the noise from {image}', 'reduce the noise in {image}', 'clean the grain',
+                'suppress the noise of {image}', 'take the grain out of {image}', 'apply noise reduction to {image}',
+                'filter the noise out of {image}', 'smooth the noise away', 'get rid of the grain in {image}',
+                'run a denoising step on {image}', 'lower the noise level of {image}', 'make {image} less noisy',
+                'improve the signal-to-noise ratio of {image}', 'free {image} of its noise', 'make {image} less grainy',
+            ),
+            states=(
+                'noisy', 'grainy', 'full of noise', 'too noisy', 'very grainy', 'covered with noise', 'speckled',
+                'corrupted by noise', 'spoiled by sensor noise', 'degraded by noise', 'buried in noise', 'rather noisy',
+            ),
+            patterns=(
+                r'\b(?:de-?)?nois(?:e[sd]?|y|ier|iness|ing)\b|\bgrain(?:s|y|ier|iness)?\b|\bspeckle[sd]?\b',
+                r'\bsignal-to-noise\b|\bhigh iso\b',
+            ),
+        ),
+        Task(
+            key='st',
+            modality='ir',
+            canonical='The infrared image has stripe noise, please remove the stripes.',
+            defects=(
+                'stripe noise', 'stripes', 'vertical stripes', 'column noise', 'fixed-pattern noise', 'line noise',
+                'striping', 'a striped pattern', 'stripes from the readout', 'non-uniform columns', 'non-uniformity',
+                'streaky columns', 'vertical lines over everything', 'the stripe noise degradation', 'row noise',
+                'a pattern of lines from the detector', 'uncorrected detector columns', 'lines in the readout',
+            ),
+            remedies=(
+                'destripe {image}', 'remove the stripes from {image}', 'take the stripe noise out of {image}',
+                'suppress the striping in {image}', 'correct the non-uniformity of {image}', 'level the columns',
+                'filter the vertical stripes out of {image}', 'get rid of the stripes', 'even out the columns',
+                'remove the fixed-pattern noise from {image}', 'run stripe removal on {image}', 'clear the stripes',
+                'apply non-uniformity correction to {image}', 'erase the line pattern of {image}',
+            ),
+            states=(
+                'striped', 'full of stripes', 'stripy', 'covered with vertical stripes', 'spoiled by stripe noise',
+                'overlaid with stripes', 'lined by the detector', 'disturbed by column noise',
+            ),
+            patterns=(
+                r'\b(?:de-?)?strip(?:e[sd]?|y|ing)\b(?:[- ]noise)?|\b(?:column|row|line|fixed[- ]pattern)[- ]noise\b',
+                r'\bnon-?uniform(?:ity)?\b|\b(?:vertical|horizontal) (?:lines?|bands?|streaks?)\b|\bflat-?field\w*',
+                r'\b(?:level|even out|non-uniform|streaky|detector) (?:the )?columns\b|\bline pattern\b',
+                r'\bline[sd] (?:from|in|of|by) (?:the )?(?:detector|readout)\b',
+            ),
+        ),
+        Task(
+            key='bl',
+            modality='vi',
+            canonical='The visible image is blurred, please deblur it.',
+            defects=(
+                'blur', 'motion blur', 'camera shake', 'defocus', 'a blurry look', 'soft edges', 'a lack of focus',
+                'smeared edges', 'defocus blur', 'unsharp contours', 'smeared motion', 'a wrong focus', 'Gaussian blur',
+                'the blur degradation', 'a shaky camera', 'edges that are not sharp', 'a lens out of focus',
+            ),
+            remedies=(
+                'deblur {image}', 'sharpen {image}', 'remove the blur from {image}', 'bring {image} into focus',
+                'undo the camera shake in {image}', 'take the motion blur out of {image}', 'sharpen the edges',
+                'make {image} sharp', 'refocus {image}', 'correct the defocus of {image}', 'sharpen the contours',
+                'reverse the blur of {image}', 'run a deblurring step on {image}', 'make the edges of {image} crisp',
+            ),
+            states=(
+                'blurred', 'blurry', 'out of focus', 'not sharp', 'unsharp', 'shaky', 'smeared', 'defocused',
+                'blurred by motion', 'badly focused', 'motion-blurred', 'too soft', 'smeared by camera shake',
+            ),
+            patterns=(
+                # "blurred by fog" is about the fog
+                r'\b(?:de-?)?blur\w*\b(?! by (?:the )?(?:fog|haze|mist|smoke|rain))|\bde-?focus\w*|\bunsharp\b',
+                r'\b(?:out of|lack of|wrong|badly|poorly|bad|into) focus\w*|\brefocus\w*',
+                r'\bmake (?:\w+ ){1,8}(?:sharp|crisp)\b',
+                r"\b(?:re-?)?sharpen\w*|(?:\bnot|n't) (?:\w+ )?sharp\b|\bsoft edges\b|\b(?:is|too|very) soft\b",
+                r'\bsmear\w*|\bshak(?:e|y|en|ing)\b',
+            ),
+        ),
+        Task(
+            key='rn',
+            modality='vi',
+            canonical='The visible image was taken in rain, please remove the rain.',
+            defects=(
+                'rain', 'rain streaks', 'heavy rain', 'raindrops', 'drizzle', 'a downpour', 'streaks of rain',
+                'rainfall', 'pouring rain', 'rainy weather', 'bright rain streaks', 'a rain shower',
+                'the rain degradation', 'rain in front of the scene', 'a veil of rain', 'a rainy day',
+            ),
+            remedies=(
+                'derain {image}', 'remove the rain from {image}', 'take the rain streaks out of {image}',
+                'clear the rain from {image}', 'erase the raindrops in {image}', 'apply rain removal to {image}',
+                'get rid of the rain', 'suppress the rain streaks of {image}', 'wipe the rain off {image}',
+                'run a deraining step on {image}', 'make {image} look like it did before the rain', 'stop the rain',
+                'see through the rain in {image}', 'filter the rain streaks out of {image}',
+            ),
+            states=(
+                'rainy', 'full of rain', 'covered with rain streaks', 'taken in the rain', 'rained on',
+                'shot in heavy rain', 'crossed by rain streaks', 'spoiled by rain', 'disturbed by raindrops',
+            ),
+            patterns=(
+                r'\b(?:de-?)?rain(?:s|y|ed|ing)?\b|\brain[- ]?(?:drop|fall|streak|storm)s?\b|\bdrizzl\w*|\bdownpour\b',
+            ),
+        ),
+        Task(
             key=PSEUDO_TASK,
             modality=None,
             canonical='No degradation; keep the image as it is.',

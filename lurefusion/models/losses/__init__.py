@@ -33,6 +33,7 @@ from lurefusion.models.losses.fusion import (
     SSIMLoss,
 )
 from lurefusion.models.losses.restoration import (
+    ChromaLoss,
     DetailLoss,
     MeanLatentLoss,
     PyramidLoss,
@@ -44,6 +45,7 @@ from lurefusion.models.losses.restoration import (
 from lurefusion.models.losses.vgg import VGG16Features
 
 __all__ = [
+    'ChromaLoss',
     'ColorLoss',
     'DetailLoss',
     'GradLoss',
