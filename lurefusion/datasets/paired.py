@@ -177,7 +177,12 @@ class PairedDataset(BaseDataset):
         root, gone = Path(self.data_root), set()
         for name in self.leave_out:
             table = Path(name).suffix in TABLE_SUFFIXES
-            gone.update(cell for row in read_table(root / name) for cell in row.values()) if table else gone.add(name)
+            if table:
+                gone.update(cell for row in read_table(root / name) for cell in row.values())
+            elif (root / name).is_file():
+                gone.add(name)
+            else:
+                raise FileNotFoundError(f'leave_out names a file that does not exist: {root / name}')
         return {root / name for name in gone}
 
     def pair_key(self, role: str, stem: str) -> str | None:

@@ -390,6 +390,32 @@ def hue_shift(image: Tensor, reference: Tensor) -> Tensor:
     return _where_coloured((angle * weight).sum((1, 2)) / weight.sum((1, 2)), coloured)
 
 
+def heat_kept(image: Tensor, source: Tensor, target: Tensor, around: int = 8, least: float = 10.0) -> Tensor:
+    """How far targets stand out of their surroundings in a fused picture, as a share of how far they do in one source.
+
+    100 (m_F(T) - m_F(R)) / (m_S(T) - m_S(R)), m the mean grey value over the targets T, or over the ring R of `around`
+    pixels about them. In percent, best at 100; below 0 where they are darker than their surroundings in one of the two
+    pictures and brighter in the other. NaN without targets, or where the source tells them by less than `least` levels.
+
+    Args:
+        image: Fused, (B, 1|3, H, W).
+        source: Of the same size.
+        target: Where the targets are, (B,H,W) bool.
+        around: Width of the ring.
+        least: Grey levels.
+    """
+    if target.shape != image.shape[:1] + image.shape[2:]:
+        raise ValueError(f'target {tuple(target.shape)} must be (B, H, W) of the image, {tuple(image.shape)}')
+    grown = F.max_pool2d(target[:, None].double(), 2 * around + 1, stride=1, padding=around)[:, 0] > 0
+    ring = (grown & ~target).double()
+    inside = target.double()
+    contrasts = [
+        (grey * inside).sum((1, 2)) / inside.sum((1, 2)) - (grey * ring).sum((1, 2)) / ring.sum((1, 2))
+        for grey in (to_grey(image), to_grey(source))
+    ]
+    return torch.where(contrasts[1].abs() >= least, 100 * contrasts[0] / contrasts[1], math.nan)
+
+
 def _chroma(image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cb and Cr of both, (B,2,H,W), and where the reference is coloured, (B,H,W)."""
     if not image.shape[1] == reference.shape[1] == 3:

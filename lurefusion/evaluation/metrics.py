@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from lurefusion.evaluation.cards import NETWORK_METRICS, columns_of, compute, select_metrics
-from lurefusion.evaluation.functional import chroma_kept, hue_shift, reference_psnr, reference_ssim
+from lurefusion.evaluation.functional import chroma_kept, heat_kept, hue_shift, reference_psnr, reference_ssim
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.images import write_bytes
 from lurefusion.registry import METRICS
@@ -232,6 +233,47 @@ class ColourMetrics(_RowMetric):
             means = mean_columns([row for row in rows if row['task'] == task], self.COLUMNS)
             values |= {f'{task}/{column}': value for column, value in means.items()}
         return values
+
+
+@METRICS.register_module()
+class HeatMetrics(_RowMetric):
+    """How far labelled targets stand out, as a share of how far they do in one source: the column `Heat` (%).
+
+    Needs per sample `pred` (3,H,W), `sources` and `label` (H,W). Pictures without labels or such targets, or whose
+    source hardly tells them, are left out of the mean, see :func:`lurefusion.evaluation.functional.heat_kept`.
+
+    Args:
+        source: Modality in which the targets stand out.
+        label: Class number of the targets; 2 are the people of MSRS.
+        keep: Regular expression that the whole name must match, to tell day from night; None: all pictures.
+        out_csv, prefix, collect_device: As in :class:`FusionMetrics`.
+    """
+
+    def __init__(
+        self,
+        source: str = 'ir',
+        label: int = 2,
+        keep: str | None = None,
+        out_csv: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(out_csv, collect_device, prefix)
+        self.source, self.label = source, label
+        self.keep = re.compile(keep or '.*')
+
+    def row(self, sample: Any) -> Row:
+        pred = _batch(_field(sample, 'pred', 'HeatMetrics'))
+        sources = _field(sample, 'sources', 'HeatMetrics')
+        if self.source not in sources:
+            raise KeyError(f'HeatMetrics takes the heat of {self.source!r}; the sample has {", ".join(sources)}')
+        if 'label' not in sample or not self.keep.fullmatch(sample.get('name', '')):
+            return {'Heat': math.nan}
+        target = (sample.get('label') == self.label)[None].to(pred.device)
+        return {'Heat': float(heat_kept(pred, _batch(sources[self.source]).to(pred.device), target)[0])}
+
+    def summary(self, rows: list[Row]) -> dict[str, float]:
+        return mean_columns(rows, ('Heat',))
 
 
 @METRICS.register_module()

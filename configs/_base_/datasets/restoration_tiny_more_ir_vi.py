@@ -223,8 +223,8 @@ val_evaluator = [
     )
 ]
 restoration_tests = [dict(loader, name=f'restored_{item["group"]}', dataset=item) for item in restoration_sets]
-restoration_metrics = [
-    [dict(type='RestorationMetrics', by_task=False), dict(type='ColourMetrics', owner='y')]
-] * len(restoration_tests)
+restoration_metrics = [[dict(type='RestorationMetrics', by_task=False), dict(type='ColourMetrics', owner='y')]] * len(
+    restoration_tests
+)
 test_dataloader = restoration_tests
 test_evaluator = restoration_metrics
