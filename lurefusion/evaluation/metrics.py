@@ -239,7 +239,8 @@ class ColourMetrics(_RowMetric):
 class HeatMetrics(_RowMetric):
     """How far labelled targets stand out, as a share of how far they do in one source: the column `Heat` (%).
 
-    Needs per sample `pred` (3,H,W), `sources` and `label` (H,W). Pictures without labels or such targets, or whose
+    Needs per sample `pred` (3,H,W), `sources` and `label` (H,W). What stands out more than in the source counts 100.
+    Pictures without labels or such targets, or whose
     source hardly tells them, are left out of the mean, see :func:`lurefusion.evaluation.functional.heat_kept`.
 
     Args:
@@ -270,7 +271,7 @@ class HeatMetrics(_RowMetric):
         if 'label' not in sample or not self.keep.fullmatch(sample.get('name', '')):
             return {'Heat': math.nan}
         target = (sample.get('label') == self.label)[None].to(pred.device)
-        return {'Heat': float(heat_kept(pred, _batch(sources[self.source]).to(pred.device), target)[0])}
+        return {'Heat': float(heat_kept(pred, _batch(sources[self.source]).to(pred.device), target)[0].clamp(max=100))}
 
     def summary(self, rows: list[Row]) -> dict[str, float]:
         return mean_columns(rows, ('Heat',))
