@@ -47,12 +47,12 @@ def test_goes_on_where_it_was(small, tool, tmp_path):
         torch.testing.assert_close(carried['exp_avg_sq'], state['exp_avg_sq'], atol=0, rtol=8e-3)
     resumed = train(config, work_dir=tmp_path / 'carried', resume=True)
     assert resumed.name == whole.name == 'iter_6.pth'
-    (ours, _), (theirs, _), (start, _) = (read_weights(p) for p in (resumed, whole, tmp_path / 'whole/iter_4.pth'))
-    # the same batches and rates: far nearer to the unbroken run than to where it was
-    weights = [key for key, value in ours.items() if value.is_floating_point() and not key.startswith('losses.')]
+    # the weights beside their averages; the same batches and rates: nearer to the unbroken run than to where it was
+    ours, theirs, start = (load(p)['ema_state_dict'] for p in (resumed, whole, tmp_path / 'whole/iter_4.pth'))
+    weights = [key for key, value in ours.items() if value.is_floating_point() and '.losses.' not in key]
     off = sum((ours[key] - theirs[key]).square().sum() for key in weights)
     way = sum((start[key] - theirs[key]).square().sum() for key in weights)
-    assert 0 < off < way
+    assert 0 < off < 0.8 * way
 
 
 def test_wrong_files_are_refused(small, tool, tmp_path):
