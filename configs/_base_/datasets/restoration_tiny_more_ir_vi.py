@@ -5,6 +5,7 @@ leave_out = [
     'LOL/our485/high/100.png',
     'LOL/our485/high/729.png',
     'LOL/our485_more/high/132.webp',
+    'LOL/our485_more/high/475.webp',
     'LOL/our485_more/high/476.webp',
 ]
 hazes = [
@@ -60,15 +61,15 @@ train_dataloader = dict(
         missing='error',
         pipeline=pipeline,
         datasets=[
-            # real pairs: two fifths of low light and haze, a third of over-exposure
+            # real pairs: two fifths of the draws of low light, a third of those of haze and over-exposure
             *[
                 dict(type=kind, split=split, times=times, leave_out=leave_out)
                 for kind, split, times in [
                     ('LOL', 'our485', 4),
                     ('LOL', 'our485_more', 4),
                     ('HDRPSUnder', 'brackets', 1),
-                    ('RESIDE', 'SOTS_indoor', 5),
-                    ('RESIDE', 'SOTS_indoor_more', 5),
+                    ('RESIDE', 'SOTS_indoor', 8),
+                    ('RESIDE', 'SOTS_indoor_more', 8),
                     ('HDRPS', 'train', 8),
                     ('HDRPS', 'brackets', 8),
                 ]
