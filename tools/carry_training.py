@@ -1,0 +1,135 @@
+"""Carry an unfinished training in one small file, and go on with it elsewhere.
+
+    python tools/carry_training.py pack work_dirs/RUN FILE.safetensors
+    python tools/carry_training.py unpack FILE.safetensors work_dirs/RUN
+    python tools/train.py CONFIG --resume --work-dir work_dirs/RUN
+
+A third of the checkpoint is left: weights and their averages with 16 bits, of the optimizer the second moments (first
+moments form anew within some ten steps), step, schedules and seed. What goes on is the same training, not the same to
+the last bit; the same again from one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lurefusion.cli import exit_code
+from lurefusion.engine.checkpoint import allow_resume, find_weights, read_weights, save_weights
+from lurefusion.images import write_bytes
+
+# part of a checkpoint -> prefix of its tensors in the file
+STATES = {'state_dict': 'weights.', 'ema_state_dict': 'raw.'}
+MOMENT = 'second_moment.'
+KEPT = ('epoch', 'iter', 'seed', 'dataset_meta')
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest='kind', required=True)
+    packing = kinds.add_parser('pack', help='make the file of a run')
+    packing.add_argument('folder', metavar='run', help='checkpoint, or folder of the run')
+    packing.add_argument('file', help='to write, .safetensors')
+    unpacking = kinds.add_parser('unpack', help='make the checkpoint of a run of the file')
+    unpacking.add_argument('file', help='.safetensors')
+    unpacking.add_argument('folder', metavar='run', help='folder in which to go on')
+    options = vars(parser.parse_args())
+    return exit_code(dict(pack=pack, unpack=unpack)[options.pop('kind')], **options)
+
+
+def pack(folder: str, file: str) -> None:
+    """Write the file.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If it holds no optimizer to go on with, or the file is no .safetensors.
+    """
+    if Path(file).suffix != '.safetensors':
+        raise ValueError(f'the file to write must be a .safetensors file, got {file!r}')
+    path = find_weights(folder)
+    read_weights(path)  # says what is wrong with what is no checkpoint
+    allow_resume()
+    checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    if lacking := [key for key in ('optimizer', 'param_schedulers', 'meta') if not checkpoint.get(key)]:
+        raise ValueError(f'{path} has no {", ".join(lacking)}: it is not the checkpoint of a training to go on with')
+    tensors = {
+        prefix + key: _short(value)
+        for part, prefix in STATES.items()
+        for key, value in checkpoint.get(part, {}).items()
+    }
+    optimizer, steps = checkpoint['optimizer'], {}
+    for number, state in optimizer['state'].items():
+        steps[number] = float(state['step'])
+        # bfloat16: squares of gradients span more than the exponents of float16
+        tensors[f'{MOMENT}{number}'] = state['exp_avg_sq'].bfloat16()
+    meta = dict(
+        meta={key: checkpoint['meta'].get(key) for key in KEPT},
+        schedules=checkpoint['param_schedulers'],
+        groups=optimizer['param_groups'],
+        steps=steps,
+    )
+    save_weights(tensors, file, meta)
+    print(f'{file}: iteration {checkpoint["meta"]["iter"]}, {Path(file).stat().st_size / 1e6:.1f} MB')
+
+
+def unpack(file: str, folder: str) -> None:
+    """Write ``iter_N.pth`` into the folder of the run.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file was not made by :func:`pack`, or the run is there and further.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f'no such file: {file}')
+    tensors, meta = read_weights(file)
+    if not {'meta', 'schedules', 'groups', 'steps'} <= set(meta):
+        raise ValueError(f'{file} was not made by "pack" of this tool')
+    checkpoint: dict[str, Any] = dict(
+        meta=meta['meta'],
+        message_hub=dict(log_scalars=OrderedDict(), runtime_info=OrderedDict(), resumed_keys=OrderedDict()),
+        param_schedulers=meta['schedules'],
+        optimizer=dict(state=_moments(tensors, meta['steps']), param_groups=_tuples(meta['groups'])),
+    )
+    for part, prefix in STATES.items():
+        found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if found:
+            checkpoint[part] = OrderedDict((key, _long(value)) for key, value in found.items())
+    target = Path(folder) / f'iter_{meta["meta"]["iter"]}.pth'
+    if target.exists():
+        raise ValueError(f'{target} is there already; go on with it, or choose another folder')
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    write_bytes(target, buffer.getvalue())
+    print(f'{target}; go on with tools/train.py CONFIG --resume --work-dir {folder}')
+
+
+def _short(value: Tensor) -> Tensor:
+    return value.half() if value.dtype == torch.float32 else value
+
+
+def _long(value: Tensor) -> Tensor:
+    return value.float() if value.dtype == torch.float16 else value
+
+
+def _moments(tensors: dict[str, Tensor], steps: dict[str, float]) -> dict[int, dict[str, Tensor]]:
+    moments = {number: tensors[f'{MOMENT}{number}'].float() for number in steps}
+    return {
+        int(number): dict(step=torch.tensor(steps[number]), exp_avg=torch.zeros_like(square), exp_avg_sq=square)
+        for number, square in moments.items()
+    }
+
+
+def _tuples(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # JSON knows no tuples, and the optimizer compares betas as it was given them
+    return [dict(group, betas=tuple(group['betas'])) for group in groups]
+
+
+if __name__ == '__main__':
+    sys.exit(main())
