@@ -1,12 +1,13 @@
-"""Carry an unfinished training in one small file, and go on with it elsewhere.
+"""Carry an unfinished training in two small files, and go on with it elsewhere.
 
     python tools/carry_training.py pack work_dirs/RUN FILE.safetensors
     python tools/carry_training.py unpack FILE.safetensors work_dirs/RUN
     python tools/train.py CONFIG --resume --work-dir work_dirs/RUN
 
-A third of the checkpoint is left: weights and their averages with 16 bits, of the optimizer the second moments (first
-moments form anew within some ten steps), step, schedules and seed. What goes on is the same training, not the same to
-the last bit; the same again from one file.
+FILE.safetensors are the weights that count (their averages, where there is an EMAHook), which `init_from` and
+`tools/test.py` take as they are; FILE.training.safetensors is what else it takes to go on. Together they are a third
+of the checkpoint: 16 bits a number, of the optimizer the second moments (first moments form anew within some ten
+steps), steps, schedules and seed. What goes on is the same training, not the same to the last bit.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from lurefusion.cli import exit_code
 from lurefusion.engine.checkpoint import allow_resume, find_weights, read_weights, save_weights
 from lurefusion.images import write_bytes
 
-# part of a checkpoint -> prefix of its tensors in the file
-STATES = {'state_dict': 'weights.', 'ema_state_dict': 'raw.'}
+RAW = 'ema_state_dict.'
 MOMENT = 'second_moment.'
 KEPT = ('epoch', 'iter', 'seed', 'dataset_meta')
 
@@ -34,10 +34,10 @@ KEPT = ('epoch', 'iter', 'seed', 'dataset_meta')
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest='kind', required=True)
-    packing = kinds.add_parser('pack', help='make the file of a run')
+    packing = kinds.add_parser('pack', help='make the files of a run')
     packing.add_argument('folder', metavar='run', help='checkpoint, or folder of the run')
     packing.add_argument('file', help='to write, .safetensors')
-    unpacking = kinds.add_parser('unpack', help='make the checkpoint of a run of the file')
+    unpacking = kinds.add_parser('unpack', help='make the checkpoint of a run of the files')
     unpacking.add_argument('file', help='.safetensors')
     unpacking.add_argument('folder', metavar='run', help='folder in which to go on')
     options = vars(parser.parse_args())
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def pack(folder: str, file: str) -> None:
-    """Write the file.
+    """Write both files.
 
     Raises:
         FileNotFoundError: If there is no checkpoint.
@@ -59,48 +59,55 @@ def pack(folder: str, file: str) -> None:
     checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     if lacking := [key for key in ('optimizer', 'param_schedulers', 'meta') if not checkpoint.get(key)]:
         raise ValueError(f'{path} has no {", ".join(lacking)}: it is not the checkpoint of a training to go on with')
-    tensors = {
-        prefix + key: _short(value)
-        for part, prefix in STATES.items()
-        for key, value in checkpoint.get(part, {}).items()
-    }
+    # with an EMAHook, these are the averages, and the weights that are trained lie beside them
+    weights = {key: _short(value) for key, value in checkpoint['state_dict'].items()}
+    rest = {RAW + key: _short(value) for key, value in checkpoint.get('ema_state_dict', {}).items()}
     optimizer, steps = checkpoint['optimizer'], {}
     for number, state in optimizer['state'].items():
         steps[number] = float(state['step'])
         # bfloat16: squares of gradients span more than the exponents of float16
-        tensors[f'{MOMENT}{number}'] = state['exp_avg_sq'].bfloat16()
+        rest[f'{MOMENT}{number}'] = state['exp_avg_sq'].bfloat16()
     meta = dict(
         meta={key: checkpoint['meta'].get(key) for key in KEPT},
         schedules=checkpoint['param_schedulers'],
         groups=optimizer['param_groups'],
         steps=steps,
     )
-    save_weights(tensors, file, meta)
-    print(f'{file}: iteration {checkpoint["meta"]["iter"]}, {Path(file).stat().st_size / 1e6:.1f} MB')
+    save_weights(weights, file, dict(iterations=checkpoint['meta']['iter']))
+    save_weights(rest, _beside(file), meta)
+    for written in (Path(file), _beside(file)):
+        print(f'{written}: iteration {checkpoint["meta"]["iter"]}, {written.stat().st_size / 1e6:.1f} MB')
 
 
 def unpack(file: str, folder: str) -> None:
     """Write ``iter_N.pth`` into the folder of the run.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file was not made by :func:`pack`, or the run is there and further.
+        FileNotFoundError: If one of the files is missing.
+        ValueError: If they were not made by :func:`pack`, or not of one checkpoint, or the checkpoint is there already.
     """
-    if not Path(file).is_file():
-        raise FileNotFoundError(f'no such file: {file}')
-    tensors, meta = read_weights(file)
+    for path in (Path(file), _beside(file)):
+        if not path.is_file():
+            raise FileNotFoundError(f'no such file: {path}')
+    weights, of_weights = read_weights(file)
+    rest, meta = read_weights(_beside(file))
     if not {'meta', 'schedules', 'groups', 'steps'} <= set(meta):
-        raise ValueError(f'{file} was not made by "pack" of this tool')
+        raise ValueError(f'{_beside(file)} was not made by "pack" of this tool')
+    if of_weights.get('iterations') != meta['meta']['iter']:
+        raise ValueError(
+            f'{file} is of iteration {of_weights.get("iterations")}, {_beside(file)} of {meta["meta"]["iter"]}; '
+            f'pack both anew'
+        )
+    raw = {key.removeprefix(RAW): _long(value) for key, value in rest.items() if key.startswith(RAW)}
     checkpoint: dict[str, Any] = dict(
         meta=meta['meta'],
         message_hub=dict(log_scalars=OrderedDict(), runtime_info=OrderedDict(), resumed_keys=OrderedDict()),
         param_schedulers=meta['schedules'],
-        optimizer=dict(state=_moments(tensors, meta['steps']), param_groups=_tuples(meta['groups'])),
+        optimizer=dict(state=_moments(rest, meta['steps']), param_groups=_tuples(meta['groups'])),
+        state_dict=OrderedDict((key, _long(value)) for key, value in weights.items()),
     )
-    for part, prefix in STATES.items():
-        found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if found:
-            checkpoint[part] = OrderedDict((key, _long(value)) for key, value in found.items())
+    if raw:
+        checkpoint['ema_state_dict'] = OrderedDict(raw)
     target = Path(folder) / f'iter_{meta["meta"]["iter"]}.pth'
     if target.exists():
         raise ValueError(f'{target} is there already; go on with it, or choose another folder')
@@ -108,6 +115,10 @@ def unpack(file: str, folder: str) -> None:
     torch.save(checkpoint, buffer)
     write_bytes(target, buffer.getvalue())
     print(f'{target}; go on with tools/train.py CONFIG --resume --work-dir {folder}')
+
+
+def _beside(file: str) -> Path:
+    return Path(file).with_suffix('.training.safetensors')
 
 
 def _short(value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A training that is carried in a small file goes on where it was."""
+"""A training that is carried in two small files goes on where it was."""
 
 import importlib.util
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lurefusion.engine.checkpoint import allow_resume, read_weights, save_weights
+from lurefusion.config import load_config
+from lurefusion.engine.checkpoint import allow_resume, load_into, read_weights, save_weights
 from lurefusion.engine.stages import train
+from lurefusion.registry import MODELS
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'carry_training.py'
 
@@ -30,7 +32,10 @@ def test_goes_on_where_it_was(small, tool, tmp_path):
     whole = train(config, work_dir=tmp_path / 'whole')
     before = load(tmp_path / 'whole/iter_4.pth')
     tool.pack(str(tmp_path / 'whole/iter_4.pth'), str(tmp_path / 'a.safetensors'))
-    assert (tmp_path / 'a.safetensors').stat().st_size < 0.75 * (tmp_path / 'whole/iter_4.pth').stat().st_size
+    files = [tmp_path / 'a.safetensors', tmp_path / 'a.training.safetensors']
+    assert sum(file.stat().st_size for file in files) < 0.75 * (tmp_path / 'whole/iter_4.pth').stat().st_size
+    # the first one is weights as all tools take them
+    load_into(MODELS.build(load_config(config).model), read_weights(files[0])[0])
     tool.unpack(str(tmp_path / 'a.safetensors'), str(tmp_path / 'carried'))
     after = load(tmp_path / 'carried/iter_4.pth')
     assert after['meta']['iter'] == 4
@@ -62,7 +67,8 @@ def test_wrong_files_are_refused(small, tool, tmp_path):
         tool.pack(str(run), str(tmp_path / 'a.pth'))
     with pytest.raises(FileNotFoundError, match='neither a file, a folder of a run'):
         tool.pack(str(tmp_path / 'nothing'), str(tmp_path / 'a.safetensors'))
-    save_weights(read_weights(run / 'iter_2.pth')[0], tmp_path / 'weights.safetensors', {})
+    for name in ('weights.safetensors', 'weights.training.safetensors'):
+        save_weights(read_weights(run / 'iter_2.pth')[0], tmp_path / name, {})
     with pytest.raises(ValueError, match='was not made by "pack"'):
         tool.unpack(str(tmp_path / 'weights.safetensors'), str(tmp_path / 'x'))
     torch.save(dict(state_dict={'a': torch.ones(1)}), tmp_path / 'bare.pth')
@@ -71,5 +77,8 @@ def test_wrong_files_are_refused(small, tool, tmp_path):
     tool.pack(str(run), str(tmp_path / 'a.safetensors'))
     with pytest.raises(ValueError, match=r'iter_2\.pth is there already'):
         tool.unpack(str(tmp_path / 'a.safetensors'), str(run))
+    save_weights(read_weights(tmp_path / 'a.safetensors')[0], tmp_path / 'a.safetensors', dict(iterations=3))
+    with pytest.raises(ValueError, match=r'a\.safetensors is of iteration 3, .*a\.training\.safetensors of 2'):
+        tool.unpack(str(tmp_path / 'a.safetensors'), str(tmp_path / 'x'))
     with pytest.raises(FileNotFoundError, match='no such file'):
         tool.unpack(str(tmp_path / 'gone.safetensors'), str(run))
