@@ -15,6 +15,7 @@ import numpy as np
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8'
+_CUT_OFF = 'is cut off (the end of the file is missing); copy or download it again'
 # a marker that is neither a stuffed byte, a fill byte nor a restart
 _MARKER = re.compile(rb'\xff([\xc0-\xcf\xd9-\xfe])')
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
@@ -35,7 +36,9 @@ def problem(data: bytes) -> str | None:
         return _png_problem(data)
     if data.startswith(_JPEG):
         whole = any(marker == _END for marker, _ in _segments(data))
-        return None if whole else 'is cut off (the end of the file is missing); copy or download it again'
+        return None if whole else _CUT_OFF
+    if data.startswith(b'RIFF'):  # WebP, which says its own length
+        return _CUT_OFF if len(data) < int.from_bytes(data[4:8], 'little') + 8 else None
     return _tiff_problem(data)
 
 
@@ -115,7 +118,7 @@ def _png_problem(data: bytes) -> str | None:
         # a capital: nothing can be decoded without this chunk
         if not right and kind[:1].isupper():
             return f'is damaged (wrong checksum of its part {kind.decode("latin-1")}); copy or download it again'
-    return None if kind == b'IEND' else 'is cut off (the end of the file is missing); copy or download it again'
+    return None if kind == b'IEND' else _CUT_OFF
 
 
 def _tiff_problem(data: bytes) -> str | None:

@@ -18,6 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from lurefusion import formats
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+# WebP is read and not written: OpenCV would write it with losses
+READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
 RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc')
 # per cent of the pixels below which half of a range is wasted; street scenes with warm people in them have more
 _WASTED = 0.25
@@ -272,7 +274,7 @@ def decode(path: Path) -> tuple[np.ndarray, bytes]:
     finally:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
-        raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(IMAGE_SUFFIXES)}')
+        raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(READ_SUFFIXES)}')
     return formats.upright(image, data), data
 
 
@@ -478,7 +480,7 @@ def list_images(folder: str | os.PathLike) -> dict[str, Path]:
     for path in sorted(folder.rglob('*')):
         inner = path.relative_to(folder)
         hidden = any(part.startswith('.') for part in inner.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
+        if path.suffix.lower() in READ_SUFFIXES and not hidden and path.is_file():
             stem = inner.with_suffix('').as_posix()
             if stem in files:
                 raise ValueError(
@@ -486,7 +488,7 @@ def list_images(folder: str | os.PathLike) -> dict[str, Path]:
                 )
             files[stem] = path
     if not files:
-        raise ValueError(f'no image in {folder} (looked for {", ".join(IMAGE_SUFFIXES)})')
+        raise ValueError(f'no image in {folder} (looked for {", ".join(READ_SUFFIXES)})')
     return files
 
 

@@ -446,6 +446,23 @@ def test_palettes_are_told_from_grey_and_from_noise(name, quality):
     assert not colourfulness(colours(120, 160))[1]
 
 
+@pytest.mark.parametrize('quality', [101, 80])
+@pytest.mark.parametrize('shape', [(20, 30, 3), (8, 9, 3)])
+def test_webp_is_read_and_listed(tmp_path, quality, shape):
+    image = colours(*shape[:2])
+    data = cv2.imencode('.webp', image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+    (tmp_path / 'a.webp').write_bytes(data)
+    read, grey = read_image(tmp_path / 'a.webp')
+    # above 100 is without losses
+    expected = image if quality > 100 else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_array_equal(read, expected)
+    assert not grey
+    assert list(list_images(tmp_path)) == ['a']
+    (tmp_path / 'a.webp').write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r'a\.webp is (cut off|not a readable image)'):
+        read_image(tmp_path / 'a.webp')
+
+
 # writing
 
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from lurefusion.apis import FusionInferencer
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.engine.checkpoint import shipped_weights
+from lurefusion.evaluation.functional import chroma_kept, hue_shift
 from lurefusion.registry import DEGRADATIONS
 
 
@@ -44,7 +46,7 @@ def restored(fuser) -> dict[str, list[dict[str, np.ndarray]]]:
     for seed in SEEDS:
         scene = render_scene(seed, (120, 160), 'day')
         for name, (degradation, modality, prompt, wrong, _) in TASKS.items():
-            clean = scene.visible if modality == 'vi' else np.repeat(scene.infrared[..., None], 3, axis=2)
+            clean = scene.visible if modality == 'vi' else scene.infrared
             x = spoil(degradation, clean, seed, scene.depth)
             right, other = (fuser.restore(x, modality, text) for text in (prompt, wrong))
             pictures[name].append(dict(clean=clean, degraded=x, right=right, wrong=other))
@@ -135,6 +137,24 @@ def test_hot_targets_and_visible_texture_are_both_there(fuser):
     sources = scene.visible.mean(2).ravel(), scene.infrared.ravel()
     shared = np.corrcoef(*sources)[0, 1]
     assert all(np.corrcoef(fused.ravel(), source)[0, 1] > shared + 0.2 for source in sources)
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_the_fuser_can_keep_the_colours_by_design(fuser, monkeypatch, seed):
+    """As `fuser.chroma=0` of a config does: no weights are changed."""
+    scene = render_scene(seed, (120, 160), 'day')
+
+    def tensor(image: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+
+    left = {}
+    for owner in (None, 0):
+        monkeypatch.setattr(fuser.model.fuser, 'chroma', owner)
+        fused, visible = tensor(fuser(vi=scene.visible, ir=scene.infrared)), tensor(scene.visible)
+        left[owner] = float(chroma_kept(fused, visible)), float(hue_shift(fused, visible))
+    assert left[None][0] < left[0][0] - 5
+    assert 93 < left[0][0] < 105
+    assert left[0][1] < min(3, left[None][1])
 
 
 def test_size_on_disk():

@@ -193,6 +193,8 @@ class Haze(Degradation):
         airlight: A.
         ramp: Exponent of the ramp, ((H - 1 - row) / H)^ramp.
         relief: Amplitude of the noise on the ramp, in units of distance.
+        noise: σ of the camera's noise, which the veil does not weaken: a picture that is only made hazy has none left.
+        jpeg: Quality in which the hazy picture was stored, whole numbers; None for no compression.
     """
 
     task = 'hz'
@@ -203,7 +205,11 @@ class Haze(Degradation):
         airlight: Range = (0.7, 0.95),
         ramp: Range = (0.7, 1.5),
         relief: Range = (0.0, 0.15),
+        noise: Range = 0.0,
+        jpeg: tuple[int, int] | None = None,
     ) -> None:
+        self.noise = _range('noise', noise, 0)
+        self.jpeg = None if jpeg is None else _range('jpeg', jpeg, 1, 100)
         self.beta = _range('beta', beta, 0)
         self.airlight = _range('airlight', airlight, 0, 1)
         self.ramp = _range('ramp', ramp, 0)
@@ -217,7 +223,23 @@ class Haze(Degradation):
         transmission = np.exp(-parameters['beta'] * depth)
         if image.ndim == 3:
             transmission = transmission[..., None]
-        return image * transmission + parameters['airlight'] * (1 - transmission), parameters
+        hazy = image * transmission + parameters['airlight'] * (1 - transmission)
+        if self.noise[1] > 0:
+            parameters |= dict(noise=_draw(rng, self.noise), noise_seed=_seed(rng))
+            hazy = hazy + parameters['noise'] * _normal(image, parameters['noise_seed'])
+        if self.jpeg is not None:
+            parameters['jpeg'] = round(_draw(rng, self.jpeg))
+            hazy = _stored(hazy, parameters['jpeg'])
+        return hazy, parameters
+
+
+def _stored(image: np.ndarray, quality: int) -> np.ndarray:
+    """An RGB or grey picture as it comes back from a JPEG file, float32 in [0, 1]."""
+    # the encoder takes BGR; both ways reversed, colours are subsampled alike
+    levels = np.ascontiguousarray(to_uint8(image)[..., ::-1] if image.ndim == 3 else to_uint8(image))
+    file = cv2.imencode('.jpg', levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    levels = cv2.imdecode(file, cv2.IMREAD_UNCHANGED)
+    return to_unit_range(np.ascontiguousarray(levels[..., ::-1] if image.ndim == 3 else levels))
 
 
 @DEGRADATIONS.register_module()
@@ -341,3 +363,142 @@ class LowLight(Degradation):
         signal = parameters['gain'] * image ** parameters['gamma']
         deviation = np.sqrt(parameters['shot'] * signal + parameters['read'] ** 2)
         return signal + deviation * _normal(image, parameters['noise_seed']), parameters
+
+
+@DEGRADATIONS.register_module()
+class Noise(Degradation):
+    """x = y + n, n ~ N(0, σ² + a y): read and shot noise of a sensor that was given too little signal.
+
+    Args:
+        sigma: σ.
+        shot: a.
+    """
+
+    task = 'ns'
+
+    def __init__(self, sigma: Range = (0.02, 0.15), shot: Range = (0.0, 5e-3)) -> None:
+        self.sigma = _range('sigma', sigma, 0)
+        self.shot = _range('shot', shot, 0)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        sigma, shot, seed = _draw(rng, self.sigma), _draw(rng, self.shot), _seed(rng)
+        deviation = np.sqrt(sigma**2 + shot * image)
+        return image + deviation * _normal(image, seed), dict(sigma=sigma, shot=shot, noise_seed=seed)
+
+
+@DEGRADATIONS.register_module()
+class StripeNoise(Degradation):
+    """x = (1 + g) y + o, with one g ~ N(0, γ²) and one o ~ N(0, σ²) a line: readout of an uncooled infrared array.
+
+    Args:
+        offset: σ.
+        gain: γ.
+        lines: ``columns`` (most cameras), ``rows``, or ``random`` for either of them.
+    """
+
+    task = 'st'
+
+    def __init__(self, offset: Range = (0.01, 0.08), gain: Range = (0.0, 0.08), lines: str = 'columns') -> None:
+        if lines not in ('columns', 'rows', 'random'):
+            raise ValueError(f"lines must be 'columns', 'rows' or 'random', got {lines!r}")
+        self.offset = _range('offset', offset, 0)
+        self.gain = _range('gain', gain, 0)
+        self.lines = lines
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        offset, gain, seed = _draw(rng, self.offset), _draw(rng, self.gain), _seed(rng)
+        rows = bool(rng.integers(2)) if self.lines == 'random' else self.lines == 'rows'
+        count = image.shape[0 if rows else 1]
+        drawn = np.random.default_rng(seed).standard_normal((2, count), dtype=np.float32)
+        shape = ((count, 1) if rows else (1, count)) + (1,) * (image.ndim - 2)
+        gains, offsets = (part.reshape(shape) for part in drawn)
+        degraded = (1 + gain * gains) * image + offset * offsets
+        return degraded, dict(offset=offset, gain=gain, rows=int(rows), noise_seed=seed)
+
+
+def _line(length: int, angle: float) -> np.ndarray:
+    """A line of `length` pixels at `angle` degrees from the vertical, (length, length) float32 in [0, 1]."""
+    at = (np.arange(length, dtype=np.float32) - (length - 1) / 2)[:, None]
+    radians = math.radians(angle)
+    along = at * math.cos(radians) + at.T * math.sin(radians)
+    across = at * math.sin(radians) - at.T * math.cos(radians)
+    return np.clip(1 - np.abs(across), 0, 1) * (np.abs(along) <= (length - 1) / 2)
+
+
+@DEGRADATIONS.register_module()
+class Blur(Degradation):
+    """x = k * y: a Gaussian (out of focus) or a line (the camera moved while the shutter was open).
+
+    Args:
+        sigma: Standard deviation of the Gaussian, pixels.
+        length: Range of the length of the line, whole pixels.
+        kind: ``gaussian``, ``motion``, or ``random`` for either of them.
+    """
+
+    task = 'bl'
+
+    def __init__(self, sigma: Range = (0.8, 2.5), length: tuple[int, int] = (5, 15), kind: str = 'random') -> None:
+        if kind not in ('gaussian', 'motion', 'random'):
+            raise ValueError(f"kind must be 'gaussian', 'motion' or 'random', got {kind!r}")
+        self.sigma = _range('sigma', sigma, 0.1)
+        self.length = tuple(int(end) for end in _range('length', length, 1))
+        self.kind = kind
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        motion = bool(rng.integers(2)) if self.kind == 'random' else self.kind == 'motion'
+        if not motion:
+            sigma = _draw(rng, self.sigma)
+            return cv2.GaussianBlur(image, (0, 0), sigma), dict(sigma=sigma)
+        length, angle = int(rng.integers(self.length[0], self.length[1] + 1)), _draw(rng, (0, 180))
+        kernel = _line(length, angle)
+        blurred = cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
+        return blurred, dict(length=length, angle=angle)
+
+
+@DEGRADATIONS.register_module()
+class Rain(Degradation):
+    """x = (1 - s) ((1 - v) y + v A) + s A: bright streaks s before a thin veil v of far drops, both of colour A.
+
+    Args:
+        density: Drops per pixel.
+        length: Range of the length of the streaks, whole pixels.
+        angle: Of the streaks, degrees from the vertical.
+        opacity: Largest s of one streak; each drop has between a third of it and all of it.
+        veil: v.
+        light: A.
+    """
+
+    task = 'rn'
+
+    def __init__(
+        self,
+        density: Range = (0.002, 0.012),
+        length: tuple[int, int] = (7, 27),
+        angle: Range = (-35, 35),
+        opacity: Range = (0.2, 0.6),
+        veil: Range = (0.0, 0.2),
+        light: Range = (0.65, 0.95),
+    ) -> None:
+        self.density = _range('density', density, 0, 1)
+        self.length = tuple(int(end) for end in _range('length', length, 1))
+        self.angle = _range('angle', angle, -90, 90)
+        self.opacity = _range('opacity', opacity, 0, 1)
+        self.veil = _range('veil', veil, 0, 1)
+        self.light = _range('light', light, 0, 1)
+
+    def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:
+        p: dict[str, Any] = {
+            name: _draw(rng, getattr(self, name)) for name in ('density', 'angle', 'opacity', 'veil', 'light')
+        }
+        p |= dict(length=int(rng.integers(self.length[0], self.length[1] + 1)), drop_seed=_seed(rng))
+        drops = np.random.default_rng(p['drop_seed']).random(image.shape[:2], dtype=np.float32)
+        # of the drops, a uniform number is left between 0 and 1: their strength
+        strength = np.where(drops < p['density'], 1 / 3 + 2 / 3 * drops / max(p['density'], 1e-12), 0)
+        streaks = cv2.filter2D(
+            strength.astype(np.float32), -1, _line(p['length'], p['angle']), borderType=cv2.BORDER_REFLECT
+        )
+        share = p['opacity'] * np.minimum(streaks, 1)
+        if image.ndim == 3:
+            share = share[..., None]
+        veiled = (1 - p['veil']) * image + p['veil'] * p['light']
+        return (1 - share) * veiled + share * p['light'], p

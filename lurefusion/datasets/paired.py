@@ -38,6 +38,36 @@ class Ticket(NamedTuple):
         return cls(index, index, 0, 0)
 
 
+TABLE_SUFFIXES = ('.tsv', '.csv')
+
+
+def read_table(path: str | Path) -> list[dict[str, str]]:
+    """Rows of a table with a header, separated by tabs (.tsv) or commas (.csv).
+
+    Raises:
+        MissingDataError: If there is no such file.
+        ValueError: If it has no rows, or a row has another number of cells than the header.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(f'no such table: {path}')
+    columns, rows = _read_rows(path)
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise ValueError(f'{path}, line {line}: the header has {len(columns)} columns, this row another number')
+    if not rows:
+        raise ValueError(f'{path} has a header and no rows, or nothing at all')
+    return [row for _, row in rows]
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Names of the columns, and the rows with the numbers of their lines."""
+    with path.open(newline='', encoding='utf-8-sig') as file:
+        reader = csv.DictReader(file, delimiter='\t' if path.suffix == '.tsv' else ',')
+        columns = list(reader.fieldnames or [])
+        return columns, [(reader.line_num, row) for row in reader]
+
+
 class MissingDataError(FileNotFoundError):
     """Data sets that a config names and that are not on disk."""
 
@@ -49,10 +79,13 @@ class PairedDataset(BaseDataset):
         data_prefix: Role (modality, ``x``, ``y``, ``label``, ``reference_<modality>``) -> folder below the data root.
         data_root: Root of relative folders; None: ``$LUREFUSION_DATA``, else ``data/`` in the current folder.
         pipeline: Transforms; see `lurefusion.datasets.transforms`.
-        pairs: CSV file below the data root that lists the samples, instead of all files of the folders: one column per
-            role, with files below the folder of that role, and perhaps `name` (else the stem of the first file).
+        pairs: Table (.csv or .tsv) below the data root that lists the samples, instead of all files of the folders: one
+            column per role, with files below the folder of that role, and perhaps `name` (else the stem of the first
+            file).
         stems: ``all``: every stem must be in every folder. A role: the stems of its folder; the others may hold more.
         keep: Regular expression that the whole stem must match: a split of one folder into training and test.
+        leave_out: Files of which no sample may be made, below the data root. A name that ends in .tsv or .csv is a
+            table of such files: every cell counts, so that the pairs of a validation set are left out of training.
         indices: First n, or these, of the sorted samples (MMEngine).
         every: Keep every n-th of the sorted samples, before `indices`.
         test_mode: Samples carry their sources, for metrics.
@@ -75,6 +108,7 @@ class PairedDataset(BaseDataset):
         pairs: str | None = None,
         stems: str = 'all',
         keep: str | None = None,
+        leave_out: Sequence[str] = (),
         indices: int | Sequence[int] | None = None,
         every: int = 1,
         test_mode: bool = False,
@@ -93,6 +127,7 @@ class PairedDataset(BaseDataset):
             raise ValueError(f'pairs={pairs!r} lists the samples itself: leave stems={stems!r} out')
         self.pairs = pairs
         self.stems = stems
+        self.leave_out = tuple(leave_out)
         self.every = every
         super().__init__(
             data_root=str(resolve_data_root(data_root or '.')),
@@ -130,6 +165,9 @@ class PairedDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """One entry per stem, or per row of `pairs`: `name`, `paths` (role -> file)."""
         found = self._listed() if self.pairs is not None else self._paired()
+        if self.leave_out:
+            gone = self._left_out()
+            found = [sample for sample in found if gone.isdisjoint(map(Path, sample['paths'].values()))]
         if not found:
             only = f' with keep={self.keep.pattern!r}' if self.keep else ''
             raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
@@ -142,31 +180,28 @@ class PairedDataset(BaseDataset):
         found: list[dict] = []
         problems: list[str] = []
         rows: dict[str, int] = {}
-        with path.open(newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            gone = [role for role in self.data_prefix if role not in columns]
-            if gone:
-                raise ValueError(
-                    f'{path} has no column {", ".join(gone)}; it needs one for each of {", ".join(self.data_prefix)}, '
-                    f'and its first row names {", ".join(columns) or "none"}'
-                )
-            for row in reader:
-                line, first = reader.line_num, next(iter(self.data_prefix))
-                name = row.get('name') or os.path.splitext(row[first] or '')[0]
-                if os.path.isabs(name) or '..' in Path(name).parts:  # results are written by name: beside the sources
-                    name = Path(name).name
-                if self.keep is not None and not self.keep.fullmatch(name):
-                    continue
-                paths = {role: Path(folder) / (row[role] or '') for role, folder in self.data_prefix.items()}
-                for role, file_path in paths.items():
-                    if not row[role]:
-                        problems.append(f'row {line}, column {role}: empty')
-                    elif not file_path.is_file():
-                        problems.append(f'row {line}, column {role}: no such file: {file_path}')
-                if rows.setdefault(name, line) != line:
-                    problems.append(f'row {line}: the name {name} is that of row {rows[name]} too; add a column "name"')
-                found.append(dict(name=name, paths={role: str(file_path) for role, file_path in paths.items()}))
+        columns, listed = _read_rows(path)
+        if gone := [role for role in self.data_prefix if role not in columns]:
+            raise ValueError(
+                f'{path} has no column {", ".join(gone)}; it needs one for each of {", ".join(self.data_prefix)}, '
+                f'and its first row names {", ".join(columns) or "none"}'
+            )
+        first = next(iter(self.data_prefix))
+        for line, row in listed:
+            name = row.get('name') or os.path.splitext(row[first] or '')[0]
+            if os.path.isabs(name) or '..' in Path(name).parts:  # results are written by name: beside the sources
+                name = Path(name).name
+            if self.keep is not None and not self.keep.fullmatch(name):
+                continue
+            paths = {role: Path(folder) / (row[role] or '') for role, folder in self.data_prefix.items()}
+            for role, file_path in paths.items():
+                if not row[role]:
+                    problems.append(f'row {line}, column {role}: empty')
+                elif not file_path.is_file():
+                    problems.append(f'row {line}, column {role}: no such file: {file_path}')
+            if rows.setdefault(name, line) != line:
+                problems.append(f'row {line}: the name {name} is that of row {rows[name]} too; add a column "name"')
+            found.append(dict(name=name, paths={role: str(file_path) for role, file_path in paths.items()}))
         if problems:
             more = f'\n  and {len(problems) - 10} more' if len(problems) > 10 else ''
             raise FileNotFoundError(f'{path}:\n  ' + '\n  '.join(problems[:10]) + more)
@@ -197,6 +232,18 @@ class PairedDataset(BaseDataset):
                 + naming_advice({role: listings[role] for role in anchors})
             )
         return found
+
+    def _left_out(self) -> set[Path]:
+        root, gone = Path(self.data_root), set()
+        for name in self.leave_out:
+            table = Path(name).suffix in TABLE_SUFFIXES
+            if table:
+                gone.update(cell for row in read_table(root / name) for cell in row.values())
+            elif (root / name).is_file():
+                gone.add(name)
+            else:
+                raise FileNotFoundError(f'leave_out names a file that does not exist: {root / name}')
+        return {root / name for name in gone}
 
     def pair_key(self, role: str, stem: str) -> str | None:
         """Name of the sample that a file belongs to; None leaves the file out."""

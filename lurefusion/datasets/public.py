@@ -147,11 +147,27 @@ class ExposureErrors(_Restoration):
 
 @DATASETS.register_module()
 class HDRPS(_Restoration):
-    """Exposure brackets of the HDR Photographic Survey: HDRPS/<split>/{over,gt}."""
+    """Exposure brackets of the HDR Photographic Survey: HDRPS/<split>/{over,gt}; `Cafe_2` may belong to gt `Cafe`."""
 
     how_to_get = 'github.com/hangxiaotian/Perceptual-Multi-exposure-Image-Fusion'
     layouts = (dict(x='HDRPS/{split}/over', y='HDRPS/{split}/gt'),)
     pair = ('oe', 'vi')
+
+    def __init__(self, split: str | None = None, **kwargs: Any) -> None:
+        super().__init__(split=split, stems='x', **kwargs)
+
+    def find(self, role: str, key: str, files: dict[str, Path]) -> Path | None:
+        """The target carries the name of the bracket, or the part before its number of frames."""
+        return files.get(key) or (files.get(key.rsplit('_', 1)[0]) if role == 'y' else None)
+
+
+@DATASETS.register_module()
+class HDRPSUnder(HDRPS):
+    """The frames of these brackets that are darker than their target: HDRPS/<split>/{under,gt}."""
+
+    layouts = (dict(x='HDRPS/{split}/under', y='HDRPS/{split}/gt'),)
+    default_split = 'brackets'
+    pair = ('ll', 'vi')
 
 
 @DATASETS.register_module()

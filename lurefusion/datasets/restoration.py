@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-from lurefusion.datasets.paired import PairedDataset
+from lurefusion.datasets.paired import PairedDataset, read_table
 from lurefusion.datasets.prompts import PSEUDO_TASK
 from lurefusion.registry import DATASETS
 
@@ -19,6 +20,7 @@ class RestorationDataset(PairedDataset):
         task: Key of the task, ``pd`` for none.
         modality: Name of the modality.
         degradation: Member of DEGRADATIONS, applied by the transform `Degrade`.
+        group: Name under which `RestorationMetrics` shows these pairs; None: the task.
         **kwargs: Of :class:`PairedDataset`.
 
     Raises:
@@ -31,6 +33,7 @@ class RestorationDataset(PairedDataset):
         task: str,
         modality: str,
         degradation: dict[str, Any] | None = None,
+        group: str | None = None,
         **kwargs: Any,
     ) -> None:
         if 'y' not in data_prefix or (('x' in data_prefix) == (degradation is not None)):
@@ -41,6 +44,7 @@ class RestorationDataset(PairedDataset):
         self.task = task
         self.modality = modality
         self.degradation = degradation
+        self.group = group or task
         super().__init__(data_prefix, **kwargs)
 
     @property
@@ -61,4 +65,47 @@ class RestorationDataset(PairedDataset):
     def get_data_info(self, idx: int) -> dict:
         """`name`, `paths`, `task`, `modality`, `degradation`."""
         info = super().get_data_info(idx)
-        return dict(info, task=self.task, modality=self.modality, degradation=self.degradation)
+        return dict(info, task=self.task, modality=self.modality, degradation=self.degradation, group=self.group)
+
+
+@DATASETS.register_module()
+class ListedPairs(RestorationDataset):
+    """Pairs of one task that a table lists: columns ``degraded`` and ``clean`` (files below the data root), ``task``.
+
+    Args:
+        table: File below the data root, .tsv or .csv.
+        task: Key of the task; rows of other tasks are left out.
+        modality: Name of the modality.
+        **kwargs: Of :class:`RestorationDataset`.
+
+    Raises:
+        ValueError: If the table lacks a column or has no row of the task.
+        FileNotFoundError: If a listed file does not exist.
+    """
+
+    how_to_get = 'a table with the columns degraded, clean and task'
+
+    def __init__(self, table: str, task: str, modality: str, **kwargs: Any) -> None:
+        self.table = table
+        super().__init__(data_prefix=dict(x='', y=''), task=task, modality=modality, **kwargs)
+
+    def missing(self) -> list[str]:
+        """The table, where it is not on disk."""
+        path = Path(self.data_root) / self.table
+        return [] if path.is_file() else [str(path)]
+
+    def load_data_list(self) -> list[dict]:
+        """One entry per row of the task: `name`, `paths` (x, y)."""
+        root, path = Path(self.data_root), Path(self.data_root) / self.table
+        rows = read_table(path)
+        if lacking := {'degraded', 'clean', 'task'} - set(rows[0]):
+            raise ValueError(f'{path} has no column {", ".join(sorted(lacking))}; it has {", ".join(rows[0])}')
+        rows = [row for row in rows if row['task'] == self.task]
+        if not rows:
+            raise ValueError(f'{path} has no row of the task {self.task!r}')
+        found = [dict(name=Path(r['degraded']).stem, paths=dict(x=root / r['degraded'], y=root / r['clean']))
+                 for r in rows][:: self.every]  # fmt: skip
+        gone = [str(file) for item in found for file in item['paths'].values() if not file.is_file()]
+        if gone:
+            raise FileNotFoundError(f'{path} lists {len(gone)} files that do not exist: {", ".join(gone[:5])}')
+        return [dict(item, paths={role: str(file) for role, file in item['paths'].items()}) for item in found]

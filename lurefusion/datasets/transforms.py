@@ -264,7 +264,7 @@ class PackInputs:
     ``reference_<modality>``, or ``y`` of restoration pairs) and `label`.
     """
 
-    META = ('name', 'paths', 'grey', 'task', 'modality', 'tasks', 'sentences', 'seed')
+    META = ('name', 'paths', 'grey', 'task', 'group', 'modality', 'tasks', 'sentences', 'seed')
 
     def __call__(self, results: dict) -> dict:
         images = results['images']

@@ -172,6 +172,10 @@ _CARDS = (
                'ordinary definition, on RGB', fn.reference_psnr, decimals=2),
     MetricCard('SSIM_ref', 'SSIM against the clean reference', '', (-1, 1), True, 'reference', '',
                'Wang et al., IEEE TIP 2004, mean over RGB', fn.reference_ssim),
+    MetricCard('Chroma', 'chroma kept in coloured pixels', '%', (0, inf), True, 'reference', '', 'this package',
+               fn.chroma_kept, decimals=1, note='100 is all of it, more is too much; a grey reference gives NaN'),
+    MetricCard('Hue', 'turn of the hue in coloured pixels', 'degrees', (0, 180), False, 'reference', '',
+               'this package', fn.hue_shift, decimals=1),
 )  # fmt: skip
 
 _NETWORKS = (
@@ -196,6 +200,8 @@ for _card in (*_CARDS, *_NETWORKS):
 NETWORK_METRICS = ('CLIP-IQA', 'LIQE', 'MANIQA', 'MUSIQ', 'ARNIQA')
 FUSION_METRICS = tuple(card.name for card in _CARDS if 'reference' not in card.needs)
 REFERENCE_METRICS = tuple(card.name for card in _CARDS if 'reference' in card.needs)
+# computed wherever there is a reference; the others are asked for by name
+FIDELITY_METRICS = ('PSNR_ref', 'SSIM_ref')
 RANKED_METRICS = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')
 FULL_REFERENCE_METRICS = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf', 'MI', 'EN', 'SD', 'AG', 'SF')
 
@@ -314,7 +320,7 @@ def compute(
     pictures = Pictures.of(fused, sources)
     names = select_metrics(metrics)
     if metrics == 'all' and reference is not None:
-        names += REFERENCE_METRICS
+        names += FIDELITY_METRICS
     values = {}
     with torch.no_grad():
         for column, name, kind in columns_of(names, variant):

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from lurefusion.evaluation import report
 from lurefusion.evaluation.cards import (
+    FIDELITY_METRICS,
     NETWORK_METRICS,
     RANKED_METRICS,
-    REFERENCE_METRICS,
     check_options,
     columns_of,
     compute,
@@ -178,7 +178,7 @@ def evaluate_folders(
     names = list(select_metrics(metrics))
     check_options(options or {})
     if reference is not None:
-        names += [m for m in REFERENCE_METRICS if m not in names]
+        names += [m for m in FIDELITY_METRICS if m not in names]
     elif needy := needing(names, 'reference'):
         raise ValueError(f'{", ".join(needy)} need the folder of clean references (--ref)')
     if labels is None and (needy := needing(names, 'label')):

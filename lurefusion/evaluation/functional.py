@@ -35,6 +35,7 @@ from lurefusion.evaluation.pictures import (
     sobel,
     to_grey,
 )
+from lurefusion.images import rgb_to_ycbcr
 
 VARIANTS = ('standard', 'paper')
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -363,6 +364,72 @@ def reference_ssim(image: Tensor, reference: Tensor) -> Tensor:
     batch, channels = a.shape[:2]
     flat = Pictures(a.flatten(0, 1)[:, None].to(torch.uint8), [b.flatten(0, 1)[:, None].to(torch.uint8)])
     return ssim(flat).view(batch, channels).mean(1)
+
+
+# grey levels of chroma from which a pixel counts as coloured, and below which its hue is noise
+COLOURED, HUELESS = 10.0, 2.0
+
+
+def chroma_kept(image: Tensor, reference: Tensor) -> Tensor:
+    """Chroma of a picture where the reference is coloured, as a share of the reference's.
+
+    100 sum|c| / sum|c_ref| over the pixels with |c_ref| >= 10, c = (Cb, Cr) in grey levels. In [0, inf), percent, best
+    at 100; NaN where less than a thousandth of the pixels is coloured. Hue does not count, see :func:`hue_shift`.
+    """
+    own, wanted, coloured = _chroma(image, reference)
+    kept, there = (torch.linalg.vector_norm(c, dim=1) * coloured for c in (own, wanted))
+    return _where_coloured(100 * kept.sum((1, 2)) / there.sum((1, 2)), coloured)
+
+
+def hue_shift(image: Tensor, reference: Tensor) -> Tensor:
+    """Mean angle in the (Cb, Cr) plane to the reference where that is coloured, weighted by its chroma.
+
+    Pixels that are left with less than 2 grey levels of chroma have no hue and do not count. In [0, 180] degrees, lower
+    is better; NaN as in :func:`chroma_kept`.
+    """
+    own, wanted, coloured = _chroma(image, reference)
+    weight = torch.linalg.vector_norm(wanted, dim=1) * coloured * (torch.linalg.vector_norm(own, dim=1) >= HUELESS)
+    across = own[:, 0] * wanted[:, 1] - own[:, 1] * wanted[:, 0]
+    angle = torch.rad2deg(torch.atan2(across, (own * wanted).sum(1)).abs())
+    return _where_coloured((angle * weight).sum((1, 2)) / weight.sum((1, 2)), coloured)
+
+
+def heat_kept(image: Tensor, source: Tensor, target: Tensor, around: int = 8, least: float = 10.0) -> Tensor:
+    """How far targets stand out of their surroundings in a fused picture, as a share of how far they do in one source.
+
+    100 (m_F(T) - m_F(R)) / (m_S(T) - m_S(R)), m the mean grey value over the targets T, or over the ring R of `around`
+    pixels about them. In percent, best at 100; below 0 where they are darker than their surroundings in one of the two
+    pictures and brighter in the other. NaN without targets, or where the source tells them by less than `least` levels.
+
+    Args:
+        image: Fused, (B, 1|3, H, W).
+        source: Of the same size.
+        target: Where the targets are, (B,H,W) bool.
+        around: Width of the ring.
+        least: Grey levels.
+    """
+    if target.shape != image.shape[:1] + image.shape[2:]:
+        raise ValueError(f'target {tuple(target.shape)} must be (B, H, W) of the image, {tuple(image.shape)}')
+    grown = F.max_pool2d(target[:, None].double(), 2 * around + 1, stride=1, padding=around)[:, 0] > 0
+    ring = (grown & ~target).double()
+    inside = target.double()
+    contrasts = [
+        (grey * inside).sum((1, 2)) / inside.sum((1, 2)) - (grey * ring).sum((1, 2)) / ring.sum((1, 2))
+        for grey in (to_grey(image), to_grey(source))
+    ]
+    return torch.where(contrasts[1].abs() >= least, 100 * contrasts[0] / contrasts[1], math.nan)
+
+
+def _chroma(image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cb and Cr of both, (B,2,H,W), and where the reference is coloured, (B,H,W)."""
+    if not image.shape[1] == reference.shape[1] == 3:
+        raise ValueError(f'colours are those of RGB pictures, got {tuple(image.shape)} and {tuple(reference.shape)}')
+    own, wanted = (torch.stack(rgb_to_ycbcr(*x.unbind(1))[1:], 1) for x in _levels(image, reference))
+    return own, wanted, torch.linalg.vector_norm(wanted, dim=1) >= COLOURED
+
+
+def _where_coloured(values: Tensor, coloured: Tensor) -> Tensor:
+    return torch.where(coloured.double().mean((1, 2)) >= 1e-3, values, math.nan)
 
 
 def _levels(image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

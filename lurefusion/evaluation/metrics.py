@@ -7,6 +7,7 @@ import io
 import logging
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from lurefusion.evaluation.cards import NETWORK_METRICS, check_options, columns_of, compute, needing, select_metrics
-from lurefusion.evaluation.functional import reference_psnr, reference_ssim
+from lurefusion.evaluation.functional import chroma_kept, heat_kept, hue_shift, reference_psnr, reference_ssim
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.evaluation.report import finite_mean
 from lurefusion.images import write_bytes
@@ -199,7 +200,8 @@ class RestorationMetrics(_RowMetric):
     """PSNR and SSIM of restored pictures, and of the degraded input, against the clean one, by task.
 
     Needs per sample `pred` (3,H,W), `sources['x']`, `references['y']` and `task`. Results: `<task>/PSNR_in`,
-    `<task>/PSNR_out`, `<task>/SSIM_in`, `<task>/SSIM_out`, and without a task the mean over the tasks.
+    `<task>/PSNR_out`, `<task>/SSIM_in`, `<task>/SSIM_out`, and without a task the mean over the tasks. A sample's
+    `group`, where there is one, stands for its task: real and made pairs of one task are then told apart.
 
     Args:
         by_task: Whether the columns of every task are among the results.
@@ -224,7 +226,8 @@ class RestorationMetrics(_RowMetric):
             _batch(_field(_field(sample, group, 'RestorationMetrics'), role, 'RestorationMetrics')).to(pred.device)
             for group, role in (('sources', 'x'), ('references', 'y'))
         )
-        row: Row = {'task': str(_field(sample, 'task', 'RestorationMetrics'))}
+        task = _field(sample, 'task', 'RestorationMetrics')
+        row: Row = {'task': str(sample.get('group') or task)}
         for name, function in (('PSNR', reference_psnr), ('SSIM', reference_ssim)):
             row[f'{name}_in'] = float(function(degraded, clean)[0])
             row[f'{name}_out'] = float(function(pred, clean)[0])
@@ -235,6 +238,144 @@ class RestorationMetrics(_RowMetric):
         means = {task: mean_columns([r for r in rows if r['task'] == task], self.COLUMNS) for task in tasks}
         values = {f'{t}/{column}': value for t in tasks for column, value in means[t].items() if self.by_task}
         return values | mean_columns(list(means.values()), self.COLUMNS)
+
+
+@METRICS.register_module()
+class ColourMetrics(_RowMetric):
+    """What is left of the colours of one picture: the columns `Chroma` (%) and `Hue` (degrees).
+
+    Needs per sample `pred` (3,H,W), and the picture that owns the colours among its `references` or, where there is
+    none, its `sources`. Pictures without colour are left out of the means.
+
+    Args:
+        owner: Modality that owns the colours; ``y`` for restored pictures, against the clean ones.
+        by_task: Whether there are columns `<task>/Chroma` and `<task>/Hue` as well, see :class:`RestorationMetrics`.
+        out_csv, prefix, collect_device: As in :class:`FusionMetrics`.
+    """
+
+    COLUMNS = ('Chroma', 'Hue')
+
+    def __init__(
+        self,
+        owner: str = 'vi',
+        by_task: bool = False,
+        out_csv: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(out_csv, collect_device, prefix)
+        self.owner, self.by_task = owner, by_task
+
+    def row(self, sample: Any) -> Row:
+        pred = _batch(_field(sample, 'pred', 'ColourMetrics'))
+        colours = {**sample.get('sources', {}), **sample.get('references', {})}
+        if self.owner not in colours:
+            raise KeyError(f'ColourMetrics takes the colours of {self.owner!r}; the sample has {", ".join(colours)}')
+        owner = _batch(colours[self.owner]).to(pred.device)
+        values = (float(function(pred, owner)[0]) for function in (chroma_kept, hue_shift))
+        task = str(sample.get('group') or sample.get('task'))
+        return {'task': task, **dict(zip(self.COLUMNS, values, strict=True))}
+
+    def summary(self, rows: list[Row]) -> dict[str, float]:
+        values = mean_columns(rows, self.COLUMNS)
+        for task in sorted({row['task'] for row in rows}) if self.by_task else ():
+            means = mean_columns([row for row in rows if row['task'] == task], self.COLUMNS)
+            values |= {f'{task}/{column}': value for column, value in means.items()}
+        return values
+
+
+@METRICS.register_module()
+class HeatMetrics(_RowMetric):
+    """How far labelled targets stand out, as a share of how far they do in one source: the column `Heat` (%).
+
+    Needs per sample `pred` (3,H,W), `sources` and `label` (H,W). What stands out more than in the source counts 100.
+    Pictures without labels or such targets, or whose source hardly tells them, are left out of the mean, see
+    :func:`lurefusion.evaluation.functional.heat_kept`.
+
+    Args:
+        source: Modality in which the targets stand out.
+        label: Class number of the targets; 2 are the people of MSRS.
+        keep: Regular expression that the whole name must match, to tell day from night; None: all pictures.
+        out_csv, prefix, collect_device: As in :class:`FusionMetrics`.
+    """
+
+    def __init__(
+        self,
+        source: str = 'ir',
+        label: int = 2,
+        keep: str | None = None,
+        out_csv: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(out_csv, collect_device, prefix)
+        self.source, self.label = source, label
+        self.keep = re.compile(keep or '.*')
+
+    def row(self, sample: Any) -> Row:
+        pred = _batch(_field(sample, 'pred', 'HeatMetrics'))
+        sources = _field(sample, 'sources', 'HeatMetrics')
+        if self.source not in sources:
+            raise KeyError(f'HeatMetrics takes the heat of {self.source!r}; the sample has {", ".join(sources)}')
+        if 'label' not in sample or not self.keep.fullmatch(sample.get('name', '')):
+            return {'Heat': math.nan}
+        target = (sample.get('label') == self.label)[None].to(pred.device)
+        return {'Heat': float(heat_kept(pred, _batch(sources[self.source]).to(pred.device), target)[0].clamp(max=100))}
+
+    def summary(self, rows: list[Row]) -> dict[str, float]:
+        return mean_columns(rows, ('Heat',))
+
+
+@METRICS.register_module()
+class GoalScore(BaseMetric):
+    """Several metrics, and one number by which the best checkpoint is chosen: how far they are on the way to goals.
+
+    `score` is the mean over the goals of (value - start) / (goal - start), each within [-1, 1]: 0 where nothing has
+    changed, 1 where every goal is reached. What is beyond a goal does not make up for another.
+
+    Args:
+        metrics: Members of METRICS.
+        goals: Name of a result -> (start, goal).
+        prefix, collect_device: As in MMEngine.
+
+    Raises:
+        ValueError: If a goal is its start, or there is none.
+        KeyError: If a goal is for something that the metrics do not give.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[dict],
+        goals: dict[str, tuple[float, float]],
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.goals = {name: (float(start), float(goal)) for name, (start, goal) in goals.items()}
+        same = [name for name, (start, goal) in self.goals.items() if start == goal]
+        if same or not goals:
+            raise ValueError(f'every goal differs from its start, and there is at least one; got {goals}')
+        self.members = [METRICS.build(cfg) for cfg in metrics]
+
+    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
+        """Hand the samples to all of them."""
+        for member in self.members:
+            member.process(data_batch, data_samples)
+
+    def evaluate(self, size: int) -> dict[str, Any]:
+        """Their results, and `score`."""
+        values: dict[str, Any] = {}
+        for member in self.members:
+            values |= member.evaluate(size)
+        if unknown := sorted(set(self.goals) - set(values)):
+            raise KeyError(f'GoalScore has goals for {", ".join(unknown)}; the results are {", ".join(values)}')
+        steps = [(values[name] - start) / (goal - start) for name, (start, goal) in self.goals.items()]
+        values['score'] = math.fsum(min(max(step, -1.0), 1.0) for step in steps) / len(steps)
+        return {f'{self.prefix}/{name}': value for name, value in values.items()} if self.prefix else values
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Not used: the members keep the rows."""
+        raise NotImplementedError
 
 
 @METRICS.register_module()

@@ -4,6 +4,7 @@ import pytest
 from scipy import fft, ndimage
 
 from lurefusion.datasets.degradations import (
+    Blur,
     Defocus,
     Degradation,
     Haze,
@@ -11,13 +12,16 @@ from lurefusion.datasets.degradations import (
     LowContrast,
     LowLight,
     LowResolution,
+    Noise,
     OverExposure,
+    Rain,
+    StripeNoise,
     ramp_depth,
 )
 from lurefusion.images import to_uint8
 from lurefusion.registry import DEGRADATIONS
 
-ALL = (Identity, LowContrast, LowResolution, Haze, OverExposure, LowLight, Defocus)
+ALL = (Identity, LowContrast, LowResolution, Haze, OverExposure, LowLight, Defocus, Noise, StripeNoise, Blur, Rain)
 
 
 def picture(height=37, width=50, channels=3, seed=0):
@@ -38,7 +42,8 @@ def rng(seed=0):
 
 
 def test_registry_holds_one_member_per_task():
-    assert {DEGRADATIONS.get(name).task for name in DEGRADATIONS.known()} >= {'pd', 'lc', 'sr', 'hz', 'oe', 'll'}
+    tasks = {DEGRADATIONS.get(name).task for name in DEGRADATIONS.known()}
+    assert tasks >= {'pd', 'lc', 'sr', 'hz', 'oe', 'll', 'ns', 'st', 'bl', 'rn'}
     assert isinstance(DEGRADATIONS.build(dict(type='Haze', beta=1.5)), Haze)
 
 
@@ -68,10 +73,11 @@ def test_seed_decides_everything(member):
         assert any(first[1] != other[1] for other in others)
 
 
-@pytest.mark.parametrize('member', [LowContrast, LowLight])
+@pytest.mark.parametrize('member', [LowContrast, LowLight, Noise])
 def test_grey_stays_grey(member):
     image = np.repeat(picture(channels=0)[..., None], 3, axis=2)
-    degraded, _ = member(noise=0.05)(image, rng()) if member is LowContrast else member(read=0.05)(image, rng())
+    options = {LowContrast: dict(noise=0.05), LowLight: dict(read=0.05), Noise: {}}
+    degraded, _ = member(**options[member])(image, rng())
     np.testing.assert_array_equal(degraded[..., 0], degraded[..., 2])
     colour, _ = member()(picture(), rng())
     assert (colour[..., 0] != colour[..., 2]).any()
@@ -143,6 +149,114 @@ def test_haze_without_depth_thickens_upwards():
     np.testing.assert_allclose(hazy[..., 1], q['airlight'] * (1 - np.exp(-q['beta'] * field)), atol=0.5 / 255 + 1e-5)
     assert field.std(axis=1).max() > 0.01
     assert 0 <= field.min() <= field.max() <= 1
+
+
+def test_haze_with_a_camera_behind_it():
+    image, depth = picture(64, 80), picture(64, 80, 0, seed=7)
+    plain, p = Haze(beta=1.5, airlight=0.8)(image, rng(2), depth)
+    noisy, q = Haze(beta=1.5, airlight=0.8, noise=0.02)(image, rng(2), depth)
+    assert set(p) == {'beta', 'airlight'}
+    expected = image * np.exp(-1.5 * depth)[..., None] + 0.8 * (1 - np.exp(-1.5 * depth))[..., None]
+    drawn = np.random.default_rng(q['noise_seed']).standard_normal(image.shape, dtype=np.float32)
+    np.testing.assert_allclose(noisy, on_grid(expected + 0.02 * drawn), atol=1.01 / 255)
+    errors = []
+    for quality in (95, 70):
+        stored, r = Haze(beta=1.5, airlight=0.8, jpeg=(quality, quality))(image, rng(2), depth)
+        assert r['jpeg'] == quality
+        errors.append(np.abs(stored - plain).mean())
+    assert 0 < errors[0] < errors[1] < 0.05
+    grey, _ = Haze(jpeg=(80, 80))(image[..., 0].copy(), rng(2), depth)
+    assert grey.shape == depth.shape
+
+
+def test_noise_formula_and_deviation():
+    # coloured: equal channels get equal noise
+    flat = np.broadcast_to(np.float32([0.4, 0.5, 0.6]), (200, 200, 3)).copy()
+    degraded, p = Noise(sigma=0.05, shot=4e-3)(flat, rng())
+    drawn = np.random.default_rng(p['noise_seed']).standard_normal(flat.shape, dtype=np.float32)
+    deviation = np.sqrt(0.05**2 + 4e-3 * flat.astype(float))
+    np.testing.assert_allclose(degraded, on_grid(flat + deviation * drawn), atol=1.01 / 255)
+    assert degraded.std((0, 1)) == pytest.approx(deviation[0, 0], rel=0.03)
+    np.testing.assert_array_equal(Noise(sigma=0, shot=0)(flat, rng())[0], on_grid(flat))
+
+
+@pytest.mark.parametrize('lines', ['columns', 'rows', 'random'])
+@pytest.mark.parametrize('channels', [0, 3])
+def test_stripes_are_one_gain_and_offset_a_line(lines, channels):
+    image = picture(64, 80, channels)
+    seen = set()
+    for seed in range(6):
+        degraded, p = StripeNoise(offset=0.05, gain=0.1, lines=lines)(image, rng(seed))
+        seen.add(p['rows'])
+        # every line by itself: an affine map of what was there
+        turned = [part if p['rows'] else np.swapaxes(part, 0, 1) for part in (image, degraded)]
+        gains, offsets = [], []
+        for before, after in zip(*turned, strict=True):
+            inside = (after > 0) & (after < 1)
+            slope, offset = np.polyfit(before[inside], after[inside], 1)
+            assert np.abs(after - slope * before - offset)[inside].max() < 1.5 / 255
+            gains.append(slope)
+            offsets.append(offset)
+        assert np.std(gains) == pytest.approx(0.1, rel=0.4)
+        assert np.std(offsets) == pytest.approx(0.05, rel=0.4)
+    assert seen == dict(columns={0}, rows={1}, random={0, 1})[lines]
+
+
+def test_blur_equals_scipy_and_opencv():
+    image = picture(40, 50)
+    degraded, p = Blur(sigma=1.5, kind='gaussian')(image, rng())
+    assert p == {'sigma': 1.5}
+    expected = ndimage.gaussian_filter(image.astype(float), (1.5, 1.5, 0), mode='mirror', truncate=4)
+    np.testing.assert_allclose(degraded, expected, atol=1.5 / 255)
+    degraded, p = Blur(length=(9, 9), kind='motion')(image, rng(1))
+    assert p['length'] == 9
+    assert 0 <= p['angle'] <= 180
+
+
+@pytest.mark.parametrize(('angle', 'along'), [(0.0, 0), (90.0, 1), (180.0, 0)])
+def test_motion_smears_along_its_direction(angle, along, monkeypatch):
+    dot = np.zeros((31, 31), np.float32)
+    dot[15, 15] = 1
+    monkeypatch.setattr('lurefusion.datasets.degradations._draw', lambda rng, ends: angle)
+    degraded, _ = Blur(length=(9, 9), kind='motion')(dot, rng())
+    profile = degraded.sum(1 - along)
+    np.testing.assert_allclose(profile[11:20], 28 / 255, atol=1.1 / 255)
+    assert profile[:11].max() == profile[20:].max() == 0
+    assert (degraded.sum(along) > 0).sum() == 1
+
+
+def test_rain_is_bright_streaks_before_a_veil():
+    image = np.full((120, 160, 3), 0.3, np.float32)
+    options = dict(density=0.01, length=(15, 15), angle=0.0, opacity=0.5, veil=0.1, light=0.9)
+    degraded, p = Rain(**options)(image, rng(3))
+    veiled = 0.9 * 0.3 + 0.1 * 0.9
+    assert degraded.min() == pytest.approx(veiled, abs=1 / 255)
+    # the strongest possible streak
+    assert degraded.max() == pytest.approx(0.5 * veiled + 0.5 * 0.9, abs=1 / 255)
+    wet = degraded[..., 0] > veiled + 1 / 255
+    assert 0.05 < wet.mean() < 0.2
+    # streaks stand upright: much longer than wide
+    down, across = (np.mean(wet[1:] & wet[:-1]), np.mean(wet[:, 1:] & wet[:, :-1]))
+    assert down > 3 * across
+    again, _ = Rain(**dict(options, density=0.0, veil=0.0))(image, rng(3))
+    np.testing.assert_array_equal(again, on_grid(image))
+    assert set(p) == {*options, 'drop_seed'}
+
+
+@pytest.mark.parametrize(
+    ('build', 'message'),
+    [
+        (lambda: StripeNoise(lines='diagonal'), "lines must be 'columns', 'rows' or 'random', got 'diagonal'"),
+        (lambda: Blur(kind='box'), "kind must be 'gaussian', 'motion' or 'random', got 'box'"),
+        (lambda: Blur(length=(9, 5)), 'length must be ascending'),
+        (lambda: Noise(sigma=-0.1), 'sigma must be ascending and within'),
+        (lambda: Rain(opacity=1.5), r'opacity must be ascending and within \[0, 1\]'),
+        (lambda: Haze(jpeg=(0, 90)), r'jpeg must be ascending and within \[1, 100\]'),
+    ],
+)
+def test_ranges_of_the_new_ones_are_checked(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
 
 
 def high_frequencies(image, scale):

@@ -176,6 +176,13 @@ def test_a_list_says_which_row_and_column_is_wrong(root, text, error, message):
         listed(root, text)
 
 
+def test_a_list_with_tabs_of_which_files_are_left_out(root):
+    (root / 'pairs.tsv').write_text('vi\tir\n02.png\t05.bmp\n06.png\t01.bmp\n')
+    options = dict(data_prefix=dict(vi='vi', ir='ir'), data_root=str(root), pairs='pairs.tsv')
+    assert names(PairedDataset(**options)) == ['02', '06']
+    assert names(PairedDataset(**options, leave_out=['ir/05.bmp'])) == ['06']
+
+
 def test_a_list_that_is_not_there_or_not_alone(root):
     with pytest.raises(FileNotFoundError, match=r'PairedDataset: no such list of pairs: .*gone\.csv'):
         PairedDataset(dict(vi='vi', ir='ir'), data_root=str(root), pairs='gone.csv')
@@ -201,6 +208,41 @@ def test_keep_splits_a_folder_by_the_names(root):
         paired(root, keep='nothing')
     with pytest.raises(ValueError, match=r"keep='\(' is not a valid regular expression"):
         paired(root, keep='(')
+
+
+def test_files_are_left_out_by_name_and_by_table(root):
+    every = names(paired(root))
+    first, second, last = ((f'vi/{name}.png', f'ir/{name}.bmp') for name in (every[0], every[1], every[-1]))
+    # one of the files of a sample is enough
+    assert names(paired(root, leave_out=[first[0]])) == every[1:]
+    assert names(paired(root, leave_out=[first[1], second[0]])) == every[2:]
+    (root / 'val.csv').write_text(f'a,b\n{first[0]},{first[1]}\nnowhere/x.png,{last[1]}\n')
+    assert names(paired(root, leave_out=['val.csv'])) == every[1:-1]
+    assert names(paired(root, leave_out=['val.csv', second[0]], every=2)) == every[2:-1][::2]
+    with pytest.raises(ValueError, match='belongs to this data set'):
+        paired(root, keep=every[0], leave_out=['val.csv'])
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a\tb\nx\n', r'val\.tsv, line 2: the header has 2 columns'),
+        ('a\tb\nx\ty\nx\ty\tz\n', r'val\.tsv, line 3: the header has 2 columns'),
+        ('a\tb\n', r'val\.tsv has a header and no rows'),
+        ('', r'val\.tsv has a header and no rows'),
+    ],
+)
+def test_bad_tables(root, text, message):
+    (root / 'val.tsv').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        paired(root, leave_out=['val.tsv'])
+
+
+def test_missing_tables_and_misspelt_names(root):
+    with pytest.raises(MissingDataError, match=r'no such table: .*val\.tsv'):
+        paired(root, leave_out=['val.tsv'])
+    with pytest.raises(FileNotFoundError, match=r'leave_out names .*nowhere/x\.png'):
+        paired(root, leave_out=['nowhere/x.png'])
 
 
 def test_a_data_set_that_leaves_everything_out(root):

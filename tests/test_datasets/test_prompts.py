@@ -284,6 +284,73 @@ def test_no_sentence_belongs_to_two_tasks(bank):
     assert len(set(sentences)) == len(sentences)
 
 
+NINE = ('ll', 'hz', 'oe', 'lc', 'sr', 'ns', 'st', 'bl', 'rn', 'pd')
+
+
+def test_further_tasks_are_asked_for_and_leave_the_others_alone(bank):
+    more = PromptBank(NINE)
+    assert all(more.sentences(key) == bank.sentences(key) for key in bank.keys)
+    for key in ('ns', 'st', 'bl', 'rn'):
+        assert len(more.sentences(key)) >= 300
+        assert more.canonical(key) in more.sentences(key, 'train')
+    lower = [sentence.lower() for key in NINE for sentence in more.sentences(key)]
+    assert len(set(lower)) == len(lower)
+
+
+@pytest.mark.parametrize(
+    ('text', 'vi', 'ir'),
+    [
+        ('the visible image is noisy', 'ns', 'pd'),
+        ('please denoise the thermal frame', 'pd', 'ns'),
+        ('remove the noise', 'ns', 'ns'),
+        ('there is stripe noise in the infrared picture', 'pd', 'st'),
+        ('destripe it', 'pd', 'st'),
+        ('vertical stripes from the detector', 'pd', 'st'),
+        ('the visible image is blurred', 'bl', 'pd'),
+        ('the photo is out of focus', 'bl', 'pd'),
+        ('the visible image is blurred by fog', 'hz', 'pd'),
+        ('it was raining, take the rain streaks out', 'rn', 'pd'),
+        ('derain the rgb image and remove the stripes', 'rn', 'st'),
+    ],
+)
+def test_further_tasks_are_recognised(warnings, text, vi, ir):
+    assert names(PromptRouter(PromptBank(NINE), ['vi', 'ir']).route(text)) == dict(vi=vi, ir=ir)
+
+
+@pytest.mark.parametrize(
+    ('text', 'fault', 'task'),
+    [
+        ('remove the grain', 'noise', 'ns'),
+        ('scan lines in the infrared image', 'stripes', 'st'),
+        ('motion trails in the visible image', 'blur', 'bl'),
+        ('drops on the lens', 'rain', 'rn'),
+        ('图像有噪声', 'noise', 'ns'),
+    ],
+)
+def test_a_fault_is_said_only_without_its_task(warnings, text, fault, task):
+    assert task in names(PromptRouter(PromptBank(NINE), ['vi', 'ir']).route(text)).values()
+    assert not warnings
+    PromptRouter(PromptBank(), ['vi', 'ir']).route(text)
+    assert [f'no task for {fault} in this model' in message for _, message in warnings] == [True]
+
+
+def test_drizzle_is_haze_to_a_model_without_rain(warnings):
+    text = 'the recording was made in drizzle'
+    assert names(PromptRouter(PromptBank(), ['vi', 'ir']).route(text)) == dict(vi='hz', ir='pd')
+    assert names(PromptRouter(PromptBank(NINE), ['vi', 'ir']).route(text)) == dict(vi='rn', ir='pd')
+
+
+def test_canonical_sentences_of_further_tasks_route_to_them(warnings):
+    more = PromptBank(NINE)
+    router = PromptRouter(more, ['vi', 'ir'])
+    for key in NINE:
+        assert {route.task for route in router.route(more.canonical(key)).values()} <= {key, PSEUDO_TASK}
+        if key in ('ns', 'st', 'bl', 'rn'):
+            sentences = more.sentences(key, 'test')
+            found = sum(key in {route.task for route in router.route(s).values()} for s in sentences)
+            assert found / len(sentences) > 0.9, key
+
+
 def test_bank_is_deterministic_by_seed(bank):
     assert PromptBank().sentences('ll') == bank.sentences('ll')
     assert PromptBank(seed=1).sentences('ll') != bank.sentences('ll')

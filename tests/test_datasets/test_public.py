@@ -33,13 +33,14 @@ LAYOUTS = [
     ('RESIDE', {}, dict(x='RESIDE/OTS/hazy', y='RESIDE/OTS/clear')),
     ('RESIDE', dict(split='SOTS'), dict(x='RESIDE/SOTS/hazy', y='RESIDE/SOTS/GT')),
     ('HDRPS', {}, dict(x='HDRPS/train/over', y='HDRPS/train/gt')),
+    ('HDRPSUnder', {}, dict(x='HDRPS/brackets/under', y='HDRPS/brackets/gt')),
     (
         'EMSLowContrast',
         {},
         dict(x='EMS/ir_low_contrast/train/degraded', y='EMS/ir_low_contrast/train/clean'),
     ),
 ]
-TASKS = dict(LOL='ll', RESIDE='hz', ExposureErrors='oe', HDRPS='oe', EMSLowContrast='lc')
+TASKS = dict(LOL='ll', RESIDE='hz', ExposureErrors='oe', HDRPS='oe', HDRPSUnder='ll', EMSLowContrast='lc')
 NAMES = [*dict.fromkeys(name for name, _, _ in LAYOUTS), 'ExposureErrors']
 PIPELINE = [dict(type='LoadImages'), dict(type='PackInputs')]
 
@@ -143,6 +144,47 @@ def test_reside_prefers_the_full_name_and_lists_hazy_orphans(root):
         public.RESIDE('ITS')
 
 
+def test_reside_reads_its_own_naming(root):
+    put(root / 'RESIDE/SOTS/hazy', '1400_1.png', '1400_10.png', '1401_2.png')
+    put(root / 'RESIDE/SOTS/clear', '1400.png', '1401.png', '1402.png')
+    assert pairs(public.RESIDE('SOTS')) == [
+        ('1400_1.png', '1400.png'),
+        ('1400_10.png', '1400.png'),
+        ('1401_2.png', '1401.png'),
+    ]
+
+
+@pytest.mark.parametrize(('member', 'folder'), [(public.HDRPS, 'over'), (public.HDRPSUnder, 'under')])
+def test_brackets_pair_frames_with_their_scene(root, member, folder):
+    put(root / 'HDRPS/brackets' / folder, 'Cafe_2.png', 'Cafe_3.png', 'West_Branch_2_2.png', 'Lake.png')
+    put(root / 'HDRPS/brackets/gt', 'Cafe.png', 'West_Branch_2.png', 'Lake.png', 'Zurich.png')
+    assert pairs(member('brackets')) == [
+        ('Cafe_2.png', 'Cafe.png'),
+        ('Cafe_3.png', 'Cafe.png'),
+        ('Lake.png', 'Lake.png'),
+        ('West_Branch_2_2.png', 'West_Branch_2.png'),
+    ]
+    put(root / 'HDRPS/brackets' / folder, 'Garden_2.png')
+    with pytest.raises(FileNotFoundError, match=r'y \(.* has no file for 1 of 5 stems: Garden_2'):
+        member('brackets')
+
+
+def test_validation_scenes_are_left_out_by_a_table(root):
+    put(root / 'HDRPS/brackets/over', 'Cafe_2.png', 'Lake_2.png')
+    put(root / 'HDRPS/brackets/under', 'Cafe_2.png', 'Cafe_3.png', 'Lake_2.png')
+    put(root / 'HDRPS/brackets/gt', 'Cafe.png', 'Lake.png')
+    (root / 'val.tsv').write_text(
+        'degraded\tclean\ttask\nHDRPS/brackets/over/Cafe_2.png\tHDRPS/brackets/gt/Cafe.png\toe\n'
+    )
+    for member in (public.HDRPS, public.HDRPSUnder):
+        # the darker frames of the scene go with its clean picture
+        assert pairs(member('brackets', leave_out=['val.tsv'])) == [('Lake_2.png', 'Lake.png')]
+    clean = RestorationDataset(
+        dict(y='HDRPS/brackets/gt'), 'oe', 'vi', degradation=dict(type='OverExposure'), leave_out=['val.tsv']
+    )
+    assert names(clean) == ['Lake']
+
+
 def test_exposure_errors_takes_only_what_is_over_exposed(root):
     folder = root / 'ExposureErrors/training'
     put(folder / 'INPUT_IMAGES', *(f'a1-x_1_{stop}.jpg' for stop in ('0', 'N1', 'N1.5', 'P1', 'P1.5')))
@@ -182,6 +224,12 @@ def test_exposure_errors_without_over_exposed_pictures(root):
         ('LOL', 'our485'),
         ('RESIDE', 'SOTS_indoor'),
         ('HDRPS', 'train'),
+        ('LOL', 'our485_more'),
+        ('RESIDE', 'SOTS_indoor_more'),
+        ('HDRPS', 'brackets'),
+        ('HDRPSUnder', 'brackets'),
+        ('LLVIP', 'train_more'),
+        ('M3SVD', 'train_more'),
     ],
 )
 def test_real_images_load(data_root, name, split):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lurefusion.datasets.restoration import RestorationDataset
+from lurefusion.datasets.paired import MissingDataError
+from lurefusion.datasets.restoration import ListedPairs, RestorationDataset
 from lurefusion.images import write_image
 
 PIPELINE = [dict(type='LoadImages'), dict(type='Degrade'), dict(type='PackInputs')]
@@ -63,6 +64,48 @@ def test_test_mode_makes_y_the_reference(root):
 def test_x_comes_from_a_folder_or_from_a_degradation(root, data_prefix, degradation, got):
     with pytest.raises(ValueError, match=rf"data_prefix needs 'y' and either 'x' or a degradation .*{got}"):
         build(root, data_prefix=data_prefix, degradation=degradation)
+
+
+@pytest.fixture
+def table(root) -> Path:
+    (root / 'val.tsv').write_text('degraded\tclean\ttask\nlow/a.png\thigh/a.png\tll\nlow/c.png\thigh/c.png\tll\n'
+                                  'low/b.png\thigh/b.png\thz\n')  # fmt: skip
+    return root / 'val.tsv'
+
+
+def listed(root: Path, **kwargs) -> ListedPairs:
+    options = dict(table='val.tsv', task='ll', modality='vi', data_root=str(root), pipeline=PIPELINE)
+    return ListedPairs(**{**options, **kwargs})
+
+
+@pytest.mark.parametrize(('task', 'names'), [('ll', ['a', 'c']), ('hz', ['b'])])
+def test_listed_pairs_are_those_of_their_task(root, table, task, names):
+    dataset = listed(root, task=task, group=f'{task}_real', test_mode=True)
+    items = [dataset[i] for i in range(len(dataset))]
+    assert [item['data_samples'].name for item in items] == names
+    for item in items:
+        assert (item['data_samples'].task, item['data_samples'].group) == (task, f'{task}_real')
+        np.testing.assert_array_equal(item['inputs']['x'][:, 0, 0], [30, 40, 50])
+        torch.testing.assert_close(
+            item['data_samples'].references['y'][:, 0, 0], torch.tensor([90.0, 120.0, 150.0]) / 255
+        )
+
+
+def test_a_group_is_the_task_unless_it_is_given(root):
+    assert build(root, data_prefix=dict(x='low', y='high'))[0]['data_samples'].group == 'll'
+
+
+def test_bad_lists_of_pairs(root, table):
+    with pytest.raises(MissingDataError, match=r'ListedPairs: no such folder: .*other\.tsv'):
+        listed(root, table='other.tsv')
+    with pytest.raises(ValueError, match="no row of the task 'oe'"):
+        listed(root, task='oe')
+    (root / 'high/c.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'lists 1 files that do not exist: .*high/c\.png'):
+        listed(root)
+    table.write_text('x\ty\nlow/a.png\thigh/a.png\n')
+    with pytest.raises(ValueError, match='has no column clean, degraded, task; it has x, y'):
+        listed(root)
 
 
 def test_unknown_degradation_is_named(root):

@@ -500,9 +500,88 @@ def test_bad_options(scene):
         columns_of(['CC'], 'all')
 
 
+# ------------------------------------------------------------ colours and heat
+
+
+def coloured(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
+    return np.random.default_rng(seed).integers(40, 200, (height, width, 3)).astype(np.uint8)
+
+
+def rgb(image: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(image).permute(2, 0, 1)[None]
+
+
+def test_chroma_and_hue_equal_scikit_image():
+    convert = pytest.importorskip('skimage.color').rgb2ycbcr
+    image, reference = coloured(0), coloured(1)
+    # scikit-image has studio swing: 224 levels of chroma instead of 255
+    own, wanted = ((convert(x)[..., 1:] - 128) * 255 / 224 for x in (image, reference))
+    sizes = np.linalg.norm(own, axis=-1), np.linalg.norm(wanted, axis=-1)
+    there = sizes[1] >= 10
+    assert float(fn.chroma_kept(rgb(image), rgb(reference))) == pytest.approx(
+        100 * sizes[0][there].sum() / sizes[1][there].sum(), rel=1e-3
+    )
+    cosine = (own * wanted).sum(-1) / np.maximum(sizes[0] * sizes[1], 1e-9)
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    weight = sizes[1] * there * (sizes[0] >= 2)
+    expected = (angle * weight).sum() / weight.sum()
+    assert float(fn.hue_shift(rgb(image), rgb(reference))) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize('share', [0.25, 0.5, 1.0])
+def test_paler_colours_keep_their_hue(share):
+    # even steps: half of a colour is a whole number of levels
+    reference = 128 + 8 * np.random.default_rng(2).integers(-8, 9, (40, 50, 3))
+    grey = reference @ np.array([0.299, 0.587, 0.114])
+    paler = np.round(grey[..., None] + share * (reference - grey[..., None])).astype(np.uint8)
+    kept = float(fn.chroma_kept(rgb(paler), rgb(reference.astype(np.uint8))))
+    assert kept == pytest.approx(100 * share, abs=0.5)
+    assert float(fn.hue_shift(rgb(paler), rgb(reference.astype(np.uint8)))) < 2
+    brighter = (reference + 20).astype(np.uint8)
+    assert float(fn.chroma_kept(rgb(brighter), rgb(reference.astype(np.uint8)))) == pytest.approx(100)
+    assert float(fn.hue_shift(rgb(brighter), rgb(reference.astype(np.uint8)))) == pytest.approx(0, abs=1e-3)
+
+
+def test_pictures_without_colour_have_neither():
+    grey = np.repeat(coloured(0)[..., :1], 3, axis=2)
+    assert math.isnan(float(fn.chroma_kept(rgb(coloured(1)), rgb(grey))))
+    assert math.isnan(float(fn.hue_shift(rgb(coloured(1)), rgb(grey))))
+    assert float(fn.chroma_kept(rgb(grey), rgb(coloured(1)))) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match='colours are those of RGB pictures'):
+        fn.hue_shift(tensor(grey[..., 0]), rgb(grey))
+
+
+def test_heat_against_loops():
+    image, source = coloured(3, 30, 36), coloured(4, 30, 36)
+    target = np.zeros((30, 36), bool)
+    target[2:8, 3:6] = target[20:26, 30:36] = True
+    source[target] = np.minimum(source[target] + 60, 255)
+    ring = np.zeros_like(target)
+    for row, column in zip(*np.nonzero(target), strict=True):
+        ring[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5] = True
+    ring &= ~target
+    contrasts = []
+    for picture_ in (image, source):
+        luma = np.round(picture_ @ np.array([0.299, 0.587, 0.114]))
+        contrasts.append(luma[target].mean() - luma[ring].mean())
+    got = fn.heat_kept(rgb(image), rgb(source), torch.as_tensor(target)[None], around=4)
+    assert float(got) == pytest.approx(100 * contrasts[0] / contrasts[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(('levels', 'targets'), [(9, True), (40, False)])
+def test_heat_that_is_not_there(levels, targets):
+    source = np.full((30, 36, 3), 50, np.uint8)
+    target = np.zeros((30, 36), bool)
+    target[10:15, 10:15] = targets
+    source[target] += np.uint8(levels)
+    assert math.isnan(float(fn.heat_kept(rgb(coloured(0, 30, 36)), rgb(source), torch.as_tensor(target)[None])))
+    with pytest.raises(ValueError, match=r'target \(1, 5, 5\) must be'):
+        fn.heat_kept(rgb(source), rgb(source), torch.zeros(1, 5, 5, dtype=torch.bool))
+
+
 def test_every_card_is_complete(values):
     names = (*FUSION_METRICS, *REFERENCE_METRICS)
-    assert len(names) == 16
+    assert len(names) == 18
     for name in names:
         card = card_of(name)
         assert card.name == name

@@ -10,7 +10,16 @@ import torch.multiprocessing as multiprocessing
 from mmengine.evaluator import Evaluator
 
 from lurefusion.evaluation.cards import FUSION_METRICS, NETWORK_METRICS, compute
-from lurefusion.evaluation.metrics import FusionMetrics, NoReferenceIQA, RestorationMetrics, mean_columns, write_rows
+from lurefusion.evaluation.metrics import (
+    ColourMetrics,
+    FusionMetrics,
+    GoalScore,
+    HeatMetrics,
+    NoReferenceIQA,
+    RestorationMetrics,
+    mean_columns,
+    write_rows,
+)
 from lurefusion.registry import METRICS
 from lurefusion.structures import FusionDataSample
 
@@ -137,6 +146,95 @@ def test_restoration_by_task():
     assert got['hz/SSIM_out'] > got['hz/SSIM_in']
     with pytest.raises(KeyError, match="needs the field 'y'"):
         metric.process(None, [samples[0] | dict(references={'vi': clean})])
+
+
+def restored(name: str, task: str, good: float, **group) -> dict:
+    clean = torch.tensor([0.6, 0.4, 0.3]).view(3, 1, 1).expand(3, 16, 16).contiguous()
+    grey = clean.mean(0, keepdim=True)
+    return dict(name=name, task=task, pred=grey + good * (clean - grey), sources=dict(x=clean / 2),
+                references=dict(y=clean), **group)  # fmt: skip
+
+
+def test_a_group_stands_for_its_task():
+    metric = RestorationMetrics()
+    metric.process(None, [restored('a', 'll', 0.9), restored('b', 'll', 0.5, group='ll_real')])
+    got = metric.evaluate(2)
+    assert got['ll/PSNR_out'] > got['ll_real/PSNR_out']
+    assert got['PSNR_out'] == pytest.approx((got['ll/PSNR_out'] + got['ll_real/PSNR_out']) / 2)
+
+
+def test_colours_of_restored_and_of_fused_pictures():
+    metric = ColourMetrics('y', by_task=True)
+    metric.process(None, [restored('a', 'll', 1.0), restored('b', 'll', 0.5), restored('c', 'hz', 0.25)])
+    got = metric.evaluate(3)
+    assert got['ll/Chroma'] == pytest.approx(75, abs=1.5)
+    assert got['hz/Chroma'] == pytest.approx(25, abs=1.5)
+    assert got['Chroma'] == pytest.approx((100 + 50 + 25) / 3, abs=1.5)
+    assert got['ll/Hue'] < 3
+    (sample,) = fusion_samples(1)
+    # the source as it came, and the clean reference where there is one
+    metric = ColourMetrics()
+    sample.set_data(dict(pred=sample.sources['vi']))
+    metric.process(None, [sample])
+    assert metric.evaluate(1) == pytest.approx(dict(Chroma=100, Hue=0), abs=1e-4)
+    sample.set_data(dict(references=dict(vi=sample.sources['ir'])))
+    metric.process(None, [sample])
+    assert metric.evaluate(1)['Hue'] > 30
+    with pytest.raises(KeyError, match="colours of 'pet'; the sample has vi, ir"):
+        ColourMetrics('pet').process(None, [sample])
+
+
+def test_heat_of_labelled_people():
+    label = torch.zeros(32, 32, dtype=torch.uint8)
+    label[10:16, 12:18] = 2
+    infrared = torch.full((3, 32, 32), 0.2)
+    infrared[:, label == 2] = 0.6
+
+    def sample(name: str, level: float, **fields) -> dict:
+        pred = torch.full((3, 32, 32), 0.2)
+        pred[:, label == 2] = level
+        return dict(name=name, pred=pred, sources=dict(ir=infrared), **fields)
+
+    samples = [sample('1D', 0.4, label=label), sample('2N', 0.9, label=label), sample('3D', 0.0)]
+    for keep, expected in ((None, 75), ('.*D', 50), ('.*N', 100)):
+        metric = HeatMetrics(keep=keep)
+        metric.process(None, samples)
+        assert metric.evaluate(3)['Heat'] == pytest.approx(expected, abs=0.6)
+    with pytest.raises(KeyError, match="heat of 'tir'; the sample has ir"):
+        HeatMetrics('tir').process(None, samples[:1])
+
+
+GOALS = {'ll/PSNR_out': (10.0, 20.0), 'll/Hue': (20.0, 10.0), 'hz/Chroma': (0.0, 100.0)}
+PARTS = [dict(type='RestorationMetrics'), dict(type='ColourMetrics', owner='y', by_task=True)]
+
+
+def test_score_is_the_mean_way_to_the_goals():
+    samples = [restored('a', 'll', 0.9), restored('b', 'hz', 0.25)]
+    metric = METRICS.build(dict(type='GoalScore', metrics=PARTS, goals=GOALS))
+    got = Evaluator(metric)
+    got.process(samples)
+    got = got.evaluate(2)
+    steps = [(got['ll/PSNR_out'] - 10) / 10, (20 - got['ll/Hue']) / 10, got['hz/Chroma'] / 100]
+    assert min(steps[:2]) > 1
+    # what is beyond a goal makes up for nothing
+    assert got['score'] == pytest.approx((1 + 1 + steps[2]) / 3)
+    assert set(got) > {'ll/PSNR_in', 'PSNR_out', 'hz/Hue', 'Chroma'}
+    metric = GoalScore(PARTS, {'PSNR_out': (1e3, 1e3 + 1)}, prefix='val')
+    metric.process(None, samples)
+    assert metric.evaluate(2)['val/score'] == -1
+
+
+@pytest.mark.parametrize('goals', [{}, {'PSNR_out': (3, 3)}])
+def test_goals_that_are_none(goals):
+    with pytest.raises(ValueError, match='every goal differs from its start'):
+        GoalScore(PARTS, goals)
+
+
+def test_goals_for_what_is_not_measured():
+    metric = GoalScore(PARTS, {'sr/PSNR_out': (1, 2)})
+    metric.process(None, [restored('a', 'll', 0.9)])
+    with pytest.raises(KeyError, match='GoalScore has goals for sr/PSNR_out; the results are ll/PSNR_in'):
+        metric.evaluate(1)
 
 
 @pytest.fixture

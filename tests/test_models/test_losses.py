@@ -10,6 +10,7 @@ from skimage.metrics import structural_similarity
 from torch import nn
 
 from lurefusion.models.losses import (
+    ChromaLoss,
     ColorLoss,
     DetailLoss,
     GradLoss,
@@ -161,6 +162,33 @@ def test_l2_magnitude_has_a_finite_gradient_on_a_constant_image():
     image = torch.full((1, 3, 8, 8), 0.5, requires_grad=True)
     gradient_magnitude(image, 'l2').sum().backward()
     assert image.grad.isfinite().all()
+
+
+def test_chroma_loss_by_hand():
+    clean = torch.tensor([0.6, 0.4, 0.3]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
+    grey = torch.full_like(clean, float(luma(clean)[0, 0, 0, 0]))
+    cb, cr = (float(plane[0, 0, 0, 0]) for plane in ycbcr(clean)[1:])
+    size = math.sqrt(cb**2 + cr**2 + 1e-6) - 1e-3
+    # all chroma is lost: half of |cb| + |cr| (a mean of two planes), and its amount
+    assert ChromaLoss(amount=0.0)(grey, clean).item() == pytest.approx((abs(cb) + abs(cr)) / 2, rel=1e-4)
+    assert ChromaLoss(amount=1.0)(grey, clean).item() == pytest.approx((abs(cb) + abs(cr)) / 2 + size, rel=1e-3)
+    # of brightness it sees nothing
+    assert ChromaLoss()(clean + 0.1, clean).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_chroma_loss_asks_for_the_amount_where_the_places_differ():
+    # right amount, wrong hues by pixels: the pixelwise distance alone would prefer grey
+    clean = rand(1, 3, 40, 40)
+    moved = clean.roll((3, 5), dims=(2, 3))
+    grey = luma(clean).expand(-1, 3, -1, -1)
+    assert ChromaLoss(amount=0.0)(moved, clean) > ChromaLoss(amount=0.0)(grey, clean)
+    assert ChromaLoss(amount=2.0)(moved, clean) < ChromaLoss(amount=2.0)(grey, clean)
+
+
+@pytest.mark.parametrize('bad', [dict(amount=-1.0), dict(radius=-1)])
+def test_chroma_loss_refuses_negative_options(bad):
+    with pytest.raises(ValueError, match='must not be negative'):
+        ChromaLoss(**bad)
 
 
 def test_recon_loss():
@@ -634,7 +662,7 @@ def test_degrees_sum_to_one_and_are_free_of_scale():
     assert fixed[0, 0].item() == pytest.approx(math.e / (math.e + 1))
 
 
-@pytest.mark.parametrize('loss', [TaskLoss(), TaskLoss(grad='l2'), ReconLoss()])
+@pytest.mark.parametrize('loss', [TaskLoss(), TaskLoss(grad='l2'), ReconLoss(), ChromaLoss()])
 def test_restoration_gradients_are_finite_on_constant_images(loss):
     pred, target = (torch.full((1, 3, 16, 16), v, requires_grad=True) for v in (0.5, 0.2))
     loss(pred, target).backward()

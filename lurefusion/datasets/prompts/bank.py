@@ -78,7 +78,8 @@ class PromptBank:
     'val' and 'test' is accuracy on unseen wording. About half of the sentences name the modality.
 
     Args:
-        tasks: Built-in keys (`ll hz oe lc sr sr4 sr8 pd`) or dicts of `Task` fields; their order gives the class index.
+        tasks: Built-in keys (`ll hz oe lc sr sr4 sr8 ns st bl rn pd`) or dicts of `Task` fields; their order gives the
+            class index.
         modality_words: Words by which each modality is called, as regular expressions; laid over those of vi and ir.
             A modality without words is called by its name.
         modalities: Names of the modalities that sentences speak of; None: those that have words.

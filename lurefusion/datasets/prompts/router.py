@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from lurefusion.datasets.prompts.bank import PromptBank
-from lurefusion.datasets.prompts.tasks import FAULTS, PSEUDO_TASK, TASKS, Task, compile_any, unknown
+from lurefusion.datasets.prompts.tasks import FAULTS, MENDED, PSEUDO_TASK, TASKS, Task, compile_any, unknown
 from lurefusion.registry import did_you_mean
 
 MAX_PROMPT_CHARACTERS = 2000
@@ -184,11 +184,14 @@ class PromptRouter:
                     yield rank, key, compile_any(words, key)
         known = [compile_any(self.bank.task(key).patterns, key) for key in self.bank.keys]
         for key, task in TASKS.items():
-            # sr8 is no news to a model with sr
-            if key not in self.bank and not any(p and p.search(task.canonical.lower()) for p in known):
+            # sr8 is no news to a model with sr; 'sharpen' alone is no blur
+            if key in self.bank or key in MENDED.values():
+                continue
+            if not any(p and p.search(task.canonical.lower()) for p in known):
                 yield _ABSENT, task.defects[0], compile_any(task.patterns, key)
         for fault, patterns in FAULTS.items():
-            yield _FAULT, fault, compile_any(patterns, fault)
+            if MENDED.get(fault) not in self.bank:
+                yield _FAULT, fault, compile_any(patterns, fault)
 
     def route(self, text: str | Mapping[str, str | None] | None = None) -> dict[str, Route]:
         """Task and sentence of every modality, in the order of `modalities`.

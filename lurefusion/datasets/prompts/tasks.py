@@ -217,6 +217,58 @@ def _factor_patterns(factor: int, word: str) -> tuple[str, ...]:
     return (rf'(?:{_GRAIN})(?: \S+){{0,4}} {size}', size)
 
 
+# Faults that users name, and their words: said, and left as they are, unless the model has the task of MENDED, which
+# takes the words over.
+FAULTS: dict[str, tuple[str, ...]] = {
+    'noise': (
+        r'\b(?:de-?)?nois[eyi]\w*|\bgrain(?:y|s|iness)?\b|\bspeckl\w*|\bsalt[- ]and[- ]pepper\b|\bsnr\b|\bhiss\b|'
+        r'\b(?:spots|dots|specks)\b',
+        r'噪|颗粒感?|雪花点',
+    ),
+    'stripes': (
+        r'\b(?:de-?)?strip(?:e|es|ed|ing|y)\b|\bband(?:s|ed|ing)\b|\bfixed[- ]pattern\b|'
+        r'(?<!rain )\bstreak(?:s|y|ed|ing)?\b(?! of (?:the )?rain)|\bscan ?lines?\b|\bnon-?uniformit\w*',
+        r'条纹|[横竖]纹|条带|非均匀',
+    ),
+    'blur': (
+        # "blurred by fog" is about the fog
+        r'\b(?:de-?)?blur\w*\b(?! by (?:the )?(?:fog|haze|mist|smoke|rain))|\bout of focus\b|'
+        r'\b(?:de-?focus|unfocus|misfocus)\w*|\bunsharp\w*|\bfuzz\w*|'
+        r'\bsmudg\w*|\b(?:not|isn.t) sharp\b|'
+        r'\bshak(?:e|en|y|ing)\b|\bsmear\w*|\bmotion trails?\b',
+        r'模糊|失焦|虚焦|没?对焦|拖影|抖动|糊',
+    ),
+    'rain': (
+        r'\b(?:de-?)?rain(?:s|y|ed|ing|drops?|fall)?\b|\bdrops? on the (?:lens|window|glass)\b|'
+        r'\b(?:remove|eliminate|clear|clean) the water\b',
+        r'雨',
+    ),
+    'snow': (r'\bsnow(?:ing|fall|flakes?|storm|y)\b|\bblizzard\b|\bhail\b', r'下雪|雪花|大雪|暴雪'),
+    'compression artefacts': (r'\bjpe?g\b|\bcompression\b|\barti?efacts?\b|\bartifacts?\b|\bringing\b', r'压缩|伪影'),
+    'colours': (
+        r'\b(?:improv|enhanc|correct|fix|enrich|boost)\w*(?: the| its)? colou?rs?\b|\b(?:wrong|false|pale|dull|'
+        r'faded) colou?rs\b|'
+        r'\bcolou?rs (?:is|are|look)(?: too)? (?:pale|dull|wrong|faded|off|unnatural)\b',
+        r'颜色(?:不对|失真|太淡)',
+    ),
+    'a colour cast': (
+        r'\b(?:colou?r|green|red|blue|yellow|purple|magenta)(?:ish)? (?:cast|tint)\b|\bwhite[- ]balance\b',
+        r'偏色|色偏|白平衡|偏[红绿蓝黄]',
+    ),
+    'misalignment': (
+        r'\bmis-?(?:align|regist)\w*|\b(?:not|un)[ -]?(?:aligned|registered)\b|\bparallax\b',
+        r'错位|[没未](?:有)?(?:对齐|配准)|不对齐',
+    ),
+    'dead pixels': (r'\b(?:dead|hot|stuck|defective|bad|faulty) pixels?\b', r'坏[点元]|盲元|死点'),
+    'distortion': (r'\bdistort\w*|\bvignett\w*|\bwarp(?:s|ed|ing)\b|\bfish-?eye\b', r'畸变|变形|暗角'),
+    'ghosting': (
+        r'\bghosting\b|\bghost images?\b|\bdouble images?\b|\bmoir[eé]\b|\bflicker\w*|\binterlac\w*',
+        r'重影|鬼影|摩尔纹|闪烁',
+    ),
+    'overlays and damage': (r'\bwatermark\w*|\blogos?\b|\bscratch\w*|\btimestamps?\b|\bocclu\w*', r'水印|划痕|遮挡'),
+}  # fmt: skip
+MENDED = {'noise': 'ns', 'stripes': 'st', 'blur': 'bl', 'rain': 'rn'}
+
 TASKS: dict[str, Task] = {
     task.key: task
     for task in (
@@ -346,7 +398,7 @@ TASKS: dict[str, Task] = {
                 r'\bblurr?\w* by (?:the )?(?:fog|haze|mist|smoke)\b|\b(?:unhaz|haz)\w*|\bsmok(?:ing|ed)\b',
                 r'\b(?:vapou?r|steam|dust|aerosol|particulate|pollut|scatter|moist|humid)\w*|\bsand-? ?storm\b|'
                 r'\b(?:veil|milk)\w*|'
-                r'\bsea spray\b|\bdroplets\b|\bdrizzle\b|\bvolcanic ash\b|\bwisps?\b|\bwild-?fire|\b(?:bush|'
+                r'\bsea spray\b|\bdroplets\b|\bvolcanic ash\b|\bwisps?\b|\bwild-?fire|\b(?:bush|'
                 r'forest)[- ]?fire\b|\bexhaust\b',
                 r'\b(?:through|inside) (?:a |the )?clouds?\b|\btransmission\b',
                 r'\b(?:turbid|brume|gauze|hazed|foggish|smothered|smokescreen)\b|\bfrosted glass\b',
@@ -367,7 +419,7 @@ TASKS: dict[str, Task] = {
             hints=(
                 r'\b(?:gr[ea]yish|whitish|pale|faded|flat|dull|milky|hidden|distant|distance|far off|murky|'
                 r'visibility|opaque|'
-                r'unclear|cloudy|muted)\b',
+                r'unclear|cloudy|muted|drizzle)\b',
                 r'灰蒙蒙|朦胧|发灰|灰|不清晰|不清楚',
             ),
         ),
@@ -574,6 +626,112 @@ TASKS: dict[str, Task] = {
         _super_resolution(4, 'four', (*_SR.patterns[:4], *_SR.patterns[5:], *_factor_patterns(4, 'four'))),
         _super_resolution(8, 'eight', _factor_patterns(8, 'eight')),
         Task(
+            key='ns',
+            modality=None,
+            canonical='The image is noisy, please remove the noise.',
+            defects=(
+                'noise', 'sensor noise', 'strong noise', 'grain', 'random noise', 'Gaussian noise', 'shot noise',
+                'a noisy signal', 'grainy speckles', 'high ISO noise', 'thermal noise', 'read noise', 'a lot of grain',
+                'a bad signal-to-noise ratio', 'coloured noise', 'salt-and-pepper noise', 'the noise degradation',
+                'noise all over', 'fine-grained noise',
+            ),
+            remedies=(
+                'denoise {image}', 'remove the noise from {image}', 'reduce the noise in {image}', 'clean the grain',
+                'suppress the noise of {image}', 'take the grain out of {image}', 'apply noise reduction to {image}',
+                'filter the noise out of {image}', 'smooth the noise away', 'get rid of the grain in {image}',
+                'run a denoising step on {image}', 'lower the noise level of {image}', 'make {image} less noisy',
+                'improve the signal-to-noise ratio of {image}', 'free {image} of its noise', 'make {image} less grainy',
+            ),
+            states=(
+                'noisy', 'grainy', 'full of noise', 'too noisy', 'very grainy', 'covered with noise', 'speckled',
+                'corrupted by noise', 'spoiled by sensor noise', 'degraded by noise', 'buried in noise', 'rather noisy',
+            ),
+            patterns=(
+                r'\bgrainier\b|\bsignal-to-noise\b|\bhigh iso\b',
+                *FAULTS['noise'],
+            ),
+        ),
+        Task(
+            key='st',
+            modality='ir',
+            canonical='The infrared image has stripe noise, please remove the stripes.',
+            defects=(
+                'stripe noise', 'stripes', 'vertical stripes', 'column noise', 'fixed-pattern noise', 'line noise',
+                'striping', 'a striped pattern', 'stripes from the readout', 'non-uniform columns', 'non-uniformity',
+                'streaky columns', 'vertical lines over everything', 'the stripe noise degradation', 'row noise',
+                'a pattern of lines from the detector', 'uncorrected detector columns', 'lines in the readout',
+            ),
+            remedies=(
+                'destripe {image}', 'remove the stripes from {image}', 'take the stripe noise out of {image}',
+                'suppress the striping in {image}', 'correct the non-uniformity of {image}', 'level the columns',
+                'filter the vertical stripes out of {image}', 'get rid of the stripes', 'even out the columns',
+                'remove the fixed-pattern noise from {image}', 'run stripe removal on {image}', 'clear the stripes',
+                'apply non-uniformity correction to {image}', 'erase the line pattern of {image}',
+            ),
+            states=(
+                'striped', 'full of stripes', 'stripy', 'covered with vertical stripes', 'spoiled by stripe noise',
+                'overlaid with stripes', 'lined by the detector', 'disturbed by column noise',
+            ),
+            patterns=(
+                r'\b(?:de-?)?strip(?:e[sd]?|y|ing)\b(?:[- ]noise)?|\b(?:column|row|line|fixed[- ]pattern)[- ]noise\b',
+                r'\bnon-?uniform(?:ity)?\b|\b(?:vertical|horizontal) (?:lines?|bands?|streaks?)\b|\bflat-?field\w*',
+                r'\b(?:level|even out|non-uniform|streaky|detector) (?:the )?columns\b|\bline pattern\b',
+                r'\bline[sd] (?:from|in|of|by) (?:the )?(?:detector|readout)\b',
+                *FAULTS['stripes'],
+            ),
+        ),
+        Task(
+            key='bl',
+            modality='vi',
+            canonical='The visible image is blurred, please deblur it.',
+            defects=(
+                'blur', 'motion blur', 'camera shake', 'defocus', 'a blurry look', 'soft edges', 'a lack of focus',
+                'smeared edges', 'defocus blur', 'unsharp contours', 'smeared motion', 'a wrong focus', 'Gaussian blur',
+                'the blur degradation', 'a shaky camera', 'edges that are not sharp', 'a lens out of focus',
+            ),
+            remedies=(
+                'deblur {image}', 'sharpen {image}', 'remove the blur from {image}', 'bring {image} into focus',
+                'undo the camera shake in {image}', 'take the motion blur out of {image}', 'sharpen the edges',
+                'make {image} sharp', 'refocus {image}', 'correct the defocus of {image}', 'sharpen the contours',
+                'reverse the blur of {image}', 'run a deblurring step on {image}', 'make the edges of {image} crisp',
+            ),
+            states=(
+                'blurred', 'blurry', 'out of focus', 'not sharp', 'unsharp', 'shaky', 'smeared', 'defocused',
+                'blurred by motion', 'badly focused', 'motion-blurred', 'too soft', 'smeared by camera shake',
+            ),
+            patterns=(
+                r'\b(?:out of|lack of|wrong|badly|poorly|bad|into) focus\w*|\brefocus\w*',
+                r'\bmake (?:\w+ ){1,8}(?:sharp|crisp)\b',
+                r"\b(?:re-?)?sharpen\w*|(?:\bnot|n't) (?:\w+ )?sharp\b|\bsoft edges\b|\b(?:is|too|very) soft\b",
+                *FAULTS['blur'],
+            ),
+        ),
+        Task(
+            key='rn',
+            modality='vi',
+            canonical='The visible image was taken in rain, please remove the rain.',
+            defects=(
+                'rain', 'rain streaks', 'heavy rain', 'raindrops', 'drizzle', 'a downpour', 'streaks of rain',
+                'rainfall', 'pouring rain', 'rainy weather', 'bright rain streaks', 'a rain shower',
+                'the rain degradation', 'rain in front of the scene', 'a veil of rain', 'a rainy day',
+            ),
+            remedies=(
+                'derain {image}', 'remove the rain from {image}', 'take the rain streaks out of {image}',
+                'clear the rain from {image}', 'erase the raindrops in {image}', 'apply rain removal to {image}',
+                'get rid of the rain', 'suppress the rain streaks of {image}', 'wipe the rain off {image}',
+                'run a deraining step on {image}', 'make {image} look like it did before the rain', 'stop the rain',
+                'see through the rain in {image}', 'filter the rain streaks out of {image}',
+            ),
+            states=(
+                'rainy', 'full of rain', 'covered with rain streaks', 'taken in the rain', 'rained on',
+                'shot in heavy rain', 'crossed by rain streaks', 'spoiled by rain', 'disturbed by raindrops',
+            ),
+            patterns=(
+                r'\brain[- ]?(?:drop|fall|streak|storm)s?\b|\bveil of rain\b|\bdrizzl\w*|\bdownpour\b',
+                *FAULTS['rain'],
+            ),
+        ),
+        Task(
             key=PSEUDO_TASK,
             modality=None,
             canonical='No degradation; keep the image as it is.',
@@ -633,53 +791,4 @@ TASKS: dict[str, Task] = {
             ),
         ),
     )
-}  # fmt: skip
-
-# Faults that users name and no built-in task mends, and their words: said, and left as they are. A task that comes to
-# mend one takes its words over.
-FAULTS: dict[str, tuple[str, ...]] = {
-    'noise': (
-        r'\b(?:de-?)?nois[eyi]\w*|\bgrain(?:y|s|iness)?\b|\bspeckl\w*|\bsalt[- ]and[- ]pepper\b|\bsnr\b|\bhiss\b|'
-        r'\b(?:spots|dots|specks)\b',
-        r'噪|颗粒感?|雪花点',
-    ),
-    'stripes': (
-        r'\b(?:de-?)?strip(?:e|es|ed|ing|y)\b|\bband(?:s|ed|ing)\b|\bfixed[- ]pattern\b|\bstreak\w*|'
-        r'\bscan ?lines?\b|\bnon-?uniformit\w*',
-        r'条纹|[横竖]纹|条带|非均匀',
-    ),
-    'blur': (
-        r'\b(?:de-?)?blur\w*|\bout of focus\b|\b(?:de-?focus|unfocus|misfocus)\w*|\bunsharp\w*|\bfuzz\w*|'
-        r'\bsmudg\w*|\b(?:not|isn.t) sharp\b|'
-        r'\bshak(?:e|en|y|ing)\b|\bsmear\w*|\bmotion trails?\b',
-        r'模糊|失焦|虚焦|没?对焦|拖影|抖动|糊',
-    ),
-    'rain': (
-        r'\b(?:de-?)?rain(?:s|y|ed|ing|drops?|fall)?\b|\bdrops? on the (?:lens|window|glass)\b|'
-        r'\b(?:remove|eliminate|clear|clean) the water\b',
-        r'雨',
-    ),
-    'snow': (r'\bsnow(?:ing|fall|flakes?|storm|y)\b|\bblizzard\b|\bhail\b', r'下雪|雪花|大雪|暴雪'),
-    'compression artefacts': (r'\bjpe?g\b|\bcompression\b|\barti?efacts?\b|\bartifacts?\b|\bringing\b', r'压缩|伪影'),
-    'colours': (
-        r'\b(?:improv|enhanc|correct|fix|enrich|boost)\w*(?: the| its)? colou?rs?\b|\b(?:wrong|false|pale|dull|'
-        r'faded) colou?rs\b|'
-        r'\bcolou?rs (?:is|are|look)(?: too)? (?:pale|dull|wrong|faded|off|unnatural)\b',
-        r'颜色(?:不对|失真|太淡)',
-    ),
-    'a colour cast': (
-        r'\b(?:colou?r|green|red|blue|yellow|purple|magenta)(?:ish)? (?:cast|tint)\b|\bwhite[- ]balance\b',
-        r'偏色|色偏|白平衡|偏[红绿蓝黄]',
-    ),
-    'misalignment': (
-        r'\bmis-?(?:align|regist)\w*|\b(?:not|un)[ -]?(?:aligned|registered)\b|\bparallax\b',
-        r'错位|[没未](?:有)?(?:对齐|配准)|不对齐',
-    ),
-    'dead pixels': (r'\b(?:dead|hot|stuck|defective|bad|faulty) pixels?\b', r'坏[点元]|盲元|死点'),
-    'distortion': (r'\bdistort\w*|\bvignett\w*|\bwarp(?:s|ed|ing)\b|\bfish-?eye\b', r'畸变|变形|暗角'),
-    'ghosting': (
-        r'\bghosting\b|\bghost images?\b|\bdouble images?\b|\bmoir[eé]\b|\bflicker\w*|\binterlac\w*',
-        r'重影|鬼影|摩尔纹|闪烁',
-    ),
-    'overlays and damage': (r'\bwatermark\w*|\blogos?\b|\bscratch\w*|\btimestamps?\b|\bocclu\w*', r'水印|划痕|遮挡'),
 }  # fmt: skip

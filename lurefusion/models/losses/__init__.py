@@ -33,6 +33,7 @@ from lurefusion.models.losses.fusion import (
     SSIMLoss,
 )
 from lurefusion.models.losses.restoration import (
+    ChromaLoss,
     DetailLoss,
     MeanLatentLoss,
     PyramidLoss,
@@ -45,6 +46,7 @@ from lurefusion.models.losses.vgg import VGG16Features
 
 __all__ = [
     'FUSION_QUANTITIES',
+    'ChromaLoss',
     'ColorLoss',
     'DetailLoss',
     'GradLoss',

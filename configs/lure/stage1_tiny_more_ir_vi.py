@@ -1,0 +1,21 @@
+# Stage 1 on two CPU cores, from all pictures there are, for nine tasks.
+_base_ = [
+    '../_base_/models/lure_tiny_more.py',
+    '../_base_/datasets/restoration_tiny_more_ir_vi.py',
+    '../_base_/schedules/stage1.py',
+    '../_base_/default_runtime.py',
+]
+# the former weights know six of the tasks; the head of the text encoder has another size
+init_from = dict(
+    checkpoint='lure-tiny',
+    prefixes=('text_encoder.projector.norm', 'text_encoder.projector.linear', 'image_encoder', 'decoder'),
+)
+train_cfg = dict(max_iters=12_000, val_interval=1000)
+optim_wrapper = dict(optimizer=dict(lr=8e-4))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=200),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=200, eta_min=1e-5),
+]
+default_hooks = dict(
+    checkpoint=dict(interval=250, save_best='score', rule='greater'), ema=dict(type='EMAHook', momentum=0.002)
+)
