@@ -50,7 +50,6 @@ OWN_KEYS = PIPELINE_KEYS | {
 GIVEN_OTHERWISE = {
     'work_dir': '--work-dir',
     'launcher': '--launcher',
-    'resume': '--resume',
     'experiment_name': 'the name of the folder of the run (--work-dir)',
 }
 # Dicts whose unknown keys nothing else refuses.
@@ -689,8 +688,10 @@ def _objection(cfg: Mapping[str, Any], key: str, value: Any) -> tuple[int, Excep
                 return depth, KeyError(f'override {key!r}: {parent!r} is a list, expected {expected}, got {part!r}')
             node = node[int(part)]
         elif isinstance(node, Mapping):
-            if depth == 0 and part in GIVEN_OTHERWISE:
-                return depth, KeyError(f'override {key!r} has no effect: it is given by {GIVEN_OTHERWISE[part]}')
+            # files of MMSegmentation state resume, and mean the same
+            given = {**GIVEN_OTHERWISE, 'resume': '--resume'}
+            if depth == 0 and part in given:
+                return depth, KeyError(f'override {key!r} has no effect: it is given by {given[part]}')
             if depth == 0 and forced and part not in node and not _has_effect(part):
                 return depth, KeyError(
                     f"override {key!r} has no effect: {part!r} is neither an argument of MMEngine's Runner nor an "
