@@ -18,7 +18,7 @@ MODALITY_WORDS: dict[str, tuple[str, ...]] = {
         'visible', 'vis', 'vi', 'rgb', 'color', 'colour', 'optical', 'daylight', 'colou?rs', '(?:可见光|彩色|白光)',
     ),
     'ir': (
-        'infrared', 'infra-red', 'ir', 'thermal', 'lwir', 'heat',
+        'infrared', 'infra-red', 'ir', 'thermal', 'lwir', 'heat', '[tms]w?ir',
         r'thermo(?:gram|graph)\w*|thermals|micro-?bolometers?|flir', '(?:红外|热成像|热像|热图|热力图)',
     ),
 }  # fmt: skip

@@ -578,8 +578,9 @@ TASKS: dict[str, Task] = {
                 r'\b(?:weak|low|poor|thin|short) (?:on|in) contrast\b|\bcontrast-?(?:less|poor)\b|\buncontrasty\b|'
                 r'\bgr[ea]y mush\b',
                 r'\b(?:same|uniform|one|identical|equal|similar)(?: \w+)? (?:gr[ea]y|temperatures?|tone|shade|'
-                r'brightness)\b|\bequally (?:warm|hot|cold|bright)\b|'
-                r'\b(?:as|equally) (?:warm|hot|cold) as\b|\blooks? (?:all )?alike\b|\ball look the same\b',
+                r'brightness)\b|\bequally (?:warm|hot|cold|bright)\b|\bgain(?: \w+){0,3} too (?:small|low)\b|'
+                r'\b(?:as|equally) (?:warm|hot|cold) as\b|\blooks? (?:all |nearly |almost |much |just )?alike\b|'
+                r'\ball look the same\b',
                 r"\b(?:tell|told|set|separat|distinguish|pick|differentiat)\w*(?: \S+){0,4}? (?:apart|off|from)\b|"
                 r"\bpull(?: \w+){0,3} apart\b|\b(?:no|more|better|little) separation\b",
                 r'\b(?:merg|blend|melt|sink|drown|disappear|vanish|dissolv)\w*(?: \w+){0,2} (?:into|with|in|'
