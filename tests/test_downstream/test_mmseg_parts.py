@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from lurefusion.datasets.paired import Ticket
 from lurefusion.downstream import mmseg_child
@@ -23,6 +24,13 @@ from mmseg.registry import DATASETS, MODELS  # noqa: E402
 from lurefusion.downstream import mmseg_parts as parts  # noqa: E402
 
 CLASSES = ['road', 'car', 'bump']
+
+
+@pytest.fixture(autouse=True)
+def their_scope():
+    """A training in the same process leaves its own scope behind."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 @pytest.fixture
