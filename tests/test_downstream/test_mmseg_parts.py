@@ -26,7 +26,7 @@ from lurefusion.downstream import mmseg_parts as parts  # noqa: E402
 CLASSES = ['road', 'car', 'bump']
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def their_scope():
     """A training in the same process leaves its own scope behind."""
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -157,6 +157,7 @@ def losses(*entries: dict) -> list[torch.nn.Module]:
     return [MODELS.build(dict(entry)) for entry in entries]
 
 
+@pytest.mark.usefixtures('their_scope')
 @pytest.mark.parametrize('ignored', [0, 1, 5, 8])
 @pytest.mark.parametrize('options', [{}, dict(avg_non_ignore=True)])
 def test_weighted_cross_entropy_takes_ignored_pixels(ignored, options):
@@ -174,6 +175,7 @@ def test_weighted_cross_entropy_takes_ignored_pixels(ignored, options):
     torch.testing.assert_close(own, expected)
 
 
+@pytest.mark.usefixtures('their_scope')
 def test_other_losses_and_reductions_take_ignored_pixels():
     torch.manual_seed(0)
     scores, label = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
@@ -194,6 +196,7 @@ def test_other_losses_and_reductions_take_ignored_pixels():
     assert all(torch.isfinite(loss(scores, label, ignore_index=255)) for loss in (dice, lovasz))
 
 
+@pytest.mark.usefixtures('their_scope')
 @pytest.mark.parametrize('name', SHIPPED)
 def test_losses_of_the_shipped_configs_take_padding(name):
     loss = MODELS.build(mmseg_child.read_task(name).model.decode_head.loss_decode)
@@ -218,6 +221,7 @@ def test_names_in_folders_keep_their_predictions_apart(tmp_path):
     assert [int(picture[0, 0]) for picture in written.values()] == [0, 1, 2]
 
 
+@pytest.mark.usefixtures('their_scope')
 def test_the_first_class_counts_whatever_the_config_did_with_its_own_labels(root):
     pipeline = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)]
     job = dict(config='x', root=str(root), roles=['vi'], classes=CLASSES, palette=[[0] * 3] * 3)
