@@ -364,7 +364,7 @@ TASKS: dict[str, Task] = {
             ),
             hints=(
                 r'\b(?:black|dusk|dim|light up|invisible|obscured?|sombre|late|dawn|murk|silhouettes?)\b|'
-                r'\bbright enough\b',
+                r"(?:\b(?:not|never|hardly|barely|scarcely|nowhere near)|n't)(?: \w+){0,3} bright enough\b",
                 r'看不[清见]|沉',
             ),
         ),
@@ -411,7 +411,7 @@ TASKS: dict[str, Task] = {
                 r'\b(?:hills?|mountains?|horizon|skyline|towers?|ridges?|far bank|shore|coast|distance|'
                 r'far end)(?: \w+){0,2} '
                 r'(?:vanish|disappear|dissolv|fade|gone|lost|hidden|swallowed|drown)\w*|\bcut through the air\b',
-                rf'\b(?:air|visibility|atmosphere|view){_NOT_GOOD}|\b(?:curtain|blanket|shroud|film)(?:ed|s)?\b|'
+                rf'\b(?:air|visibility|atmosphere|view){_NOT_GOOD}|\b(?:curtain|blanket|shroud)(?:ed|s)?\b|\bfilms?\b|'
                 rf'\bmurk(?:y|iness)?\b(?= of)|\bfumes?\b|\bcloudburst\b',
                 r'(?:[去除消])?[云水浓薄烟]?[雾霾]|烟|沙尘|扬尘|尘土|粉尘|灰尘|水汽|蒸汽|能见度|通透|一层[薄白]?纱|'
                 r'大气散射|白茫茫|远山',
