@@ -670,8 +670,8 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
     cuda = torch.cuda.is_available()
     if amp and not cuda and not _fast_bfloat16():
         print_log(
-            'this processor has no bfloat16 units: --amp makes training slower here (7 times, measured on one without '
-            'AVX-512 BF16); leave it out',
+            'this processor has no bfloat16 units (AVX-512 BF16 or AMX); without them --amp makes training '
+            'several times slower: leave it out',
             level=logging.WARNING,
         )
     if amp:
