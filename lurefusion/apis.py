@@ -18,32 +18,19 @@ from mmengine.utils import ProgressBar
 
 # first: it imports mmengine.model without what only trainings need
 import lurefusion.models  # noqa: F401
-from lurefusion.datasets.prompts import PromptRouter, Route
-from lurefusion.engine.checkpoint import described_model, find_weights, load_weights, read_weights, shipped_weights
-from lurefusion.images import (
-    COLOURED,
-    TINTED,
-    as_rgb,
-    check_output,
-    colourfulness,
-    pair_by_stem,
-    parse_range,
-    range_of,
-    read_image,
-    refuse_overwrite,
-    refuse_same,
-    rgb_to_ycbcr,
-    to_uint8,
-    write_image,
-    ycbcr_to_rgb,
-)
+from lurefusion.io.images import COLOURED, TINTED, as_rgb, colourfulness, read_image, write_image
+from lurefusion.io.pairing import check_output, pair_by_stem, refuse_overwrite, refuse_same
+from lurefusion.io.ranges import parse_range, range_of, to_uint8
 from lurefusion.models.base import FusionModel
+from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from lurefusion.prompts import PromptRouter, Route
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
+from lurefusion.weights import described_model, find_weights, load_weights, read_weights, shipped_weights
 
 DEFAULT_MODEL = 'lure-tiny'
 RANDOM = 'random'
-# a file, NumPy array, torch tensor or PIL image; see lurefusion.images.as_rgb
+# a file, NumPy array, torch tensor or PIL image; see lurefusion.io.images.as_rgb
 Picture = Any
 Prompt = str | Mapping[str, str] | None
 
@@ -73,7 +60,7 @@ class FusionInferencer:
             ``'random'`` runs an untrained network, to try things out.
         device: Default: CUDA where there is any.
         range_mode: How 16-bit and float pictures are brought to [0, 1], for all or for each modality: ``minmax``,
-            ``'ir=28000:31000 vi=full'`` or a mapping; see `lurefusion.images.to_unit_range` and `parse_range`.
+            ``'ir=28000:31000 vi=full'`` or a mapping; see `lurefusion.io.ranges.to_unit_range` and `parse_range`.
         use_user_text: Embed the user's own clause instead of the task's canonical sentence.
         keep_chroma: Take the colour from the picture of the modality that owns it; only for one that is not degraded.
         trust_pictures: Fuse pseudo-colour pictures of a modality without colour, and one picture given for two
@@ -113,7 +100,7 @@ class FusionInferencer:
         Args:
             prompt: None: nothing is degraded. A sentence about any of the pictures, or a dict of modality -> task key
                 or sentence.
-            **images: Modality -> file, NumPy array, torch tensor or PIL image; see `lurefusion.images.as_rgb`.
+            **images: Modality -> file, NumPy array, torch tensor or PIL image; see `lurefusion.io.images.as_rgb`.
 
         Returns:
             (H,W,3) uint8 RGB, or (H,W) where the owner of the colour is grey.

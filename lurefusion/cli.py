@@ -50,7 +50,9 @@ def _add_fuse(parser: argparse.ArgumentParser) -> None:
 
 def _fuse(args: argparse.Namespace) -> int:
     from lurefusion.apis import FusionInferencer, PictureWarning
-    from lurefusion.images import check_output, parse_range, refuse_overwrite, refuse_same, write_image
+    from lurefusion.io.images import write_image
+    from lurefusion.io.pairing import check_output, refuse_overwrite, refuse_same
+    from lurefusion.io.ranges import parse_range
 
     sources = {name: path for name, path in (('vi', args.vi), ('ir', args.ir)) if path}
     for item in args.source:
@@ -134,8 +136,8 @@ def _prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[
 def _info(args: argparse.Namespace) -> int:
     from lurefusion import __version__
     from lurefusion.config import list_configs
-    from lurefusion.engine.checkpoint import shipped_weights
     from lurefusion.registry import REGISTRIES, load_plugins, members
+    from lurefusion.weights import shipped_weights
 
     load_plugins(args.plugins)
     print(f'lurefusion {__version__}\n\nconfigs:')

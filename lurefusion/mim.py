@@ -33,7 +33,7 @@ def register_loader() -> None:
 
 def _load(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Tensors by name, on the CPU: MMEngine copies them to where the model is."""
-    from lurefusion.engine.checkpoint import find_weights, read_weights
+    from lurefusion.weights import find_weights, read_weights
 
     return read_weights(find_weights(filename.removeprefix(SCHEME)))[0]
 

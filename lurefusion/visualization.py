@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from mmengine.visualization import Visualizer
 
-from lurefusion.images import to_uint8, write_image
+from lurefusion.io.images import write_image
+from lurefusion.io.ranges import to_uint8
 from lurefusion.registry import VISUALIZERS
 from lurefusion.structures import FusionDataSample
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lurefusion.apis import FusionInferencer, PictureWarning, pick_device
-from lurefusion.images import as_rgb, write_image
+from lurefusion.io.images import as_rgb, write_image
 
 CONFIG = 'lurefusion::lure/lure_demo.py'
 

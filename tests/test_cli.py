@@ -10,7 +10,7 @@ import pytest
 
 from lurefusion import apis, cli, registry
 from lurefusion.cli import exit_code, main
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import REGISTRIES
 
 MODEL = ['--model', 'lurefusion::lure/lure_demo.py', '--weights', 'random']

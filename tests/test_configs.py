@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lurefusion.config import OWN_KEYS, RUNNER_KEYS, diff_configs, find_config, load_config
-from lurefusion.engine.ablation import PAPER_ROWS
 from lurefusion.engine.stages import load_stages
 from lurefusion.registry import MODELS
+from lurefusion.studies.ablation import PAPER_ROWS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted([*ROOT.glob('configs/**/*.py'), *ROOT.glob('projects/*/configs/**/*.py')])

@@ -13,7 +13,7 @@ import pytest
 
 from lurefusion.cli import main
 from lurefusion.engine.stages import load_stages
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 KINDS = ('encoder', 'interaction', 'fusion_rule', 'loss', 'degradation', 'dataset', 'modality_pair')

@@ -16,8 +16,8 @@ import yaml
 
 from lurefusion import registry
 from lurefusion.config import list_configs, load_config
-from lurefusion.engine.checkpoint import shipped_weights
 from lurefusion.mim import register_loader
+from lurefusion.weights import shipped_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 RANKED = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')

@@ -14,11 +14,11 @@ import pytest
 
 from lurefusion.config import apply_options, load_config
 from lurefusion.datasets.paired import PairedDataset
-from lurefusion.engine.checkpoint import read_weights
 from lurefusion.engine.stages import test as evaluate
 from lurefusion.engine.stages import train
-from lurefusion.images import read_image, write_image
+from lurefusion.io.images import read_image, write_image
 from lurefusion.registry import DATASETS, MODELS
+from lurefusion.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = ('mri_ct', 'mri_pet', 'mri_spect', 'multi_focus', 'multi_exposure')
@@ -137,7 +137,7 @@ def test_training_and_test_pictures_are_apart(pair: str, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize('pair', PAIRS)
 def test_prompts_speak_of_the_pair_and_lead_to_its_tasks(pair: str) -> None:
-    from lurefusion.datasets.prompts import PromptBank, PromptRouter
+    from lurefusion.prompts import PromptBank, PromptRouter
 
     model = config('stage1', pair).model
     bank = PromptBank(**model.prompts, modalities=model.modalities, per_template=2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lurefusion.images import read_image
+from lurefusion.io.images import read_image
 from lurefusion.registry import VISUALIZERS
 from lurefusion.structures import FusionDataSample
 from lurefusion.visualization import CAPTION_HEIGHT, FusionVisualizer, draw_strip

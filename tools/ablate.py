@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lurefusion.cli import exit_code
 from lurefusion.engine import LAUNCHERS
-from lurefusion.engine.ablation import Study, describe_plan, format_results, plan_jobs, read_results, run_jobs
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
+from lurefusion.studies.ablation import Study, describe_plan, format_results, plan_jobs, read_results, run_jobs
 
 
 def main() -> int:

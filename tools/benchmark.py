@@ -30,14 +30,15 @@ from torch import Tensor
 import lurefusion
 from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
-from lurefusion.datasets.prompts import PSEUDO_TASK
-from lurefusion.engine.checkpoint import find_weights, shipped_weights
 from lurefusion.engine.stages import load_stages
 from lurefusion.evaluation import report
 from lurefusion.evaluation.cards import FUSION_METRICS, RANKED_METRICS, card_of, compute
 from lurefusion.evaluation.evaluate import read_means
 from lurefusion.evaluation.metrics import mean_columns
-from lurefusion.images import list_images, read_image, write_bytes
+from lurefusion.io.images import read_image, write_bytes
+from lurefusion.io.pairing import list_images
+from lurefusion.prompts import PSEUDO_TASK
+from lurefusion.weights import find_weights, shipped_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ROOT / 'docs' / 'targets.csv'

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from lurefusion.cli import exit_code
-from lurefusion.engine.checkpoint import allow_resume, find_weights, read_weights, save_weights
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
+from lurefusion.weights import allow_resume, find_weights, read_weights, save_weights
 
 RAW = 'ema_state_dict.'
 MOMENT = 'second_moment.'

@@ -12,7 +12,8 @@ import sys
 
 from lurefusion.cli import exit_code
 from lurefusion.downstream.pictures import channel_statistics
-from lurefusion.images import pair_by_stem, write_bytes
+from lurefusion.io.images import write_bytes
+from lurefusion.io.pairing import pair_by_stem
 
 
 def main() -> int:

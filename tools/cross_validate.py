@@ -18,7 +18,7 @@ import sys
 
 from lurefusion.cli import exit_code
 from lurefusion.config import DATA_ROOT_VARIABLE
-from lurefusion.downstream.cross_validation import CrossValidation, data_config
+from lurefusion.studies.cross_validation import CrossValidation, data_config
 
 
 def main() -> int:

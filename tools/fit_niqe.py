@@ -23,7 +23,8 @@ from torch import Tensor
 
 from lurefusion.evaluation.niqe import DEFAULT_PARAMETERS, fit_pristine, niqe
 from lurefusion.evaluation.pictures import to_grey
-from lurefusion.images import list_images, read_image, write_bytes
+from lurefusion.io.images import read_image, write_bytes
+from lurefusion.io.pairing import list_images
 
 FOLDERS = ('HDRPS/train/gt', 'RESIDE/SOTS_indoor/GT', 'LOL/our485/high')
 PHOTOGRAPHS = ('astronaut', 'chelsea', 'coffee', 'rocket', 'camera')

@@ -21,11 +21,12 @@ from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
 from lurefusion.config import find_config
 from lurefusion.datasets.scenes import Scene, render_scene
-from lurefusion.engine.checkpoint import shipped_weights
 from lurefusion.engine.stages import load_stages
-from lurefusion.images import LUMA, write_image
+from lurefusion.io.images import write_image
+from lurefusion.ops.colour import LUMA
 from lurefusion.registry import DEGRADATIONS
 from lurefusion.visualization import draw_strip
+from lurefusion.weights import shipped_weights
 
 LOW_LIGHT = dict(type='LowLight', gain=0.5, gamma=2.2)
 # scene, time, degradation of the visible and of the infrared picture, with the task of each

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lurefusion.cli import exit_code
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
 
 Series = dict[str, tuple[np.ndarray, np.ndarray]]
 # what MMEngine logs beside metrics

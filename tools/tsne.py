@@ -18,7 +18,9 @@ from pathlib import Path
 from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
 from lurefusion.config import at_data_root
-from lurefusion.evaluation.latents import (
+from lurefusion.evaluation.report import format_table
+from lurefusion.io.images import write_image
+from lurefusion.studies.latents import (
     DEFAULT_PROBE,
     Latents,
     build_probe,
@@ -26,8 +28,6 @@ from lurefusion.evaluation.latents import (
     embed,
     latent_numbers,
 )
-from lurefusion.evaluation.report import format_table
-from lurefusion.images import write_image
 from lurefusion.visualization import draw_clouds
 
 SHOWN = ('silhouette', 'linear probe', 'chance', 'Frechet', 'effective rank')

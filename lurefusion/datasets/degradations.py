@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lurefusion.images import to_uint8, to_unit_range
+from lurefusion.io.ranges import to_uint8, to_unit_range
 from lurefusion.registry import DEGRADATIONS
 
 Range = float | tuple[float, float]
@@ -71,7 +71,9 @@ def _check(name: str, array: np.ndarray, colour: bool = False) -> None:
         expected = '(H, W, 3) or (H, W)' if colour else '(H, W)'
         raise ValueError(f'{name} must be {expected} and not empty, got {array.shape}')
     if array.dtype != np.float32:
-        raise ValueError(f'{name} must be float32 in [0, 1] (see lurefusion.images.to_unit_range), got {array.dtype}')
+        raise ValueError(
+            f'{name} must be float32 in [0, 1] (see lurefusion.io.ranges.to_unit_range), got {array.dtype}'
+        )
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f'{name} has NaN or infinite pixels')

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from lurefusion.config import resolve_data_root
-from lurefusion.images import list_images, naming_advice
+from lurefusion.io.pairing import list_images, naming_advice
 from lurefusion.registry import TRANSFORMS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lurefusion.datasets.paired import PairedDataset, read_table
-from lurefusion.datasets.prompts import PSEUDO_TASK
+from lurefusion.prompts import PSEUDO_TASK
 from lurefusion.registry import DATASETS
 
 

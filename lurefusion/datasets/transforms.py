@@ -17,7 +17,9 @@ import torch
 from mmengine.logging import print_log
 
 from lurefusion.datasets.degradations import ramp_depth
-from lurefusion.images import parse_range, range_of, read_image, read_label
+from lurefusion.io.images import read_image
+from lurefusion.io.labels import read_label
+from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.registry import DEGRADATIONS, TRANSFORMS
 from lurefusion.structures import FusionDataSample
 
@@ -31,7 +33,7 @@ class LoadImages:
 
     Args:
         range_mode: How 16-bit and float files are brought to [0, 1], for all or for each modality (``minmax``,
-            ``dict(ir='28000:31000')``); see `lurefusion.images.to_unit_range` and `parse_range`.
+            ``dict(ir='28000:31000')``); see `lurefusion.io.ranges.to_unit_range` and `parse_range`.
         cache_mb: Decoded pictures to keep in memory, per process; training crops then cost no decoding.
 
     Raises:

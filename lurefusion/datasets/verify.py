@@ -12,7 +12,8 @@ from PIL import Image
 from lurefusion.datasets.fusion import FusionPairDataset
 from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.transforms import LABEL
-from lurefusion.images import TINTED, colourfulness, read_image, read_label
+from lurefusion.io.images import TINTED, colourfulness, read_image
+from lurefusion.io.labels import read_label
 from lurefusion.registry import DATASETS
 
 #: the EXIF tag that says how a picture is to be turned, and its values that swap width and height

@@ -33,10 +33,10 @@ from lurefusion.downstream.pictures import (
     warn_of_unseen_classes,
 )
 from lurefusion.downstream.scores import confusion_table, draw_losses, draw_segmentation, loss_curve, score_table
-from lurefusion.engine.checkpoint import find_weights
 from lurefusion.engine.stages import load_stages
-from lurefusion.evaluation.paper_tables import paper_rows
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
+from lurefusion.studies.paper_tables import paper_rows
+from lurefusion.weights import find_weights
 
 NEEDED = ('mmseg', 'mmcv', 'ftfy', 'regex', 'pkg_resources')
 # what a launcher tells its processes; a child is none of them

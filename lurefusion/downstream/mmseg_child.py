@@ -268,9 +268,9 @@ def run(job: Mapping[str, Any]) -> None:
 def _train(job: Mapping[str, Any], folder: Path) -> None:
     from mmengine.logging import print_log
 
-    from lurefusion.engine.checkpoint import latest_checkpoint
     from lurefusion.engine.stages import build_runner
-    from lurefusion.images import write_bytes
+    from lurefusion.io.images import write_bytes
+    from lurefusion.weights import latest_checkpoint
 
     cfg = _prepared(job)
     newest = latest_checkpoint(folder)
@@ -286,8 +286,8 @@ def _train(job: Mapping[str, Any], folder: Path) -> None:
 
 
 def _evaluate(job: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
-    from lurefusion.engine.checkpoint import find_weights, read_weights
     from lurefusion.engine.stages import build_runner
+    from lurefusion.weights import find_weights, read_weights
 
     cfg = _prepared(dict(job, roles=evaluation['roles'], test=evaluation['items']))
     for key in ('train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper'):
@@ -308,7 +308,7 @@ def main() -> int:
     file = Path(sys.argv[1])
     job = json.loads(file.read_text())
     warnings.filterwarnings('ignore', module='mmseg')
-    from lurefusion.images import write_bytes
+    from lurefusion.io.images import write_bytes
 
     try:
         make_importable()

@@ -22,8 +22,8 @@ from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from lurefusion.datasets.paired import Ticket
 from lurefusion.downstream.pictures import IGNORED
 from lurefusion.downstream.scores import scores
-from lurefusion.engine.checkpoint import load_into, read_weights
-from lurefusion.images import read_image, write_bytes, write_image
+from lurefusion.io.images import read_image, write_bytes, write_image
+from lurefusion.weights import load_into, read_weights
 
 
 @DATASETS.register_module()

@@ -18,9 +18,11 @@ from mmengine.logging import print_log
 from lurefusion import __version__
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.transforms import LABEL
-from lurefusion.engine.checkpoint import load_weights
-from lurefusion.images import read_image, read_label, to_uint8, write_bytes, write_image
+from lurefusion.io.images import read_image, write_bytes, write_image
+from lurefusion.io.labels import read_label
+from lurefusion.io.ranges import to_uint8
 from lurefusion.registry import DATASETS, MODELS
+from lurefusion.weights import load_weights
 
 FUSED = 'fused'
 IGNORED = 255

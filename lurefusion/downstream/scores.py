@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lurefusion.images import read_image, read_label, write_bytes, write_image
+from lurefusion.io.images import read_image, write_bytes, write_image
+from lurefusion.io.labels import read_label
 from lurefusion.visualization import draw_strip
 
 #: rows of label, columns of prediction

@@ -14,7 +14,10 @@ from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
 
 from lurefusion.datasets.paired import MissingDataError
-from lurefusion.engine.checkpoint import (
+from lurefusion.models.base import FusionModel
+from lurefusion.registry import HOOKS
+from lurefusion.studies.latents import build_probe, collect_latents
+from lurefusion.weights import (
     RECORD,
     RUN_FILES,
     find_weights,
@@ -24,9 +27,6 @@ from lurefusion.engine.checkpoint import (
     take_over,
     weights_digest,
 )
-from lurefusion.evaluation.latents import build_probe, collect_latents
-from lurefusion.models.base import FusionModel
-from lurefusion.registry import HOOKS
 
 
 def plain_model(runner: Any) -> FusionModel:
@@ -199,7 +199,7 @@ class LatentProbeHook(Hook):
     are followed, those of the checkpoints.
 
     Args:
-        dataset: Probe set, see :func:`lurefusion.evaluation.latents.build_probe`.
+        dataset: Probe set, see :func:`lurefusion.studies.latents.build_probe`.
         fractions: When, as parts of the training: 0 is before the first step, 1 after the last.
         iterations: When, as numbers of steps; in place of `fractions`.
         batch_size: Pictures at once.
@@ -305,7 +305,8 @@ class StripHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Strips and fused pictures to files."""
-        from lurefusion.images import refuse_overwrite, write_image
+        from lurefusion.io.images import write_image
+        from lurefusion.io.pairing import refuse_overwrite
 
         folder = getattr(runner.test_loop, 'current', '') or 'test'
         for sample in outputs or ():

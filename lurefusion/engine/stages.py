@@ -34,7 +34,13 @@ from lurefusion.config import (
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.verify import check_looks, require_good_files
 from lurefusion.engine import LAUNCHERS
-from lurefusion.engine.checkpoint import (
+from lurefusion.engine.hooks import plain_model
+from lurefusion.evaluation.report import format_table
+from lurefusion.io.images import write_bytes
+from lurefusion.models.losses import FUSION_QUANTITIES
+from lurefusion.registry import DATA_SAMPLERS, DATASETS, HOOKS, KINDS, LOOPS, LOSSES, MODELS, TRANSFORMS
+from lurefusion.studies.paper_tables import published
+from lurefusion.weights import (
     STAGES_FILE,
     allow_resume,
     find_weights,
@@ -44,12 +50,6 @@ from lurefusion.engine.checkpoint import (
     set_aside,
     weights_digest,
 )
-from lurefusion.engine.hooks import plain_model
-from lurefusion.evaluation.paper_tables import published
-from lurefusion.evaluation.report import format_table
-from lurefusion.images import write_bytes
-from lurefusion.models.losses import FUSION_QUANTITIES
-from lurefusion.registry import DATA_SAMPLERS, DATASETS, HOOKS, KINDS, LOOPS, LOSSES, MODELS, TRANSFORMS
 
 #: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')

@@ -30,21 +30,10 @@ from lurefusion.evaluation.cards import (
 )
 from lurefusion.evaluation.iqa import NetworkScore
 from lurefusion.evaluation.metrics import Row, left_out, write_rows
-from lurefusion.images import (
-    COLOURED,
-    check_output,
-    colourfulness,
-    list_images,
-    naming_advice,
-    parse_range,
-    range_of,
-    read_image,
-    read_label,
-    refuse_overwrite,
-    refuse_same,
-    write_bytes,
-    write_image,
-)
+from lurefusion.io.images import COLOURED, colourfulness, read_image, write_bytes, write_image
+from lurefusion.io.labels import read_label
+from lurefusion.io.pairing import check_output, list_images, naming_advice, refuse_overwrite, refuse_same
+from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.registry import load_plugins
 
 StrPath = str | os.PathLike
@@ -151,7 +140,7 @@ def evaluate_folders(
         weights_dir: Folder with their weights.
         options: Metric -> keywords of its function.
         range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
-            `lurefusion.images.to_unit_range` and `parse_range`; fused and reference pictures deeper than 8 bit are
+            `lurefusion.io.ranges.to_unit_range` and `parse_range`; fused and reference pictures deeper than 8 bit are
             divided by their full range.
         device: Where to compute.
         level: Coverage of the bootstrap intervals.

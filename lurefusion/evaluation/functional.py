@@ -35,7 +35,7 @@ from lurefusion.evaluation.pictures import (
     sobel,
     to_grey,
 )
-from lurefusion.images import rgb_to_ycbcr
+from lurefusion.ops.colour import rgb_to_ycbcr
 
 VARIANTS = ('standard', 'paper')
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -20,7 +20,7 @@ from lurefusion.evaluation.cards import NETWORK_METRICS, check_options, columns_
 from lurefusion.evaluation.functional import chroma_kept, heat_kept, hue_shift, reference_psnr, reference_ssim
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.evaluation.report import finite_mean
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
 from lurefusion.registry import METRICS
 
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lurefusion.images import LUMA
+from lurefusion.ops.colour import LUMA
 
 Sources = Sequence[Tensor] | Mapping[str, Tensor]
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from lurefusion.evaluation.cards import RANKED_METRICS, MetricCard, card_of
-from lurefusion.images import to_uint8
+from lurefusion.io.ranges import to_uint8
 
 Means = Mapping[str, Mapping[str, Any]]
 

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from lurefusion.datasets.prompts import PromptBank
+from lurefusion.prompts import PromptBank
 
 
 class FusionModel(BaseModel):

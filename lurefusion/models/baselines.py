@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lurefusion.images import rgb_to_ycbcr, ycbcr_to_rgb
 from lurefusion.models.base import FusionModel
-from lurefusion.models.filters import box_mean, guided_filter, pyramid_down, pyramid_up
+from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from lurefusion.ops.pyramids import box_mean, guided_filter, pyramid_down, pyramid_up
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.images import LUMA
-from lurefusion.models.filters import pyramid_down, pyramid_up
 from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3, entering
+from lurefusion.ops.colour import LUMA
+from lurefusion.ops.pyramids import pyramid_down, pyramid_up
 from lurefusion.registry import FUSERS, FUSION_RULES
 
 ATTENTIONS = ('transposed', 'window')

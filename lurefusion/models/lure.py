@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lurefusion.datasets.prompts import TASKS, PromptBank
 from lurefusion.models.base import FusionModel
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.models.tiling import add_coarse_pass, run_tiled
+from lurefusion.prompts import TASKS, PromptBank
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
 from lurefusion.structures import FusionDataSample
 

@@ -25,7 +25,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from lurefusion.compat import allow_unmatched_torchvision
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
 from lurefusion.registry import TEXT_ENCODERS
 
 MODELS_VARIABLE = 'LUREFUSION_MODELS'

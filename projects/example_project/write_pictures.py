@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lurefusion.datasets.scenes import render_scene
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 
 
 def write_pictures(folder: str | Path, count: int = 20, size: tuple[int, int] = (192, 256)) -> None:

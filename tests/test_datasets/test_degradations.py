@@ -18,7 +18,7 @@ from lurefusion.datasets.degradations import (
     StripeNoise,
     ramp_depth,
 )
-from lurefusion.images import to_uint8
+from lurefusion.io.ranges import to_uint8
 from lurefusion.registry import DEGRADATIONS
 
 ALL = (Identity, LowContrast, LowResolution, Haze, OverExposure, LowLight, Defocus, Noise, StripeNoise, Blur, Rain)

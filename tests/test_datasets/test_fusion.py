@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import DATASETS
 
 ROLES = dict(vi='vi', ir='ir', reference_vi='clean', label='labels')

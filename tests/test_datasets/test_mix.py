@@ -5,7 +5,7 @@ import pytest
 
 from lurefusion.datasets.mix import MixDataset
 from lurefusion.datasets.paired import MissingDataError, Ticket
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import DATASETS
 
 

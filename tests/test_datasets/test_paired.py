@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from lurefusion.datasets.paired import MissingDataError, PairedDataset, Ticket
 from lurefusion.datasets.restoration import RestorationDataset
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 
 LOAD = dict(type='LoadImages')
 

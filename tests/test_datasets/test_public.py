@@ -8,7 +8,7 @@ from lurefusion.datasets import public
 from lurefusion.datasets.fusion import FusionPairDataset
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.restoration import RestorationDataset
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import DATASETS
 
 # name, arguments, role -> folder

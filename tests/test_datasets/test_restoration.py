@@ -6,7 +6,7 @@ import torch
 
 from lurefusion.datasets.paired import MissingDataError
 from lurefusion.datasets.restoration import ListedPairs, RestorationDataset
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 
 PIPELINE = [dict(type='LoadImages'), dict(type='Degrade'), dict(type='PackInputs')]
 

@@ -14,7 +14,7 @@ from lurefusion.datasets.transforms import (
     RandomCrop,
     RandomFlip,
 )
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import TRANSFORMS
 
 HEIGHT, WIDTH = 60, 90

@@ -10,9 +10,9 @@ from PIL import Image
 
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import pictures as p
-from lurefusion.engine.checkpoint import save_weights
 from lurefusion.models.base import FusionModel
 from lurefusion.registry import MODELS
+from lurefusion.weights import save_weights
 
 CLASSES = tuple('abcdefghi')
 SCENES = dict(type='EmbeddedScenes', num=3, size=(32, 48))

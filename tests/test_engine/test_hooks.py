@@ -10,11 +10,11 @@ from mmengine.logging import MMLogger
 from mmengine.runner import get_priority
 from torch import nn
 
-from lurefusion.engine.checkpoint import weights_digest
 from lurefusion.engine.hooks import FiniteCheckHook, FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
-from lurefusion.evaluation.latents import Latents
 from lurefusion.models.data_preprocessor import FusionDataPreprocessor
 from lurefusion.structures import FusionDataSample
+from lurefusion.studies.latents import Latents
+from lurefusion.weights import weights_digest
 
 
 def runner_of(model: nn.Module) -> SimpleNamespace:

@@ -12,7 +12,7 @@ import pytest
 from mmengine.config import Config
 
 from lurefusion.engine.stages import check_data, load_stages, test, train
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 
 # its name must not make pytest collect it
 test.__test__ = False

@@ -17,7 +17,7 @@ from lurefusion.evaluation.evaluate import evaluate_folders
 from lurefusion.evaluation.functional import correlation
 from lurefusion.evaluation.metrics import FusionMetrics
 from lurefusion.evaluation.report import describe_metrics, format_table, is_metric, mean_ranks
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import DATASETS, HOOKS, MEASURES, METRICS, members
 
 # of this package: what tests of projects have imported is theirs to check

@@ -11,7 +11,7 @@ import torch
 from lurefusion.commands.evaluate import add_arguments
 from lurefusion.evaluation.cards import compute
 from lurefusion.evaluation.evaluate import evaluate_folders, read_means, run, write_report
-from lurefusion.images import read_image, write_image
+from lurefusion.io.images import read_image, write_image
 
 STEMS = ('a', 'b', 'c')
 
@@ -225,7 +225,7 @@ def test_a_box_and_no_grid(folders):
 
 @pytest.mark.real_data
 def test_classical_baselines_have_the_numbers_of_independent_code():
-    from lurefusion.images import pair_by_stem
+    from lurefusion.io.pairing import pair_by_stem
     from lurefusion.models.baselines import BaselineFuser
 
     root = os.environ.get('LUREFUSION_DATA')

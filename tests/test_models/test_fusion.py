@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from lurefusion.images import rgb_to_ycbcr
 from lurefusion.models.baselines import fuse_laplacian_pyramid
 from lurefusion.models.fusion import (
     CrossAttentionFuser,
@@ -20,6 +19,7 @@ from lurefusion.models.fusion import (
     WindowAttention,
     keep_chroma,
 )
+from lurefusion.ops.colour import rgb_to_ycbcr
 from lurefusion.registry import FUSERS, FUSION_RULES
 
 RULES = ('l1', 'l1_pyramid', 'mean', 'sum', 'exp', 'max', 'none')

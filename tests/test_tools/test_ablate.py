@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 
-from lurefusion.engine import ablation
-from lurefusion.engine.ablation import Study, describe_plan, format_results, plan_jobs, read_results, run_jobs
+from lurefusion.studies import ablation
+from lurefusion.studies.ablation import Study, describe_plan, format_results, plan_jobs, read_results, run_jobs
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 TRAIN = """

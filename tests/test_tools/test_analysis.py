@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lurefusion.images import read_image
+from lurefusion.io.images import read_image
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 

@@ -13,7 +13,7 @@ import torch
 from lurefusion.apis import FusionInferencer
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.evaluation.cards import compute
-from lurefusion.images import read_image, write_image
+from lurefusion.io.images import read_image, write_image
 from lurefusion.registry import DEGRADATIONS
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmark.py'

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lurefusion.config import load_config
-from lurefusion.engine.checkpoint import allow_resume, load_into, read_weights, save_weights
 from lurefusion.engine.stages import train
 from lurefusion.registry import MODELS
+from lurefusion.weights import allow_resume, load_into, read_weights, save_weights
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'carry_training.py'
 

@@ -14,8 +14,8 @@ import torch
 
 from lurefusion.downstream import chain
 from lurefusion.downstream.chain import Downstream, read_tasks
-from lurefusion.engine.checkpoint import read_weights
 from lurefusion.engine.stages import train
+from lurefusion.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_mmseg = pytest.mark.skipif(importlib.util.find_spec('mmseg') is None, reason='needs the extra seg')

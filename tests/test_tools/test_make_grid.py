@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lurefusion.datasets.scenes import Scene
-from lurefusion.images import read_image
+from lurefusion.io.images import read_image
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'make_grid.py'
 

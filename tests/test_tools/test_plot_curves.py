@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lurefusion.engine.stages import train
-from lurefusion.images import read_image
+from lurefusion.io.images import read_image
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'plot_curves.py'
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lurefusion import weights
 from lurefusion.apis import FusionInferencer
-from lurefusion.engine import checkpoint
 from lurefusion.engine.stages import train
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'publish_model.py'
@@ -25,11 +25,11 @@ def test_shipped_weights_fuse_like_the_checkpoint(small, publish, tmp_path, monk
     run = train(small / 'small.py').parent
     for name, half in (('small-net', False), ('small-half', True)):
         publish(str(small / 'small.py'), str(run), str(tmp_path / f'{name}.safetensors'), half)
-    state, meta = checkpoint.read_weights(tmp_path / 'small-net.safetensors')
+    state, meta = weights.read_weights(tmp_path / 'small-net.safetensors')
     assert not any(key.startswith('losses.') for key in state)
     assert meta['config'] == 'small_stage2'
     assert 'losses' not in meta['model']
-    monkeypatch.setattr(checkpoint, 'WEIGHTS_DIR', tmp_path)
+    monkeypatch.setattr(weights, 'WEIGHTS_DIR', tmp_path)
     rng = np.random.default_rng(0)
     vi, ir = rng.integers(0, 256, (20, 30, 3), np.uint8), rng.integers(0, 256, (20, 30), np.uint8)
     expected = FusionInferencer(str(small / 'small.py'), str(run))('it is dark', vi=vi, ir=ir)

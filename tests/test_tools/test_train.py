@@ -15,9 +15,9 @@ from mmengine.hooks import Hook
 
 from lurefusion import FusionInferencer
 from lurefusion.config import diff_configs
-from lurefusion.engine.checkpoint import find_weights, latest_checkpoint, read_weights, save_weights
 from lurefusion.engine.stages import load_stages, train
 from lurefusion.registry import HOOKS
+from lurefusion.weights import find_weights, latest_checkpoint, read_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = str(ROOT / 'tools' / 'train.py')

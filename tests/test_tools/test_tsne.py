@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lurefusion.engine.stages import train
-from lurefusion.evaluation.latents import Latents
+from lurefusion.studies.latents import Latents
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'tsne.py'
 PROBE = """

@@ -17,7 +17,7 @@ from mmengine.registry import DefaultScope
 
 from lurefusion.cli import exit_code
 from lurefusion.engine.stages import load_stages
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import DATA_SAMPLERS, DATASETS
 from lurefusion.visualization import draw_strip
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from lurefusion.datasets.scenes.canvas import FAR, OVERSAMPLING, Camera, Light, Weather
-from lurefusion.images import LUMA
+from lurefusion.ops.colour import LUMA
 
 _LEVELS = np.arange(256) / 255
 TO_LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4).astype(np.float32)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lurefusion.images import rgb_to_ycbcr
+from lurefusion.ops.colour import rgb_to_ycbcr
 
 
 def ycbcr(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
-from lurefusion.models.filters import box_mean
 from lurefusion.models.losses.base import Loss, one_of
 from lurefusion.models.losses.functional import laplacian, luma, sobel, ssim, ycbcr
 from lurefusion.models.losses.vgg import VGG16Features
+from lurefusion.ops.pyramids import box_mean
 from lurefusion.registry import LOSSES
 
 Sources = dict[str, Tensor]

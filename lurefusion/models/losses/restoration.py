@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather
 from torch import Tensor
 
-from lurefusion.models.filters import box_mean
 from lurefusion.models.losses.base import Loss, one_of
 from lurefusion.models.losses.functional import gradient_magnitude, latent_distance, ycbcr
+from lurefusion.ops.pyramids import box_mean
 from lurefusion.registry import LOSSES
 
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from example_project import ContrastRule, Stripes, SuffixPairs, TextShift
 
-from lurefusion.engine.checkpoint import read_weights
 from lurefusion.engine.stages import test as evaluate
 from lurefusion.engine.stages import train
 from lurefusion.evaluation import compute
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
 from lurefusion.registry import DEGRADATIONS, FUSION_RULES, INTERACTIONS
+from lurefusion.weights import read_weights
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lurefusion.datasets.degradations import Degradation
-from lurefusion.images import rgb_to_ycbcr
+from lurefusion.ops.colour import rgb_to_ycbcr
 from lurefusion.registry import DEGRADATIONS
 
 Degraded = tuple[np.ndarray, dict[str, Any]]

@@ -10,10 +10,10 @@ import torch
 from medical_fusion import FewCounts, RicianNoise
 
 from lurefusion.config import load_config
-from lurefusion.datasets.prompts import PromptBank, PromptRouter
 from lurefusion.engine.stages import test as evaluate
 from lurefusion.evaluation import compute
-from lurefusion.images import write_image
+from lurefusion.io.images import write_image
+from lurefusion.prompts import PromptBank, PromptRouter
 from lurefusion.registry import DATASETS, DEGRADATIONS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'

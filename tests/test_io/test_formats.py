@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lurefusion import formats
-from lurefusion.images import read_image
+from lurefusion.io import formats
+from lurefusion.io.images import read_image
 
 ORIENTATION = 0x0112
 

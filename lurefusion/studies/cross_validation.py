@@ -29,9 +29,10 @@ from lurefusion.downstream.scores import (
     score_table,
     scores,
 )
-from lurefusion.engine.checkpoint import described_model, find_weights, read_weights, shipped_weights
 from lurefusion.engine.stages import load_stages
-from lurefusion.images import read_label, write_bytes
+from lurefusion.io.images import write_bytes
+from lurefusion.io.labels import read_label
+from lurefusion.weights import described_model, find_weights, read_weights, shipped_weights
 
 SPLIT = 'all'
 

@@ -23,11 +23,11 @@ from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
 from lurefusion.models.base import FusionModel
 from lurefusion.registry import did_you_mean
 
-WEIGHTS_DIR = Path(__file__).resolve().parent.parent / 'weights'
+WEIGHTS_DIR = Path(__file__).resolve().parent / 'weights'
 #: in the folder of a pipeline: the names of its stages in their order
 STAGES_FILE = 'stages.json'
 #: what a training leaves in its folder, and the next one there must not take for its own

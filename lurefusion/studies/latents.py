@@ -22,7 +22,7 @@ from mmengine.dist import collect_results, get_dist_info
 from torch import nn
 
 from lurefusion.config import load_config
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
 from lurefusion.models.losses.functional import effective_rank
 from lurefusion.registry import DATASETS
 

@@ -7,7 +7,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from lurefusion.evaluation.latents import (
+from lurefusion.registry import MODELS
+from lurefusion.studies.latents import (
     Latents,
     build_probe,
     collect_latents,
@@ -16,7 +17,6 @@ from lurefusion.evaluation.latents import (
     latent_numbers,
     standardised,
 )
-from lurefusion.registry import MODELS
 
 TASKS = ('ll', 'hz', 'oe', 'pd')
 SCENES = dict(type='EmbeddedRestoration', num=2, size=(64, 64), test_mode=True)

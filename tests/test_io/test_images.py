@@ -8,26 +8,10 @@ import pytest
 import torch
 from skimage.color import rgb2ycbcr
 
-from lurefusion.images import (
-    IMAGE_SUFFIXES,
-    as_rgb,
-    check_output,
-    colourfulness,
-    list_images,
-    naming_advice,
-    pair_by_stem,
-    parse_range,
-    range_of,
-    read_image,
-    refuse_overwrite,
-    refuse_same,
-    rgb_to_ycbcr,
-    to_uint8,
-    to_unit_range,
-    write_bytes,
-    write_image,
-    ycbcr_to_rgb,
-)
+from lurefusion.io.images import IMAGE_SUFFIXES, as_rgb, colourfulness, read_image, write_bytes, write_image
+from lurefusion.io.pairing import check_output, list_images, naming_advice, pair_by_stem, refuse_overwrite, refuse_same
+from lurefusion.io.ranges import parse_range, range_of, to_uint8, to_unit_range
+from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 
 
 def colours(height=21, width=34, channels=3, dtype=np.uint8):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lurefusion.datasets.prompts.tasks import PSEUDO_TASK, Task, compile_any, unknown
+from lurefusion.prompts.tasks import PSEUDO_TASK, Task, compile_any, unknown
 
 SPLITS = ('train', 'val', 'test')
 # the last ones are no plain words, so that they are understood and not written into sentences

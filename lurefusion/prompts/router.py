@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from mmengine.logging import print_log
 
-from lurefusion.datasets.prompts.bank import PromptBank
-from lurefusion.datasets.prompts.tasks import FAULTS, MENDED, PSEUDO_TASK, TASKS, Task, compile_any, unknown
+from lurefusion.prompts.bank import PromptBank
+from lurefusion.prompts.tasks import FAULTS, MENDED, PSEUDO_TASK, TASKS, Task, compile_any, unknown
 from lurefusion.registry import did_you_mean
 
 MAX_PROMPT_CHARACTERS = 2000

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from lurefusion.datasets.prompts import (
+from lurefusion.models.text_encoders import HashBag, TextEncoder
+from lurefusion.prompts import (
     MODALITY_WORDS,
     PSEUDO_TASK,
     SPLITS,
@@ -19,8 +20,7 @@ from lurefusion.datasets.prompts import (
     Route,
     Task,
 )
-from lurefusion.datasets.prompts import router as router_module
-from lurefusion.models.text_encoders import HashBag, TextEncoder
+from lurefusion.prompts import router as router_module
 
 # What users might write about one image. FREE was at hand while the grammar was extended, UNSEEN was not.
 FREE = {

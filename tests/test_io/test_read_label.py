@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lurefusion.images import read_label
+from lurefusion.io.labels import read_label
 
 IDS = np.random.default_rng(0).integers(0, 9, (11, 14)).astype(np.uint8)
 IDS[0, :3] = 255

@@ -10,9 +10,9 @@ import torch
 
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.downstream import chain
-from lurefusion.downstream.cross_validation import CrossValidation, balanced_folds, data_config, drives, fuser
 from lurefusion.downstream.pictures import export
-from lurefusion.images import write_bytes, write_image
+from lurefusion.io.images import write_bytes, write_image
+from lurefusion.studies.cross_validation import CrossValidation, balanced_folds, data_config, drives, fuser
 
 PALETTE = [(number, 0, 0) for number in range(9)]
 CLASSES = tuple('abcdefghi')

@@ -1,7 +1,7 @@
 import pytest
 
 from lurefusion.evaluation.cards import card_of
-from lurefusion.evaluation.paper_tables import PAPER_TABLES, paper_rows
+from lurefusion.studies.paper_tables import PAPER_TABLES, paper_rows
 
 
 def test_every_row_is_whole_and_every_column_known():

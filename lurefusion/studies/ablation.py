@@ -26,12 +26,12 @@ from typing import Any
 from mmengine.config import Config
 
 from lurefusion.config import at_data_root, diff_configs, find_config
-from lurefusion.engine.checkpoint import latest_checkpoint
 from lurefusion.engine.stages import LAUNCHERS, check_data, load_stages
 from lurefusion.evaluation.cards import card_of, select_metrics
-from lurefusion.evaluation.paper_tables import PAPER_TABLES, PaperTable
 from lurefusion.evaluation.report import format_table
-from lurefusion.images import write_bytes
+from lurefusion.io.images import write_bytes
+from lurefusion.studies.paper_tables import PAPER_TABLES, PaperTable
+from lurefusion.weights import latest_checkpoint
 
 TABLE = PAPER_TABLES[6]
 #: name of a config -> row of Table 6

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from lurefusion.models.filters import box_mean, guided_filter, pyramid_down, pyramid_up
+from lurefusion.ops.pyramids import box_mean, guided_filter, pyramid_down, pyramid_up
 
 
 @pytest.mark.parametrize('shape', [(37, 50), (36, 51), (17, 18)])

@@ -1,0 +1,232 @@
+"""Reading and writing image files and pictures in memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lurefusion.io import formats
+from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_unit_range
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+# WebP is read and not written: OpenCV would write it with losses
+READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
+
+# levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
+# 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
+TINTED, COLOURED = 4, 12
+
+
+def read_image(
+    path: str | os.PathLike, range_mode: str = 'auto', notes: list[str] | None = None
+) -> tuple[np.ndarray, bool]:
+    """Read a picture as RGB, upright as viewers show it (EXIF orientation).
+
+    Args:
+        path: The file.
+        range_mode: Mode or limits, see :func:`to_unit_range`.
+        notes: What looks wrong in the picture is appended.
+
+    Returns:
+        The image, (H, W, 3), uint8 as stored for 8-bit files, else float32 in [0, 1] (see :func:`to_unit_range`); and
+        whether it is grey (a single channel, or three equal ones).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a readable image, is cut off, has other bands than a picture, several pages, or NaN
+            pixels; the message names the file.
+    """
+    path = Path(path)
+    image, data = decode(path)
+    if image.ndim == 3 and image.shape[2] == 4 and formats.is_tiff(data):
+        opaque = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
+        if not (image[..., 3] == opaque).all():
+            raise ValueError(f'{path}: the fourth band is no opaque alpha; save the three bands of colour alone')
+    if image.ndim == 3 and image.shape[2] == 2:
+        image = image[..., 0]
+    if image.ndim == 3:
+        image = image[..., 2::-1]
+    # in a file, fractions beyond 1 are measurements; see as_rgb for arrays
+    unclear = range_mode == 'auto' and _unclear(image)
+    try:
+        pixels, grey = as_rgb(image, 'percentile' if unclear else range_mode, notes)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    if unclear and notes is not None:
+        notes.append(
+            f'fractions from {image.min():g} to {image.max():g} are taken as measurements and stretched; if they are '
+            f'grey levels, give the range 0:1 or 0:255'
+        )
+    return pixels, grey
+
+
+def decode(path: Path) -> tuple[np.ndarray, bytes]:
+    """The pixels of an image file as OpenCV orders them, upright, and the bytes of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a readable image, or one that a decoder would misread; names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'no such image file: {path}')
+    data = path.read_bytes()
+    if data and (problem := formats.problem(data)):
+        raise ValueError(f'{path} {problem}')
+    # our message says which file, OpenCV's only clutters the screen
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error as error:
+        if 'Insufficient memory' in str(error):
+            raise MemoryError(f'{path} does not fit into memory') from None
+        image = None  # a header that promises more pixels than OpenCV takes
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if image is None:
+        raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(READ_SUFFIXES)}')
+    return formats.upright(image, data), data
+
+
+def as_rgb(image: Any, range_mode: str = 'auto', notes: list[str] | None = None) -> tuple[np.ndarray, bool]:
+    """Bring a picture in memory to RGB: what a file with the same pixels gives.
+
+    Args:
+        image: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, whose alpha is dropped: a NumPy array, torch tensor
+            ((1, H, W), (3, H, W) and (4, H, W) too) or PIL image; 8 bit, other integers, bool or float.
+        range_mode: Mode or limits, see :func:`to_unit_range`.
+        notes: What looks wrong in the picture is appended.
+
+    Returns:
+        As :func:`read_image`; the array belongs to the caller to read, not to write.
+
+    Raises:
+        TypeError: If it is no picture of these kinds.
+        ValueError: On another shape, pixels that are not finite, or, in mode ``auto``, fractions beyond [0, 1] that may
+            be grey levels as well as measurements.
+    """
+    image = _as_array(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)) or not image.size:
+        hint = ''
+        if image.ndim == 3 and image.shape[0] in (1, 3, 4):
+            hint = '; the channels come last: numpy.moveaxis(image, 0, 2)'
+        elif image.ndim == 4:
+            hint = '; give one picture, not a batch'
+        raise ValueError(f'expected (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, got {image.shape}{hint}')
+    image = image if image.ndim == 2 else image[..., :3]
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    if image.dtype != np.uint8 or _limits(range_mode) is not None:
+        if range_mode == 'auto' and _unclear(image):
+            raise ValueError(
+                f'fractions from {image.min():g} to {image.max():g} may be grey levels or measurements; say which by '
+                f'the range: 0:1 or 0:255 (grey levels), percentile or LOW:HIGH (measurements)'
+            )
+        image = to_unit_range(image, range_mode, notes)
+    grey = image.ndim == 2 or bool((image[..., :1] == image).all())
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    # PyTorch takes neither negative strides nor memory that is read-only without a word
+    return np.require(image, requirements=('C', 'W')), grey
+
+
+def _as_array(image: Any) -> np.ndarray:
+    """A NumPy array, channels last, of a picture of another library."""
+    if hasattr(image, 'detach'):  # a tensor
+        image = image.detach().cpu()
+        image = (image.float() if image.is_floating_point() else image).numpy()
+        # sides are at least 8 pixels
+        if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] not in (1, 3, 4):
+            image = np.moveaxis(image, 0, 2)
+    elif hasattr(image, 'getbands'):  # PIL
+        from PIL import ImageOps
+
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ('P', 'PA', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'RGBX', 'RGBa'):
+            image = image.convert('RGB')
+        elif image.mode in ('LA', 'La'):
+            image = image.getchannel(0)
+        image = np.asarray(image)
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f'expected a file, NumPy array, torch tensor or PIL image, got {type(image).__name__}')
+    if np.ma.is_masked(image):
+        raise ValueError('the array has masked pixels; fill them before use')
+    if image.dtype != bool and not (np.issubdtype(image.dtype, np.integer) or np.issubdtype(image.dtype, np.floating)):
+        raise TypeError(f'expected an array of 8 bit, other integers, bool or float, got {image.dtype}')
+    return image
+
+
+def _unclear(image: np.ndarray) -> bool:
+    """Floats beyond [0, 1] that may be grey levels (0 to 255, or filtered ones of 0 to 1) as well as measurements."""
+    if not np.issubdtype(image.dtype, np.floating) or not np.isfinite(image).all():
+        return False
+    lowest, highest = image.min(), image.max()
+    if (lowest >= 0 and highest <= 1) or _is_eight_bit(image, lowest, highest):
+        return False
+    return bool(lowest >= -1 and highest <= 255)
+
+
+def colourfulness(image: np.ndarray) -> tuple[float, bool]:
+    """How coloured an (H, W, 3) picture is, and whether a few colours make it up as in a palette.
+
+    Returns:
+        Mean distance of the highest to the lowest channel in levels of 255 (photographs: 10 to 30, pseudo-colour
+        palettes: mostly beyond 25), and whether few cells of the colour space hold 95 % of the pixels.
+    """
+    levels = image if image.dtype == np.uint8 else to_uint8(image)
+    spread = float((levels.max(axis=2) - levels.min(axis=2)).mean())
+    cells = (levels >> 4).astype(np.int64) @ np.array([256, 16, 1])
+    share = np.sort(np.bincount(cells.ravel()))[::-1].cumsum() / cells.size
+    needed = int((share < 0.95).sum()) + 1
+    return spread, needed <= min(700, cells.size / 4)
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write an (H, W, 3) RGB or (H, W) grey image, uint8 or float in [0, 1], under a temporary name first.
+
+    Raises:
+        ValueError: On an unknown suffix, a wrong shape or another dtype.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f'cannot write {path}: the suffix must be one of {", ".join(IMAGE_SUFFIXES)}')
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise ValueError(f'cannot write {path}: expected (H, W), (H, W, 1) or (H, W, 3), got {image.shape}')
+    if image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.floating):
+            raise ValueError(f'cannot write {path}: expected uint8 or float in [0, 1], got {image.dtype}')
+        image = to_uint8(image)
+    if image.ndim == 3 and image.shape[2] == 3:
+        image = image[..., ::-1]
+    done, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(image))
+    if not done:
+        raise ValueError(f'OpenCV could not encode {path}')
+    write_bytes(path, data.tobytes())
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write a file so that it is either whole or not there: temporary name in the same folder, then rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
