@@ -7,7 +7,6 @@ where an encoder belongs, and a foreign default scope never changes what a name 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import sys
@@ -32,18 +31,9 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
+from lurefusion.choices import did_you_mean
+
 SCOPE = 'lurefusion'
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """The sentence `` Did you mean 'X'?`` for the nearest known name, or nothing when none is near."""
-
-    def likeness(k: str) -> tuple[float, float]:
-        folded, exact = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in ((name.lower(), k.lower()), (name, k)))
-        return folded, exact
-
-    best = max(known, key=likeness, default=None)
-    return f' Did you mean {best!r}?' if best is not None and likeness(best)[0] >= 0.5 else ''
 
 
 class KindRegistry(Registry):

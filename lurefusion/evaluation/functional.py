@@ -25,17 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lurefusion.evaluation.pictures import (
-    Pictures,
-    Sources,
-    Window,
-    filter_valid,
-    gaussian_window,
-    pick,
-    sobel,
-    to_grey,
-)
+from lurefusion.choices import one_of
+from lurefusion.evaluation.pictures import Pictures, Sources, to_grey
 from lurefusion.ops.colour import rgb_to_ycbcr
+from lurefusion.ops.gradients import gradient_magnitude, sobel
+from lurefusion.ops.windows import Window, filter_valid, gaussian_window
 
 VARIANTS = ('standard', 'paper')
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -46,7 +40,7 @@ QCV_BLOCK = 16
 
 def _aggregate(values: Tensor | Sequence[Tensor], how: str) -> Tensor:
     values = values if isinstance(values, Tensor) else torch.stack(list(values))
-    return values.mean(0) if pick('aggregate', how, ('mean', 'sum')) == 'mean' else values.sum(0)
+    return values.mean(0) if one_of('aggregate', how, ('mean', 'sum')) == 'mean' else values.sum(0)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -95,8 +89,8 @@ def psnr(
     A fused picture equal to all sources gives infinity.
     """
     pictures = Pictures.of(fused, sources, least=1)
-    pick('variant', variant, (*VARIANTS, 'literature'))
-    pick('aggregate', aggregate, ('mse', 'mean', 'sum'))
+    one_of('variant', variant, (*VARIANTS, 'literature'))
+    one_of('aggregate', aggregate, ('mse', 'mean', 'sum'))
     decibel = 10 * torch.log10(255**2 / (pictures.mse.mean(0, keepdim=True) if aggregate == 'mse' else pictures.mse))
     if variant != 'standard':
         decibel = decibel + 20 * math.log10(255)
@@ -105,7 +99,7 @@ def psnr(
 
 
 def _data_range(variant: str, data_range: float | None) -> float:
-    pick('variant', variant, VARIANTS)
+    one_of('variant', variant, VARIANTS)
     return float(data_range) if data_range is not None else {'standard': 255.0, 'paper': 1.0}[variant]
 
 
@@ -129,7 +123,7 @@ def ssim(
     Source: Wang et al., IEEE TIP 2004.
     """
     pictures = Pictures.of(fused, sources, least=1)
-    pick('window', window, ('gaussian', 'uniform'))
+    one_of('window', window, ('gaussian', 'uniform'))
     pictures.need_side('SSIM', 11 if window == 'gaussian' else 7)
     terms = pictures.ssim_terms(_data_range(variant, data_range), window=window)
     return _aggregate([full for full, _ in terms], aggregate)
@@ -158,7 +152,7 @@ def ms_ssim(
     Asilomar 2003.
     """
     pictures = Pictures.of(fused, sources, least=1)
-    pictures.need_side('MS-SSIM', MS_SSIM_MIN_SIDE[pick('odd', odd, tuple(MS_SSIM_MIN_SIDE))])
+    pictures.need_side('MS-SSIM', MS_SSIM_MIN_SIDE[one_of('odd', odd, tuple(MS_SSIM_MIN_SIDE))])
     span = _data_range(variant, data_range)
     scales = [pictures.ssim_terms(span, scale, odd=odd) for scale in range(len(MS_SSIM_WEIGHTS))]
     values = []
@@ -181,7 +175,7 @@ def average_gradient(
     pictures = Pictures.of(fused, sources)
     pictures.need_side('AG', 2)
     x = pictures.fused
-    if pick('difference', difference, ('central', 'forward')) == 'forward':
+    if one_of('difference', difference, ('central', 'forward')) == 'forward':
         gx, gy = (x[:, :, 1:] - x[:, :, :-1])[:, :-1], (x[:, 1:] - x[:, :-1])[:, :, :-1]
     else:
         gx, gy = (_central_difference(x, dim) for dim in (-1, -2))
@@ -218,7 +212,7 @@ def spatial_frequency(fused: Tensor | Pictures, sources: Sources | None = None) 
 
 
 def _to_base(bits: Tensor, base: str) -> Tensor:
-    return bits if pick('base', base, ('bits', 'nats')) == 'bits' else bits * math.log(2)
+    return bits if one_of('base', base, ('bits', 'nats')) == 'bits' else bits * math.log(2)
 
 
 def entropy(fused: Tensor | Pictures, sources: Sources | None = None, *, base: str = 'bits') -> Tensor:
@@ -337,8 +331,7 @@ def qcv(fused: Tensor | Pictures, sources: Sources | None = None, *, exponent: f
     for source in pictures.sources:
         seen = torch.fft.irfft2(torch.fft.rfft2(pictures.fused - source) * sensitivity, s=(height, width))
         error.append(F.avg_pool2d(seen.square()[:, None], QCV_BLOCK))
-        gx, gy = sobel(source, 'replicate')
-        strength = (gx.square() + gy.square()).sqrt_() / 1443  # Sobel's largest strength, against overflow
+        strength = gradient_magnitude(source, 'l2', epsilon=0) / 1443  # Sobel's largest strength, against overflow
         saliency.append(F.avg_pool2d(strength[:, None] ** exponent, QCV_BLOCK))
     weight, error = torch.stack(saliency, 1).flatten(1), torch.stack(error, 1).flatten(1)
     total = weight.sum(1, keepdim=True)

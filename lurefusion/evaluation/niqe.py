@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lurefusion.evaluation.pictures import Pictures, Sources, TooSmallError, filter_valid, gaussian_window
+from lurefusion.evaluation.pictures import Pictures, Sources, TooSmallError
+from lurefusion.ops.windows import filter_valid, gaussian_window
 
 BLOCK = 96
 FEATURES = 36

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lurefusion.ops.colour import LUMA
+from lurefusion.ops.ssim import Moments, moments, ssim_maps
+from lurefusion.ops.windows import Window, gaussian_window
 
 Sources = Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -50,42 +52,6 @@ def to_grey(image: Tensor) -> Tensor:
     return ((weights[0] * levels[:, 0] + weights[1] * levels[:, 1] + weights[2] * levels[:, 2]) / 1000).round_()
 
 
-def filter_valid(image: Tensor, window: Sequence[float], step: int = 1) -> Tensor:
-    """Separable correlation without padding, (..., H, W) -> (..., H-n+1, W-n+1), every `step`-th row and column of it.
-
-    Shifted sums are several times faster than a double-precision convolution on a CPU.
-    """
-    for dim in (-1, -2):
-        length = image.shape[dim] - len(window) + 1
-        if dim == -1:
-            shifted = [image[..., tap : tap + length : step] for tap in range(len(window))]
-        else:
-            shifted = [image[..., tap : tap + length : step, :] for tap in range(len(window))]
-        image = shifted[0] * window[0]
-        for view, weight in zip(shifted[1:], window[1:], strict=True):
-            image.add_(view, alpha=weight)
-    return image
-
-
-def gaussian_window(size: int, sigma: float) -> list[float]:
-    """Normalised Gaussian of `size` taps."""
-    taps = [math.exp(-((i - (size - 1) / 2) ** 2) / (2 * sigma**2)) for i in range(size)]
-    return [t / sum(taps) for t in taps]
-
-
-class Window:
-    """Local mean and variance of a picture, and covariance with others, under one window."""
-
-    def __init__(self, image: Tensor, window: Sequence[float]) -> None:
-        self.image, self.window = image, window
-        self.mean = filter_valid(image, window)
-        self.variance = filter_valid(image * image, window).addcmul_(self.mean, self.mean, value=-1)
-
-    def covariance(self, other: Window) -> Tensor:
-        both = filter_valid(self.image * other.image, self.window)
-        return both.addcmul_(self.mean, other.mean, value=-1)
-
-
 class Pictures:
     """Fused pictures and their sources as 8-bit grey, with the intermediate results that several metrics share.
 
@@ -117,7 +83,7 @@ class Pictures:
                     f'batch, height and width must be equal'
                 )
             self.sources.append(grey)
-        self._windows: dict[tuple, list[tuple[Tensor, ...]]] = {}
+        self._windows: dict[tuple, list[Moments]] = {}
         self._levels: dict[tuple[int, str], list[Tensor]] = {}
 
     @staticmethod
@@ -170,10 +136,9 @@ class Pictures:
         if key not in self._windows:
             taps = gaussian_window(11, 1.5) if window == 'gaussian' else [1 / 7] * 7
             fused, *sources = (Window(x, taps) for x in self._level(scale, odd))
-            self._windows[key] = [
-                (fused.mean, fused.variance, s.mean, s.variance, fused.covariance(s)) for s in sources
-            ]
-        return _ssim_terms(self._windows[key], data_range)
+            self._windows[key] = [moments(fused, s) for s in sources]
+        maps = (ssim_maps(local, data_range) for local in self._windows[key])
+        return [(full.mean((-2, -1)), structure.mean((-2, -1))) for full, structure in maps]
 
     def _level(self, scale: int, odd: str) -> list[Tensor]:
         if scale == 0:
@@ -195,29 +160,3 @@ def halve(image: Tensor, odd: str = 'zeros') -> Tensor:
 def _entropy(counts: Tensor) -> Tensor:
     p = counts.to(torch.float64) / counts.sum(-1, keepdim=True)
     return torch.special.entr(p).sum(-1) / math.log(2)
-
-
-def sobel(image: Tensor, border: str = 'zeros') -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical Sobel derivatives of (B, H, W); outside are ``zeros`` or, ``replicate``, the border."""
-    mode = 'constant' if pick('border', border, ('zeros', 'replicate')) == 'zeros' else 'replicate'
-    x = F.pad(image[:, None], (1, 1, 1, 1), mode=mode)[:, 0]
-    rows = x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]
-    cols = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
-    return rows[..., 2:] - rows[..., :-2], cols[:, 2:] - cols[:, :-2]
-
-
-def _ssim_terms(windows: list[tuple[Tensor, ...]], data_range: float) -> list[tuple[Tensor, Tensor]]:
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    terms = []
-    for mean_f, var_f, mean_s, var_s, cov in windows:
-        structure = (2 * cov + c2) / (var_f + var_s + c2)
-        luminance = (2 * mean_f * mean_s + c1) / (mean_f.square() + mean_s.square() + c1)
-        terms.append(((luminance * structure).mean((-2, -1)), structure.mean((-2, -1))))
-    return terms
-
-
-def pick(name: str, value: str, known: Sequence[str]) -> str:
-    """`value`, if it is one of `known`; else ValueError."""
-    if value not in known:
-        raise ValueError(f'{name} must be one of {", ".join(map(repr, known))}; got {value!r}')
-    return value

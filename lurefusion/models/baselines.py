@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
-from lurefusion.ops.pyramids import box_mean, guided_filter, pyramid_down, pyramid_up
+from lurefusion.ops.pyramids import pyramid_down, pyramid_up
+from lurefusion.ops.windows import box_mean, filter_valid, gaussian_window, guided_filter
 from lurefusion.registry import MODELS, did_you_mean
 from lurefusion.structures import FusionDataSample
 
@@ -60,13 +61,10 @@ def fuse_guided_filter(images: Sequence[Tensor], levels: int = 2) -> Tensor:
     """
     channels = images[0].shape[1]
     kernel = images[0].new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).expand(channels, 1, 3, 3)
-    gauss = torch.exp(-(torch.arange(-5, 6, dtype=kernel.dtype, device=kernel.device) ** 2) / 50)
-    gauss = (gauss / gauss.sum()).view(1, 1, 1, 11).expand(channels, 1, 1, 11)
     saliency = []
     for x in images:
         edges = F.conv2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), kernel, groups=channels).abs()
-        edges = F.conv2d(F.pad(edges, (5, 5, 5, 5), mode='replicate'), gauss, groups=channels)
-        saliency.append(F.conv2d(edges, gauss.transpose(2, 3), groups=channels))
+        saliency.append(filter_valid(F.pad(edges, (5, 5, 5, 5), mode='replicate'), gaussian_window(11, 5)))
     winner = torch.stack(saliency).argmax(0)
     fused = 0
     bases = [box_mean(x, 15) for x in images]

@@ -1,4 +1,4 @@
-"""Linear and edge-preserving filters of pictures and latents (N,C,H,W)."""
+"""One step down and up a pyramid of pictures or latents (N,C,H,W)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,3 @@ def pyramid_up(x: Tensor, size: tuple[int, int]) -> Tensor:
         x = torch.stack([even, odd], dim if dim == -1 else -2).flatten(dim - 1, dim)
         x = x.narrow(dim, 0, size[dim])
     return x
-
-
-def box_mean(x: Tensor, radius: int) -> Tensor:
-    """Mean over (2 radius + 1)^2 pixels, (N,C,H,W) -> same; only pixels inside the image count."""
-    size = 2 * radius + 1
-    for kernel, padding in (((1, size), (0, radius)), ((size, 1), (radius, 0))):
-        x = F.avg_pool2d(x, kernel, stride=1, padding=padding, count_include_pad=False)
-    return x
-
-
-def guided_filter(guide: Tensor, x: Tensor, radius: int, epsilon: float) -> Tensor:
-    """Edge-preserving smoothing of x (N,C,H,W) along the edges of guide (N,C,H,W). Source: He et al., TPAMI 2013."""
-    mean_g, mean_x = box_mean(guide, radius), box_mean(x, radius)
-    variance = box_mean(guide * guide, radius) - mean_g * mean_g
-    slope = (box_mean(guide * x, radius) - mean_g * mean_x) / (variance + epsilon)
-    return box_mean(slope, radius) * guide + box_mean(mean_x - slope * mean_g, radius)

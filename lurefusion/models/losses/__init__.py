@@ -13,16 +13,7 @@ Images are in [0, 1], predictions are not clamped, every loss is a mean over all
 """
 
 from lurefusion.models.losses.base import FUSION_QUANTITIES, Loss, LossSet
-from lurefusion.models.losses.functional import (
-    gradient_magnitude,
-    laplacian,
-    latent_diagnostics,
-    latent_distance,
-    luma,
-    sobel,
-    ssim,
-    ycbcr,
-)
+from lurefusion.models.losses.functional import latent_diagnostics, latent_distance
 from lurefusion.models.losses.fusion import (
     ColorLoss,
     GradLoss,
@@ -64,12 +55,6 @@ __all__ = [
     'TextLoss',
     'UnifiedLoss',
     'VGG16Features',
-    'gradient_magnitude',
-    'laplacian',
     'latent_diagnostics',
     'latent_distance',
-    'luma',
-    'sobel',
-    'ssim',
-    'ycbcr',
 ]

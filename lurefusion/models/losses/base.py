@@ -13,17 +13,11 @@ from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from lurefusion.registry import LOSSES, did_you_mean
+from lurefusion.choices import did_you_mean
+from lurefusion.registry import LOSSES
 
 # What the fusion stage offers; all other quantities are the restoration stage's.
 FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
-
-
-def one_of(name: str, value: str, known: Sequence[str]) -> str:
-    """`value` if it is among `known`; ValueError with the argument's `name` otherwise."""
-    if value not in known:
-        raise ValueError(f'{name} must be one of {", ".join(known)}; got {value!r}')
-    return value
 
 
 class Loss(nn.Module):

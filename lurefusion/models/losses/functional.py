@@ -1,91 +1,12 @@
-"""Differentiable functions that the losses are made of, and the diagnostics of the latent space."""
+"""Distances between latents, and the diagnostics of the latent space."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from lurefusion.ops.colour import rgb_to_ycbcr
-
-
-def ycbcr(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Luma and zero-centred chroma, each (B,1,H,W), of an RGB image (B,3,H,W) (BT.601)."""
-    if image.ndim != 4 or image.shape[1] != 3:
-        raise ValueError(f'expected an RGB image (B, 3, H, W), got {tuple(image.shape)}')
-    return rgb_to_ycbcr(*image.split(1, dim=1))
-
-
-def luma(image: Tensor) -> Tensor:
-    """Luma (B,1,H,W) of an RGB image (B,3,H,W)."""
-    return ycbcr(image)[0]
-
-
-def sobel(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical Sobel derivative, each (B,C,H,W), kernel [[-1,0,1],[-2,0,2],[-1,0,1]] un-normalised.
-
-    The border is replicated: zeros would draw a false frame.
-    """
-    # slices instead of a depthwise convolution, which is several times slower on a CPU
-    padded = F.pad(image, (1, 1, 1, 1), mode='replicate')
-    dx = padded[..., 2:] - padded[..., :-2]
-    dy = padded[..., 2:, :] - padded[..., :-2, :]
-    gx = dx[..., :-2, :] + 2 * dx[..., 1:-1, :] + dx[..., 2:, :]
-    gy = dy[..., :-2] + 2 * dy[..., 1:-1] + dy[..., 2:]
-    return gx, gy
-
-
-def gradient_magnitude(image: Tensor, norm: str = 'l1') -> Tensor:
-    """|g_x| + |g_y| (``l1``: Text-IF, SeAFusion, CDDFuse) or sqrt(g_x² + g_y² + 1e-6) (``l2``), (B,C,H,W)."""
-    gx, gy = sobel(image)
-    if norm == 'l1':
-        return gx.abs() + gy.abs()
-    # without the constant the derivative is infinite wherever the image is constant
-    return (gx.square() + gy.square() + 1e-6).sqrt()
-
-
-def laplacian(x: Tensor) -> Tensor:
-    """3x3 Laplacian with centre -1 and eight taps of 1/8 (U2Fusion), border replicated, (B,C,H,W)."""
-    return 1.125 * (F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), 3, stride=1) - x)
-
-
-def _gaussian_blur(x: Tensor, window: int, sigma: float) -> Tensor:
-    # shifted sums, valid region: 20 times faster on a CPU than a dense 11x11 convolution
-    taps = [math.exp(-0.5 * ((i - (window - 1) / 2) / sigma) ** 2) for i in range(window)]
-    taps = [tap / sum(taps) for tap in taps]
-    height, width = x.shape[-2] - window + 1, x.shape[-1] - window + 1
-    rows = sum(tap * x[..., i : i + width] for i, tap in enumerate(taps))
-    return sum(tap * rows[..., i : i + height, :] for i, tap in enumerate(taps))
-
-
-def ssim(a: Tensor, b: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 1.0) -> Tensor:
-    """Structural similarity (Wang et al. 2004), Gaussian window, valid region, mean over channels and pixels.
-
-    Args:
-        a, b: Images (B,C,H,W) in [0, data_range].
-        window: Width of the Gaussian window in pixels.
-        sigma: Its standard deviation in pixels.
-        data_range: L of the constants (0.01 L)² and (0.03 L)².
-
-    Returns:
-        One value per image, (B,), in [-1, 1].
-
-    Raises:
-        ValueError: If the shapes differ or a side is smaller than the window.
-    """
-    if a.shape != b.shape:
-        raise ValueError(f'SSIM needs images of one shape, got {tuple(a.shape)} and {tuple(b.shape)}')
-    if min(a.shape[-2:]) < window:
-        raise ValueError(f'SSIM with a window of {window} needs images of at least that size, got {tuple(a.shape)}')
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_a, mean_b, aa, bb, ab = _gaussian_blur(torch.stack((a, b, a * a, b * b, a * b)), window, sigma)
-    var_a, var_b, cov = aa - mean_a * mean_a, bb - mean_b * mean_b, ab - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
-    structure = (2 * cov + c2) / (var_a + var_b + c2)
-    return (luminance * structure).mean(dim=(1, 2, 3))
 
 
 def _centred(z: Tensor, z_pd: Tensor) -> tuple[Tensor, Tensor]:

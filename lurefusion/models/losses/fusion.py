@@ -9,10 +9,13 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
-from lurefusion.models.losses.base import Loss, one_of
-from lurefusion.models.losses.functional import laplacian, luma, sobel, ssim, ycbcr
+from lurefusion.choices import one_of
+from lurefusion.models.losses.base import Loss
 from lurefusion.models.losses.vgg import VGG16Features
-from lurefusion.ops.pyramids import box_mean
+from lurefusion.ops.colour import luma, ycbcr
+from lurefusion.ops.gradients import laplacian, sobel
+from lurefusion.ops.ssim import ssim
+from lurefusion.ops.windows import box_mean
 from lurefusion.registry import LOSSES
 
 Sources = dict[str, Tensor]

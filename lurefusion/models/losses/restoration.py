@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather
 from torch import Tensor
 
-from lurefusion.models.losses.base import Loss, one_of
-from lurefusion.models.losses.functional import gradient_magnitude, latent_distance, ycbcr
-from lurefusion.ops.pyramids import box_mean
+from lurefusion.choices import one_of
+from lurefusion.models.losses.base import Loss
+from lurefusion.models.losses.functional import latent_distance
+from lurefusion.ops.colour import ycbcr
+from lurefusion.ops.gradients import gradient_magnitude
+from lurefusion.ops.windows import box_mean
 from lurefusion.registry import LOSSES
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lurefusion.models.losses.functional import gradient_magnitude, luma, ycbcr
+from lurefusion.ops.colour import luma, ycbcr
+from lurefusion.ops.gradients import gradient_magnitude
 from lurefusion.registry import MEASURES
 
 

@@ -1,0 +1,30 @@
+"""Names that a user gives: one of a few, or the nearest known one in the message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+
+def one_of(name: str, value: str, known: Collection[str]) -> str:
+    """`value`, if it is one of `known`; else a ValueError that names the argument, the nearest one, and all of them."""
+    if value not in known:
+        hint = did_you_mean(str(value), list(known))
+        raise ValueError(f'{name} must be one of {", ".join(known)}; got {value!r}{hint and "." + hint}')
+    return value
+
+
+def unknown(kind: str, name: object, known: Collection[str]) -> str:
+    """Message for a name that is no known `kind`: the name, its closest known one, all known ones."""
+    return f'{name!r} is not a known {kind}.{did_you_mean(str(name), list(known))} Known: {", ".join(known)}'
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """The sentence `` Did you mean 'X'?`` for the nearest known name, or nothing when none is near."""
+
+    def likeness(k: str) -> tuple[float, float]:
+        folded, exact = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in ((name.lower(), k.lower()), (name, k)))
+        return folded, exact
+
+    best = max(known, key=likeness, default=None)
+    return f' Did you mean {best!r}?' if best is not None and likeness(best)[0] >= 0.5 else ''
