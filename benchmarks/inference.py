@@ -75,14 +75,16 @@ def measure(model: str, weights: str | None, size: tuple[int, int], threads: int
 
 def table(results: dict[int, dict[str, float]]) -> str:
     """Markdown, a row for each number of threads."""
+    from lurefusion.io.tables import markdown_table
+
     head = ['threads', 'pair, s', 'slowest, s', *(f'{title}, %' for title in PARTS.values()), 'rest, %']
     head += ['one picture restored, s', 'peak memory, MB']
-    lines = [head, ['---:'] * len(head)]
+    lines = []
     for threads, row in results.items():
         shares = [100 * row[name] / row['whole'] for name in PARTS]
         cells = [f'{row["whole"]:.3f}', f'{row["slowest"]:.3f}', *(f'{s:.1f}' for s in (*shares, 100 - sum(shares)))]
-        lines.append([str(threads), *cells, f'{row["restore"]:.3f}', f'{row["peak"]:.0f}'])
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+        lines.append([threads, *cells, f'{row["restore"]:.3f}', f'{row["peak"]:.0f}'])
+    return markdown_table(head, lines, text=())
 
 
 def main() -> None:
@@ -109,7 +111,7 @@ def main() -> None:
     parameters = results[args.threads[0]]['parameters']
     height, width = args.size
     print(f'{args.model}, {parameters / 1e6:.2f} M parameters, fp32, {width}x{height}, median of {args.repeat}\n')
-    print(table(results))
+    print(table(results), end='')
 
 
 if __name__ == '__main__':

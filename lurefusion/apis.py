@@ -18,13 +18,14 @@ from mmengine.utils import ProgressBar
 
 # first: it imports mmengine.model without what only trainings need
 import lurefusion.models  # noqa: F401
+from lurefusion.choices import did_you_mean
 from lurefusion.io.images import COLOURED, TINTED, as_rgb, colourfulness, read_image, write_image
 from lurefusion.io.pairing import check_output, pair_by_stem, refuse_overwrite, refuse_same
 from lurefusion.io.ranges import parse_range, range_of, to_uint8
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from lurefusion.prompts import PromptRouter, Route
-from lurefusion.registry import MODELS, did_you_mean
+from lurefusion.registry import MODELS
 from lurefusion.structures import FusionDataSample
 from lurefusion.weights import described_model, find_weights, load_weights, read_weights, shipped_weights
 

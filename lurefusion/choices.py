@@ -6,11 +6,16 @@ import difflib
 from collections.abc import Collection
 
 
-def one_of(name: str, value: str, known: Collection[str]) -> str:
-    """`value`, if it is one of `known`; else a ValueError that names the argument, the nearest one, and all of them."""
-    if value not in known:
+def one_of(name: str, value: str | None, known: Collection[str], optional: bool = False) -> str | None:
+    """`value`, if it is one of `known` (or None, where that is `optional`).
+
+    Raises:
+        ValueError: Otherwise; names the argument, the choices, and the nearest one.
+    """
+    if value not in known and not (optional and value is None):
+        choices = ', '.join(known) + ' or None' * optional
         hint = did_you_mean(str(value), list(known))
-        raise ValueError(f'{name} must be one of {", ".join(known)}; got {value!r}{hint and "." + hint}')
+        raise ValueError(f'{name} must be one of {choices}; got {value!r}{hint and "." + hint}')
     return value
 
 

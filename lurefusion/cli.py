@@ -118,7 +118,7 @@ def _prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[
         words = re.split(rf'[\s,;]+(?=(?:{"|".join(map(re.escape, modalities))})=)', words[0])
     if not all('=' in word for word in words):
         return ' '.join(words)
-    from lurefusion.registry import did_you_mean
+    from lurefusion.choices import did_you_mean
 
     pairs = [word.split('=', 1) for word in words]
     parts = dict(pairs)
@@ -136,7 +136,8 @@ def _prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[
 def _info(args: argparse.Namespace) -> int:
     from lurefusion import __version__
     from lurefusion.config import list_configs
-    from lurefusion.registry import REGISTRIES, load_plugins, members
+    from lurefusion.plugins import load_plugins
+    from lurefusion.registry import REGISTRIES, members
     from lurefusion.weights import shipped_weights
 
     load_plugins(args.plugins)

@@ -23,7 +23,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from lurefusion.registry import SCOPE, did_you_mean, load_plugins
+from lurefusion.choices import did_you_mean
+from lurefusion.plugins import load_plugins
+from lurefusion.registry import SCOPE
 
 DATA_ROOT_VARIABLE = 'LUREFUSION_DATA'
 

@@ -13,8 +13,9 @@ def register_all_modules(init_default_scope: bool = True) -> None:
 
     from lurefusion import registry
     from lurefusion.mim import register_loader
+    from lurefusion.plugins import load_plugins
 
-    registry.load_plugins()
+    load_plugins()
     for each in vars(registry).values():
         if isinstance(each, registry.Registry):
             each.import_from_location()

@@ -12,6 +12,7 @@ from mmengine.visualization import Visualizer
 
 from lurefusion.io.images import write_image
 from lurefusion.io.ranges import to_uint8
+from lurefusion.ops.layout import tensor_to_image
 from lurefusion.registry import VISUALIZERS
 from lurefusion.structures import FusionDataSample
 
@@ -49,11 +50,16 @@ class FusionVisualizer(Visualizer):
             self.add_image(name.replace('/', '_'), strip, step)
 
 
-def draw_strip(panels: list[tuple[str, torch.Tensor]]) -> np.ndarray:
-    """Captioned pictures of one size side by side: list of (caption, (3,H,W) in [0,1]) -> (H+22, sum of W, 3) uint8."""
+def draw_strip(panels: Sequence[tuple[str, torch.Tensor | np.ndarray]]) -> np.ndarray:
+    """Captioned pictures of one size side by side, (H+22, sum of W, 3) uint8.
+
+    Args:
+        panels: (caption, picture): a tensor (3,H,W) in [0,1], or an array (H,W,3), uint8 or in [0,1].
+    """
     columns = []
-    for caption, tensor in panels:
-        picture = to_uint8(tensor.detach().float().cpu().permute(1, 2, 0).numpy())
+    for caption, picture in panels:
+        picture = tensor_to_image(picture) if isinstance(picture, torch.Tensor) else picture
+        picture = picture if picture.dtype == np.uint8 else to_uint8(picture)
         bar = np.full((CAPTION_HEIGHT, picture.shape[1], 3), 255, np.uint8)
         cv2.putText(bar, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         columns.append(np.concatenate([bar, picture]))

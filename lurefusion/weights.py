@@ -23,9 +23,9 @@ from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
+from lurefusion.choices import did_you_mean
 from lurefusion.io.images import write_bytes
 from lurefusion.models.base import FusionModel
-from lurefusion.registry import did_you_mean
 
 WEIGHTS_DIR = Path(__file__).resolve().parent / 'weights'
 #: in the folder of a pipeline: the names of its stages in their order
@@ -223,6 +223,19 @@ def _plain_names(path: Path, state: Mapping[Any, Any]) -> dict[str, Tensor]:
             raise ValueError(f'{path} has two tensors called {name!r}, with and without the prefix of a wrapper')
         tensors[name] = value
     return tensors
+
+
+def last_run(config: str | Path, stages: Sequence[str], work_dir: str | Path | None = None) -> Path:
+    """Folder of the run of a config's only or last stage: the config's own folder, or one inside it for each stage.
+
+    Args:
+        config: Its file.
+        stages: Names of its stages.
+        work_dir: The folder; default: `work_dirs/` and the stem of the file.
+    """
+    stem = Path(config).stem
+    base = Path(work_dir or Path('work_dirs') / stem)
+    return base / stages[-1] if len(stages) > 1 or stages[0] != stem else base
 
 
 def save_weights(state: Mapping[str, Tensor], path: str | Path, meta: Mapping[str, Any]) -> None:

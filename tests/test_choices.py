@@ -7,6 +7,9 @@ def test_one_of_a_few() -> None:
     assert one_of('mode', 'sum', ('mean', 'sum')) == 'sum'
     with pytest.raises(ValueError, match=r"^mode must be one of mean, sum; got 'mea'\. Did you mean 'mean'\?$"):
         one_of('mode', 'mea', ('mean', 'sum'))
+    assert one_of('mode', None, ('mean', 'sum'), optional=True) is None
+    with pytest.raises(ValueError, match="mean, sum or None; got 'both'"):
+        one_of('mode', 'both', ('mean', 'sum'), optional=True)
     with pytest.raises(ValueError, match=r"got 'xyz'$"):
         one_of('mode', 'xyz', ('mean', 'sum'))
 

@@ -10,7 +10,8 @@ import pytest
 from mmengine.registry import Registry
 from torch import nn
 
-from lurefusion import registry
+from lurefusion import plugins, registry
+from lurefusion.plugins import import_plugin, load_plugins
 from lurefusion.registry import (
     DATASETS,
     HOOKS,
@@ -20,7 +21,6 @@ from lurefusion.registry import (
     REGISTRIES,
     TRANSFORMS,
     KindRegistry,
-    did_you_mean,
     members,
 )
 
@@ -76,10 +76,6 @@ def test_unknown_name_suggests_the_nearest(kind: KindRegistry, name: str, near: 
 def test_unknown_name_without_a_near_one_lists_all(kind: KindRegistry) -> None:
     with pytest.raises(KeyError, match=r"'transformer' is not a registered interaction\. Known: TGA, gate.*custom_imp"):
         kind.build('transformer')
-
-
-def test_did_you_mean_is_silent_about_far_names() -> None:
-    assert did_you_mean('xyzzy', ['TGA', 'gate']) == ''
 
 
 def test_contains_does_not_raise(kind: KindRegistry) -> None:
@@ -200,8 +196,8 @@ def test_default_scope_changes_nothing(kind: KindRegistry) -> None:
 @pytest.fixture
 def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     declared: list[EntryPoint] = []
-    monkeypatch.setattr(registry, '_plugins_loaded', False)
-    monkeypatch.setattr(registry, 'entry_points', lambda group: [p for p in declared if p.group == group])
+    monkeypatch.setattr(plugins, '_plugins_loaded', False)
+    monkeypatch.setattr(plugins, 'entry_points', lambda group: [p for p in declared if p.group == group])
     return declared
 
 
@@ -209,10 +205,10 @@ def test_entry_point_is_imported_once(points: list[EntryPoint], plugin_folder: P
     (plugin_folder / 'registry_plugin_c.py').write_text('import builtins\nbuiltins.registry_plugin_c_loads = True\n')
     points.append(EntryPoint('good', 'registry_plugin_c', 'lurefusion.plugins'))
     points.append(EntryPoint('foreign', 'no_such_module', 'another.group'))
-    registry.load_plugins()
+    load_plugins()
     assert 'registry_plugin_c' in sys.modules
     points.append(EntryPoint('late', 'no_such_module', 'lurefusion.plugins'))
-    registry.load_plugins()
+    load_plugins()
 
 
 def test_entry_point_that_fails_is_reported_and_left_out(
@@ -223,8 +219,8 @@ def test_entry_point_that_fails_is_reported_and_left_out(
     points.append(EntryPoint('broken', 'registry_plugin_d', 'lurefusion.plugins'))
     points.append(EntryPoint('whole', 'registry_plugin_e', 'lurefusion.plugins'))
     said: list[tuple[str, int]] = []
-    monkeypatch.setattr(registry, 'print_log', lambda text, logger, level: said.append((text, level)))
-    registry.load_plugins()
+    monkeypatch.setattr(plugins, 'print_log', lambda text, logger, level: said.append((text, level)))
+    load_plugins()
     [(text, level)] = said
     assert level == logging.ERROR
     assert "plug-in 'broken' (registry_plugin_d) failed to import and is left out" in text
@@ -290,10 +286,10 @@ def test_plugins_are_named_or_found_as_files(forget_plugins: Path, how: str) -> 
     if how == 'module of a package':
         sys.path.append(str(forget_plugins / 'far'))
     assert name not in MEASURES
-    registry.load_plugins([where])
+    load_plugins([where])
     assert MEASURES.require(name).title == 't'
     # once is enough
-    registry.load_plugins([where])
+    load_plugins([where])
 
 
 @pytest.mark.parametrize(
@@ -318,7 +314,7 @@ def test_plugins_that_cannot_be_imported(forget_plugins: Path, where: str, error
     for taken in ('json.py', 'sys.py'):
         (forget_plugins / taken).write_text(METRIC.format('Never'))
     with pytest.raises(error, match=message):
-        registry.import_plugin(where)
+        import_plugin(where)
     assert 'Never' not in MEASURES
 
 

@@ -10,27 +10,11 @@ The axes of two panels are not comparable, and t-SNE draws clusters where there 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from lurefusion.apis import FusionInferencer
 from lurefusion.cli import exit_code
-from lurefusion.config import at_data_root
-from lurefusion.evaluation.report import format_table
-from lurefusion.io.images import write_image
-from lurefusion.studies.latents import (
-    DEFAULT_PROBE,
-    Latents,
-    build_probe,
-    collect_latents,
-    embed,
-    latent_numbers,
-)
-from lurefusion.visualization import draw_clouds
-
-SHOWN = ('silhouette', 'linear probe', 'chance', 'Frechet', 'effective rank')
+from lurefusion.studies.latent_panels import compare
+from lurefusion.studies.latents import DEFAULT_PROBE
 
 
 def main() -> int:
@@ -44,55 +28,7 @@ def main() -> int:
     parser.add_argument('--data-root', help='root of the data sets; default $LUREFUSION_DATA, else data/')
     parser.add_argument('--out', help='picture to write, with t-SNE panels: a row per modality, a column per record')
     parser.add_argument('--save', help='npz file to keep the latents of --weights in')
-    return exit_code(run, **vars(parser.parse_args()))
-
-
-def run(
-    records: Sequence[str],
-    weights: str | None,
-    config: str | None,
-    probe: str,
-    data_root: str | None,
-    out: str | None,
-    save: str | None,
-) -> None:
-    """Print the numbers of all records and of the weights, and draw them."""
-    found = {name: latents for record in records for name, latents in recorded(record).items()}
-    if weights:
-        model = FusionInferencer(config or weights, weights if config else None).model
-        with at_data_root(data_root):
-            found[weights] = collect_latents(model, build_probe(probe))
-        if save:
-            found[weights].save(save)
-    if not found:
-        raise ValueError('name records (npz files, folders of runs), or weights to probe by --weights')
-    panels: dict[str, list] = {}
-    rows: dict[str, dict[str, str]] = {}
-    for modality in dict.fromkeys(m for latents in found.values() for m in latents.modalities()):
-        for name, latents in found.items():
-            part = latents.of(modality)
-            numbers = {key: f'{value:.3f}' for key, value in latent_numbers(part).items()}
-            rows[f'{modality}, {name}'] = numbers
-            if out:
-                text = '\n'.join([name, *(f'{key} {numbers[key]}' for key in SHOWN if key in numbers)])
-                panels.setdefault(modality, []).append((text, embed(part), part.task))
-    columns = list(dict.fromkeys(key for numbers in rows.values() for key in numbers))
-    print(format_table(rows, columns, mark=False, head='modality, record'), end='')
-    if out:
-        write_image(out, draw_clouds(panels))
-        print(out)
-
-
-def recorded(path: str) -> dict[str, Latents]:
-    """Name -> latents, by iteration, of an npz file or of the folder of a run."""
-    place = Path(path)
-    if place.is_file():
-        return {place.stem: Latents.load(place)}
-    files = sorted((place / 'latents').glob('*.npz'))
-    if not files:
-        raise FileNotFoundError(f'no latents/*.npz in {path}; train with default_hooks.probe of type LatentProbeHook')
-    loaded = sorted((Latents.load(file) for file in files), key=lambda latents: latents.iteration)
-    return {f'{os.path.relpath(path)} at {latents.iteration}': latents for latents in loaded}
+    return exit_code(compare, **vars(parser.parse_args()))
 
 
 if __name__ == '__main__':

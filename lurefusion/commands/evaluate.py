@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
-    """Declare `--import`, for :func:`lurefusion.registry.load_plugins`."""
+    """Declare `--import`, for :func:`lurefusion.plugins.load_plugins`."""
     parser.add_argument(
         '--import',
         dest='plugins',

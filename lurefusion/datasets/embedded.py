@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lurefusion.choices import one_of
 from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.scenes import Scene, render_scene
 from lurefusion.registry import DATASETS
@@ -122,8 +123,7 @@ class EmbeddedRestoration(_Scenes):
     def __init__(self, task: str, modality: str, degradation: dict[str, Any], **kwargs: Any) -> None:
         self.task, self.modality, self.degradation = task, modality, degradation
         super().__init__(**kwargs)
-        if modality not in self.names.values():
-            raise ValueError(f'modality must be one of {tuple(self.names.values())}, got {modality!r}')
+        one_of('modality', modality, tuple(self.names.values()))
 
     @property
     def modalities(self) -> tuple[str, ...]:

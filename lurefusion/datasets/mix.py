@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from lurefusion.choices import one_of
 from lurefusion.datasets.paired import MissingDataError, Ticket
 from lurefusion.registry import DATASETS
 
@@ -28,8 +29,7 @@ class MixDataset(Dataset):
     """
 
     def __init__(self, datasets: Sequence[dict], pipeline: Sequence[dict] = (), missing: str = 'error') -> None:
-        if missing not in ('error', 'skip'):
-            raise ValueError(f"missing must be 'error' or 'skip', got {missing!r}")
+        one_of('missing', missing, ('error', 'skip'))
         self.datasets: list[Any] = []
         gone = []
         for cfg in datasets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from lurefusion.config import resolve_data_root
-from lurefusion.io.pairing import list_images, naming_advice
+from lurefusion.io.pairing import describe_missing, list_images, naming_advice
+from lurefusion.io.tables import read_rows
 from lurefusion.registry import TRANSFORMS
 
 
@@ -51,21 +51,13 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     path = Path(path)
     if not path.is_file():
         raise MissingDataError(f'no such table: {path}')
-    columns, rows = _read_rows(path)
+    columns, rows = read_rows(path)
     for line, row in rows:
         if None in row or None in row.values():
             raise ValueError(f'{path}, line {line}: the header has {len(columns)} columns, this row another number')
     if not rows:
         raise ValueError(f'{path} has a header and no rows, or nothing at all')
     return [row for _, row in rows]
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Names of the columns, and the rows with the numbers of their lines."""
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        reader = csv.DictReader(file, delimiter='\t' if path.suffix == '.tsv' else ',')
-        columns = list(reader.fieldnames or [])
-        return columns, [(reader.line_num, row) for row in reader]
 
 
 class MissingDataError(FileNotFoundError):
@@ -180,7 +172,7 @@ class PairedDataset(BaseDataset):
         found: list[dict] = []
         problems: list[str] = []
         rows: dict[str, int] = {}
-        columns, listed = _read_rows(path)
+        columns, listed = read_rows(path)
         if gone := [role for role in self.data_prefix if role not in columns]:
             raise ValueError(
                 f'{path} has no column {", ".join(gone)}; it needs one for each of {", ".join(self.data_prefix)}, '
@@ -221,14 +213,9 @@ class PairedDataset(BaseDataset):
                     lacking.setdefault(role, []).append(stem)
             found.append(dict(name=stem, paths={role: str(path) for role, path in paths.items()}))
         if lacking:
-            rows = [
-                f'  {role} ({self.data_prefix[role]}) has no file for {len(gone)} of {len(stems)} stems: '
-                + ', '.join(gone[:10]) + (' ...' if len(gone) > 10 else '')
-                for role, gone in lacking.items()
-            ]  # fmt: skip
             raise FileNotFoundError(
                 f'{type(self).__name__} pairs files by stem, and some have no partner:\n'
-                + '\n'.join(rows)
+                + '\n'.join(f'  {line}' for line in describe_missing(lacking, self.data_prefix, len(stems)))
                 + naming_advice({role: listings[role] for role in anchors})
             )
         return found

@@ -20,6 +20,7 @@ from lurefusion.datasets.degradations import ramp_depth
 from lurefusion.io.images import read_image
 from lurefusion.io.labels import read_label
 from lurefusion.io.ranges import parse_range, range_of
+from lurefusion.ops.layout import image_to_tensor, to_unit
 from lurefusion.registry import DEGRADATIONS, TRANSFORMS
 from lurefusion.structures import FusionDataSample
 
@@ -271,7 +272,7 @@ class PackInputs:
     def __call__(self, results: dict) -> dict:
         images = results['images']
         inputs = {
-            role: _to_tensor(image)
+            role: image_to_tensor(image)
             for role, image in images.items()
             if role != LABEL and not role.startswith(REFERENCE)
         }
@@ -289,10 +290,5 @@ class PackInputs:
         return dict(inputs=inputs, data_samples=sample)
 
 
-def _to_tensor(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-
-
 def _unit(image: np.ndarray) -> torch.Tensor:
-    tensor = _to_tensor(image)
-    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
+    return to_unit(image_to_tensor(image))

@@ -189,7 +189,7 @@ def check(job: Mapping[str, Any]) -> list[dict[str, Any]]:
     from mmseg.registry import MODELS
 
     from lurefusion.downstream.mmseg_parts import load_pretrained
-    from lurefusion.downstream.pictures import digest, file_digest
+    from lurefusion.io.digests import digest, file_digest
 
     init_default_scope('mmseg')
     lent = [cfg.pictures.to_dict() for cfg in map(read_task, job['lenders']) if cfg.get('pictures')]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,9 +17,11 @@ from mmengine.logging import print_log
 from lurefusion import __version__
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.datasets.transforms import LABEL
+from lurefusion.io.digests import digest, file_digest
 from lurefusion.io.images import read_image, write_bytes, write_image
 from lurefusion.io.labels import read_label
 from lurefusion.io.ranges import to_uint8
+from lurefusion.ops.layout import tensor_to_image
 from lurefusion.registry import DATASETS, MODELS
 from lurefusion.weights import load_weights
 
@@ -32,17 +33,6 @@ WRITTEN_AS = 2
 PIPELINE = [dict(type='LoadImages'), dict(type='Degrade'), dict(type='PackInputs')]
 
 Item = tuple[str, str]
-
-
-def digest(content: Any, length: int = 12) -> str:
-    """First hexadecimal digits of the SHA-256 of what JSON makes of `content`."""
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -177,7 +167,7 @@ def _export_one(dataset: PairedDataset, number: int, folder: Path, name: str, cl
             )
         check_label(sample.label.numpy(), classes, sample.get('paths', {}).get(LABEL) or name)
         for role, image in sample.sources.items():
-            write_image(folder / role / f'{name}.png', image.permute(1, 2, 0).numpy())
+            write_image(folder / role / f'{name}.png', tensor_to_image(image))
         write_image(done, sample.label.numpy())
     roles = sorted(path.name for path in folder.iterdir() if not path.name.startswith(f'{FUSED}_'))
     return {role: file_digest(folder / role / f'{name}.png') for role in roles}
@@ -259,7 +249,7 @@ def _runner_of(network: torch.nn.Module) -> Callable[[dict], np.ndarray]:
         batch = dict(
             inputs={role: [image] for role, image in sample['inputs'].items()}, data_samples=[sample['data_samples']]
         )
-        return to_uint8(network.test_step(batch)[0].pred.permute(1, 2, 0).float().cpu().numpy())
+        return to_uint8(tensor_to_image(network.test_step(batch)[0].pred))
 
     return run
 

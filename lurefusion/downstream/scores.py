@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from lurefusion.evaluation.report import print_spread
 from lurefusion.io.images import read_image, write_bytes, write_image
 from lurefusion.io.labels import read_label
+from lurefusion.io.logs import read_scalars
+from lurefusion.io.tables import markdown_table
 from lurefusion.visualization import draw_strip
 
 #: rows of label, columns of prediction
@@ -56,31 +57,23 @@ def score_table(rows: Mapping[str, Sequence[Confusion]], classes: Sequence[str])
         classes: Their names.
     """
     titles = ['trained on', *classes, 'mIoU', f'mIoU of all {len(classes)}', 'pixel accuracy']
-    lines = ['| ' + ' | '.join(titles) + ' |', '|---|' + '---:|' * (len(titles) - 1)]
+    lines = []
     for name, matrices in rows.items():
         found = [scores(matrix) for matrix in matrices]
-        cells = [_spread([f['IoU'][k] for f in found]) for k in range(len(classes))]
-        cells += [_spread([f[key] for f in found]) for key in ('mIoU', 'mIoU_all', 'pixel_accuracy')]
-        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines) + '\n'
-
-
-def _spread(values: Sequence[float]) -> str:
-    known = [value for value in values if np.isfinite(value)]
-    if not known:
-        return 'absent'
-    text = f'{np.mean(known):.2f}'
-    return f'{text} ± {np.std(known, ddof=1):.2f}' if len(known) > 1 else text
+        columns = [[f['IoU'][k] for f in found] for k in range(len(classes))]
+        columns += [[f[key] for f in found] for key in ('mIoU', 'mIoU_all', 'pixel_accuracy')]
+        lines.append([name, *(print_spread(values, 2, 'absent') for values in columns)])
+    return markdown_table(titles, lines)
 
 
 def confusion_table(confusion: Confusion, classes: Sequence[str]) -> str:
     """Markdown table of a (K,K) confusion matrix: percent of the pixels of each label given to each class."""
     confusion = np.asarray(confusion, np.float64)
-    lines = ['| label \\ prediction | ' + ' | '.join(classes) + ' | pixels |', '|---|' + '---:|' * (len(classes) + 1)]
+    lines = []
     for name, row in zip(classes, confusion, strict=True):
         shares = [f'{100 * n / row.sum():.1f}' if row.sum() else '-' for n in row]
-        lines.append(f'| {name} | ' + ' | '.join(shares) + f' | {int(row.sum())} |')
-    return '\n'.join(lines) + '\n'
+        lines.append([name, *shares, int(row.sum())])
+    return markdown_table(['label \\ prediction', *classes, 'pixels'], lines)
 
 
 def loss_curve(run: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -89,13 +82,7 @@ def loss_curve(run: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         FileNotFoundError: If the run has logged no loss.
     """
-    found: dict[int, float] = {}
-    for file in sorted(Path(run).glob('*/vis_data/scalars.json'), key=lambda f: f.parts[-3]):
-        entries = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        new = {entry['step']: entry['loss'] for entry in entries if 'loss' in entry and 'step' in entry}
-        if new:
-            first = min(new)
-            found = {step: loss for step, loss in found.items() if step < first} | new
+    found = {row['step']: row['loss'] for row in read_scalars(run) if 'loss' in row}
     if not found:
         raise FileNotFoundError(f'no loss was logged in {run}/*/vis_data/scalars.json')
     steps = np.array(sorted(found))
@@ -145,5 +132,4 @@ def draw_segmentation(
     """Write one captioned strip: pictures as they are, labels and predictions (files of class ids) in colour."""
     panels = [(caption, read_image(path)[0]) for caption, path in pictures.items()]
     panels += [(caption, paint(read_label(path), palette)) for caption, path in labels.items()]
-    tensors = [(caption, torch.from_numpy(image).permute(2, 0, 1).float() / 255) for caption, image in panels]
-    write_image(out, draw_strip(tensors))
+    write_image(out, draw_strip(panels))

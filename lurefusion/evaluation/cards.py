@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lurefusion.choices import did_you_mean, one_of
 from lurefusion.evaluation import functional as fn
 from lurefusion.evaluation.functional import VARIANTS
 from lurefusion.evaluation.niqe import niqe
 from lurefusion.evaluation.pictures import Pictures, Sources, TooSmallError, to_levels
-from lurefusion.registry import MEASURES, did_you_mean
+from lurefusion.registry import MEASURES
 
 VARIANT_CHOICES = (*VARIANTS, 'both')
 NEEDS = ('fused', 'sources', 'reference', 'label')
@@ -271,8 +272,7 @@ def columns_of(metrics: Sequence[str], variant: str = 'standard') -> list[tuple[
     Raises:
         ValueError: On an unknown variant.
     """
-    if variant not in VARIANT_CHOICES:
-        raise ValueError(f'variant must be one of {", ".join(VARIANT_CHOICES)}; got {variant!r}')
+    one_of('variant', variant, VARIANT_CHOICES)
     columns = []
     for name in metrics:
         has_paper = 'paper' in card_of(name).variants

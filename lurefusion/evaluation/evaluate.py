@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import math
 import os
 import sys
@@ -32,9 +30,19 @@ from lurefusion.evaluation.iqa import NetworkScore
 from lurefusion.evaluation.metrics import Row, left_out, write_rows
 from lurefusion.io.images import COLOURED, colourfulness, read_image, write_bytes, write_image
 from lurefusion.io.labels import read_label
-from lurefusion.io.pairing import check_output, list_images, naming_advice, refuse_overwrite, refuse_same
+from lurefusion.io.pairing import (
+    check_output,
+    describe_missing,
+    list_images,
+    missing_stems,
+    naming_advice,
+    refuse_overwrite,
+    refuse_same,
+)
 from lurefusion.io.ranges import parse_range, range_of
-from lurefusion.registry import load_plugins
+from lurefusion.io.tables import csv_text, read_rows
+from lurefusion.ops.layout import image_to_tensor, tensor_to_image
+from lurefusion.plugins import load_plugins
 
 StrPath = str | os.PathLike
 # what write_report writes
@@ -81,10 +89,6 @@ class Evaluation:
         return report.mean_ranks(self.means(), ranked) if len(self.rows) > 1 and ranked else None
 
 
-def _to_tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
-
-
 def _pair(
     folders: dict[str, Path], methods: Iterable[str]
 ) -> tuple[dict[str, dict[str, Path]], list[str], dict[str, str]]:
@@ -95,12 +99,7 @@ def _pair(
     if not common:
         shown = '\n'.join(f'  {role} ({folders[role]}): {", ".join(list(f)[:3])}, ...' for role, f in listings.items())
         raise ValueError(f'no file stem is in all folders, so nothing can be paired:\n{shown}{naming_advice(listings)}')
-    warnings = []
-    for role, files in listings.items():
-        missing = [stem for stem in everything if stem not in files]
-        if missing:
-            listed = ', '.join(missing[:10]) + (f' and {len(missing) - 10} more' if len(missing) > 10 else '')
-            warnings.append(f'{role} ({folders[role]}) lacks {len(missing)} of {len(everything)} stems: {listed}')
+    warnings = describe_missing(missing_stems(listings), folders, len(everything))
     if warnings:
         warnings.append(f'only the {len(common)} stems that every folder has are measured')
     lacking = {
@@ -191,7 +190,7 @@ def evaluate_folders(
             continue
         # the first source may have colours of its own
         for role in list(sources)[1:]:
-            spread, few = colourfulness(images[role][0].permute(1, 2, 0).numpy())
+            spread, few = colourfulness(tensor_to_image(images[role][0]))
             if few and spread >= COLOURED:
                 painted.setdefault(role, []).append(str(files[role]))
         images = {role: image.to(device) for role, image in images.items()}
@@ -244,7 +243,7 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
             if role == 'label':
                 images[role] = torch.from_numpy(read_label(path))[None]
             else:
-                images[role] = _to_tensor(read_image(path, ranges.get(role, 'full'))[0])
+                images[role] = image_to_tensor(read_image(path, ranges.get(role, 'full'))[0])[None].contiguous()
         except (OSError, ValueError) as error:
             wrong.append(str(error))
     if wrong:
@@ -266,9 +265,9 @@ def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, f
     Raises:
         ValueError: If there is no such column, or no row of that group.
     """
-    with open(path, newline='', encoding='utf-8') as file:
-        lines = list(csv.DictReader(file))
-    if not lines or 'method' not in lines[0]:
+    columns, rows = read_rows(Path(path))
+    lines = [line for _, line in rows]
+    if not lines or 'method' not in columns:
         raise ValueError(f'{path} has no column "method"')
     groups = list(dict.fromkeys(line.get('set') for line in lines))
     if group is not None and group not in groups:
@@ -346,14 +345,12 @@ def write_report(
 
 
 def _means_csv(result: Evaluation) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(['method', 'metric', 'n', 'mean', 'std', 'low', 'high'])
+    rows = [['method', 'metric', 'n', 'mean', 'std', 'low', 'high']]
     for method, stats in result.statistics().items():
         for column, s in stats.items():
             numbers = [f'{v:.9g}' for v in (s.mean, s.std, s.low, s.high)]
-            writer.writerow([method, column, s.n, *(numbers if column not in result.unavailable else [''] * 4)])
-    return text.getvalue()
+            rows.append([method, column, s.n, *(numbers if column not in result.unavailable else [''] * 4)])
+    return csv_text(rows)
 
 
 def _named(entries: Sequence[str], what: str) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import os
@@ -21,6 +19,7 @@ from lurefusion.evaluation.functional import chroma_kept, heat_kept, hue_shift, 
 from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.evaluation.report import finite_mean
 from lurefusion.io.images import write_bytes
+from lurefusion.io.tables import csv_text
 from lurefusion.registry import METRICS
 
 Row = dict[str, Any]
@@ -64,14 +63,10 @@ def left_out(rows: Iterable[Row], columns: Iterable[str]) -> list[str]:
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     """Write per-image rows as CSV; the columns are those of the first row, numbers with nine digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    if rows:
-        writer.writerow(rows[0])
-        for row in rows:
-            cells = (row.get(column, '') for column in rows[0])
-            writer.writerow(f'{cell:.9g}' if isinstance(cell, float) else cell for cell in cells)
-    write_bytes(path, text.getvalue().encode())
+    columns = list(rows[0]) if rows else []
+    lines = [[row.get(column, '') for column in columns] for row in rows]
+    lines = [[f'{cell:.9g}' if isinstance(cell, float) else cell for cell in line] for line in lines]
+    write_bytes(path, csv_text([columns, *lines] if rows else []).encode())
 
 
 class _RowMetric(BaseMetric):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lurefusion.choices import one_of
 from lurefusion.evaluation.cards import RANKED_METRICS, MetricCard, card_of
 from lurefusion.io.ranges import to_uint8
+from lurefusion.io.tables import csv_text, markdown_table
 
 Means = Mapping[str, Mapping[str, Any]]
 
@@ -33,6 +33,21 @@ def finite_mean(values: Iterable[Any]) -> float:
     if finite:
         return math.fsum(finite) / len(finite)
     return numbers[0] if numbers and len(set(numbers)) == 1 else math.nan
+
+
+def mean_and_deviation(values: Iterable[Any]) -> tuple[float, float]:
+    """:func:`finite_mean`, and the sample standard deviation of the finite numbers (NaN of less than two)."""
+    values = list(values)
+    finite = [float(value) for value in values if math.isfinite(value)]
+    return finite_mean(values), float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan
+
+
+def print_spread(values: Iterable[Any], decimals: int, none: str = '-') -> str:
+    """``mean ± deviation`` of the finite numbers, of a single one without the latter; `none` where there is none."""
+    mean, deviation = mean_and_deviation(values)
+    if math.isnan(mean):
+        return none
+    return f'{mean:.{decimals}f}' + ('' if math.isnan(deviation) else f' ± {deviation:.{decimals}f}')
 
 
 @dataclass(frozen=True)
@@ -77,8 +92,7 @@ def summarise(
     statistics = {}
     for column in columns:
         values = [float(row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
-        mean = finite_mean(row.get(column, math.nan) for row in rows)
-        std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        mean, std = mean_and_deviation(row.get(column, math.nan) for row in rows)
         low, high = bootstrap_interval(values, level, draws, seed)
         statistics[column] = Statistic(mean, std, low, high, len(values))
     return statistics
@@ -189,8 +203,7 @@ def format_table(
     Raises:
         ValueError: On an unknown style.
     """
-    if style not in STYLES:
-        raise ValueError(f'style must be one of {", ".join(STYLES)}; got {style!r}')
+    one_of('style', style, STYLES)
     methods = list(means)
     cells = {method: [] for method in methods}
     everything = [(c, {m: means[m].get(c, math.nan) for m in methods}) for c in columns]
@@ -211,14 +224,10 @@ def format_table(
             cells[method].append(_emphasise(text, place, style))
     titles = [head, *(_title(c) for c, _ in everything)]
     if style == 'csv':
-        text = io.StringIO()
-        csv.writer(text, lineterminator='\n').writerows([[head, *(c for c, _ in everything)]])
-        csv.writer(text, lineterminator='\n').writerows([m, *cells[m]] for m in methods)
-        return text.getvalue()
+        return csv_text([[head, *(c for c, _ in everything)], *([m, *cells[m]] for m in methods)])
     if style == 'latex':
         return _latex(titles, [[m, *cells[m]] for m in methods])
-    lines = [titles, ['---', *(['---:'] * len(everything))], *([m, *cells[m]] for m in methods)]
-    return '\n'.join('| ' + ' | '.join(c.replace('|', '\\|') for c in line) + ' |' for line in lines) + '\n'
+    return markdown_table(titles, [[m, *cells[m]] for m in methods])
 
 
 def _emphasise(text: str, place: int, style: str) -> str:
@@ -243,13 +252,14 @@ def _latex(titles: list[str], lines: list[list[str]]) -> str:
 
 def format_intervals(statistics: Mapping[str, Mapping[str, Statistic]], columns: Sequence[str], level: float) -> str:
     """Markdown table of mean, standard deviation and bootstrap interval, one line per method and metric."""
-    lines = [f'| method | metric | n | mean | std | {level:.0%} interval of the mean |', '|---|---|---:|---:|---:|---|']
+    lines = []
     for method, stats in statistics.items():
         for column in columns:
             s = stats[column]
             mean, std, low, high = (_print(column, v) for v in (s.mean, s.std, s.low, s.high))
-            lines.append(f'| {method} | {_title(column)} | {s.n} | {mean} | {std} | {low} .. {high} |')
-    return '\n'.join(lines) + '\n'
+            lines.append([method, _title(column), s.n, mean, std, f'{low} .. {high}'])
+    titles = ['method', 'metric', 'n', 'mean', 'std', f'{level:.0%} interval of the mean']
+    return markdown_table(titles, lines, text=(0, 1, 5))
 
 
 def describe_metrics(columns: Sequence[str]) -> str:

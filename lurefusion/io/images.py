@@ -188,6 +188,12 @@ def colourfulness(image: np.ndarray) -> tuple[float, bool]:
     return spread, needed <= min(700, cells.size / 4)
 
 
+def check_suffix(path: Path) -> None:
+    """ValueError if pictures of this suffix cannot be written."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f'cannot write {path}: the suffix must be one of {", ".join(IMAGE_SUFFIXES)}')
+
+
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write an (H, W, 3) RGB or (H, W) grey image, uint8 or float in [0, 1], under a temporary name first.
 
@@ -195,8 +201,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         ValueError: On an unknown suffix, a wrong shape or another dtype.
     """
     path = Path(path)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(f'cannot write {path}: the suffix must be one of {", ".join(IMAGE_SUFFIXES)}')
+    check_suffix(path)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f'cannot write {path}: expected (H, W), (H, W, 1) or (H, W, 3), got {image.shape}')
     if image.dtype != np.uint8:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lurefusion.io.images import IMAGE_SUFFIXES, READ_SUFFIXES
+from lurefusion.io.images import READ_SUFFIXES, check_suffix
 
 
 def check_output(path: str | os.PathLike, folder: bool = False) -> None:
@@ -27,8 +27,7 @@ def check_output(path: str | os.PathLike, folder: bool = False) -> None:
     """
     path = Path(path)
     if not folder:
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise ValueError(f'cannot write {path}: the suffix must be one of {", ".join(IMAGE_SUFFIXES)}')
+        check_suffix(path)
         if path.is_dir():
             raise IsADirectoryError(f'cannot write {path}: it is a folder')
     place = path if folder else path.parent
@@ -106,19 +105,29 @@ def pair_by_stem(folders: dict[str, str | os.PathLike], optional: Iterable[str] 
     listings = {role: list_images(folder) for role, folder in folders.items()}
     required = {role: files for role, files in listings.items() if role not in optional}
     stems = sorted(set().union(*required.values()))
-    problems = []
-    for role, files in required.items():
-        missing = [stem for stem in stems if stem not in files]
-        if missing:
-            shown = ', '.join(missing[:10]) + (f' and {len(missing) - 10} more' if len(missing) > 10 else '')
-            problems.append(f'  {role} ({folders[role]}) has no file for {len(missing)} of {len(stems)} stems: {shown}')
-    if problems:
-        listed = '\n'.join(problems)
+    if problems := describe_missing(missing_stems(required), folders, len(stems)):
+        listed = '\n'.join(f'  {problem}' for problem in problems)
         raise FileNotFoundError(
             f'images are paired by file stem (one name for one scene in each folder, whatever the suffix), and some '
             f'have no partner:\n{listed}{naming_advice(required)}'
         )
     return {stem: {role: files[stem] for role, files in listings.items() if stem in files} for stem in stems}
+
+
+def missing_stems(listings: Mapping[str, Mapping[str, Path]]) -> dict[str, list[str]]:
+    """Role -> the stems that it lacks and another one has."""
+    stems = sorted(set().union(*listings.values()))
+    return {role: [stem for stem in stems if stem not in files] for role, files in listings.items()}
+
+
+def describe_missing(missing: Mapping[str, Sequence[str]], folders: Mapping[str, Any], total: int) -> list[str]:
+    """A line for each role that lacks some of the `total` stems: how many, and the first ten of them."""
+    lines = []
+    for role, stems in missing.items():
+        if stems:
+            shown = ', '.join(stems[:10]) + (f' and {len(stems) - 10} more' if len(stems) > 10 else '')
+            lines.append(f'{role} ({folders[role]}) has no file for {len(stems)} of {total} stems: {shown}')
+    return lines
 
 
 def refuse_same(paths: Mapping[str, Any]) -> None:

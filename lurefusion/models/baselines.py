@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lurefusion.choices import one_of
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from lurefusion.ops.pyramids import pyramid_down, pyramid_up
 from lurefusion.ops.windows import box_mean, filter_valid, gaussian_window, guided_filter
-from lurefusion.registry import MODELS, did_you_mean
+from lurefusion.registry import MODELS
 from lurefusion.structures import FusionDataSample
 
 
@@ -111,10 +112,7 @@ class BaselineFuser(FusionModel):
         data_preprocessor: dict | torch.nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='FusionDataPreprocessor')))
-        if method not in METHODS:
-            raise ValueError(
-                f'method must be one of {", ".join(METHODS)}; got {method!r}.{did_you_mean(str(method), list(METHODS))}'
-            )
+        one_of('method', method, METHODS)
         if isinstance(modalities, str) or len(set(modalities)) < 2:
             raise ValueError(f'modalities must name two or more different inputs, got {modalities!r}')
         if chroma is not None and chroma not in modalities:

@@ -1,8 +1,10 @@
 """Sentences for each degradation task (`PromptBank`), and free text to one task per modality (`PromptRouter`)."""
 
 from lurefusion.prompts.bank import MODALITY_WORDS, SPLITS, PromptBank
-from lurefusion.prompts.router import MAX_PROMPT_CHARACTERS, PromptRouter, Route
-from lurefusion.prompts.tasks import PSEUDO_TASK, TASKS, Task
+from lurefusion.prompts.builtin_tasks import TASKS, build_task
+from lurefusion.prompts.grammar import MAX_PROMPT_CHARACTERS
+from lurefusion.prompts.router import PromptRouter, Route
+from lurefusion.prompts.tasks import PSEUDO_TASK, Task
 
 __all__ = [
     'MAX_PROMPT_CHARACTERS',
@@ -14,4 +16,5 @@ __all__ = [
     'PromptRouter',
     'Route',
     'Task',
+    'build_task',
 ]

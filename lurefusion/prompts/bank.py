@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lurefusion.prompts.tasks import PSEUDO_TASK, Task, compile_any, unknown
+from lurefusion.choices import one_of, unknown
+from lurefusion.prompts.builtin_tasks import build_task
+from lurefusion.prompts.tasks import PSEUDO_TASK, Task, compile_any
 
 SPLITS = ('train', 'val', 'test')
 # the last ones are no plain words, so that they are understood and not written into sentences
@@ -105,7 +107,7 @@ class PromptBank:
     ) -> None:
         if isinstance(tasks, str) or not tasks:
             raise TypeError(f'tasks must be a list of keys or dicts, got {tasks!r}')
-        built = [Task.build(task) for task in tasks]
+        built = [build_task(task) for task in tasks]
         self._tasks = {task.key: task for task in built}
         if len(self._tasks) < len(built):
             raise ValueError(f'each task may be given once, got {[task.key for task in built]}')
@@ -165,9 +167,7 @@ class PromptBank:
         by_split = self._sentences[self.task(task).key]
         if split is None:
             return tuple(sentence for name in SPLITS for sentence in by_split[name])
-        if split not in SPLITS:
-            raise ValueError(f'split must be one of {", ".join(SPLITS)} or None; got {split!r}')
-        return by_split[split]
+        return by_split[one_of('split', split, SPLITS, optional=True)]
 
     def sample(self, task: str, rng: np.random.Generator, split: str = 'train') -> str:
         """A random sentence of a task. 'pd' always gives its canonical one: c_pd is a constant (LURE, Eq. 5)."""

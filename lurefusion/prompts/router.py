@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import logging
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from mmengine.logging import print_log
 
+from lurefusion.choices import did_you_mean, unknown
 from lurefusion.prompts.bank import PromptBank
-from lurefusion.prompts.tasks import FAULTS, MENDED, PSEUDO_TASK, TASKS, Task, compile_any, unknown
-from lurefusion.registry import did_you_mean
-
-MAX_PROMPT_CHARACTERS = 2000
+from lurefusion.prompts.builtin_tasks import TASKS
+from lurefusion.prompts.grammar import (
+    ALL,
+    CLAUSE_END,
+    FILLER,
+    LIKEWISE,
+    compile_names,
+    foreign_script,
+    is_negated,
+    normalise,
+    whole,
+)
+from lurefusion.prompts.phrases import FAULTS, MENDED
+from lurefusion.prompts.tasks import PSEUDO_TASK, Task, compile_any
 
 
 @dataclass(frozen=True)
@@ -33,61 +43,6 @@ class Route:
     source: str
 
 
-_CLAUSE_END = re.compile(
-    r'[.,](?!\d)|[;:!?()/\u2013\u2014\u3001\u3002]|'
-    r'\b(?:and|while|whilst|whereas|but|(?:al)?though|yet|as well as|plus|'
-    r'(?<!flooded )(?<!filled )with|alongside|along|next to(?! nothing)|'
-    r'besides)\b|'
-    r'而且|而|并且|同时|以及|另外|此外|还有|加上|但是|但|不过|(?<!饱)和|且'
-)
-_ALL = re.compile(
-    r'\b(?:both|two|all|either)(?: (?:the|of the|these|input|source)){0,2} '
-    r'(?:images?|modalit(?:y|ies)|sources?|pictures?|inputs?|frames?|channels?|cameras?|recordings?)\b|两[张幅个路]|都'
-)
-_NEGATION = re.compile(
-    r'(?:\b(?:no|not|without|never|neither|nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|'
-    r'instead of|rather than|than|far from)\b|'
-    r"n't\b|\bfree (?:of|from)\b)(?! (?:only|just|merely)\b)"
-)
-# 'I would not say that the air is hazy': the verb carries the negation to the end of the clause
-_DENIED = re.compile(
-    r"(?:\b(?:not|never|nobody|no one)|n't)(?: \w+)? (?:say|call|think|find (?:it|this|that)|claim|consider|"
-    r'describe)\b|'
-    r"(?:\bnot|n't) that\b|\b(?:expected|feared)\b"
-)
-# a negation that complains: of what cannot be seen, of what ought not to be, or of what would be without the fault
-_COMPLAINING = re.compile(
-    r"\b(?:can|could|do|does|did|may)(?:not|n't| not)(?: \w+)? (?:see(?! (?:any|much|signs?|a trace)\b)|make|read|"
-    r'recogni[sz]e|tell|separate|spot|'
-    r'identify|distinguish|discern|detect|use|want|like|need it|leave it|accept|stand)\b|'
-    r"\b(?:should|must|ought)(?: not|n't)(?: to)? (?:be|look)\b|\b(?:if only|wish)\b|\b(?:see|saw|sees|seen|shows?|"
-    r'makes? out|made out)(?: \w+)? (?:nothing|nobody)\b|'
-    r'\b(?:like|want|prefer|love)\b.*\b(?:without|not (?:so|that|as|too))\b|'
-    r'\b(?:nothing|nobody|no one)(?: \w+){0,2} (?:seen|visible|recogni[sz]able|readable|made out)\b|'
-    r'^(?:if )?(?:it )?(?:were it )?(?:not for|without)\b(?=.*\bwould\b)'
-)
-_LIKEWISE = re.compile(
-    r'\b(?:as well|too|also|likewise|the same|equally|ditto)$|\bso (?:is|does|has)\b|也(?:是|一样)?$|同样$'
-)
-_NEGATION_REACH = 200  # characters around a word
-_OVER = re.compile(
-    r'[- ]free\b|(?: \w+){0,2}? (?:is|are|was|has|have|had)(?: \w+)?? (?:gone|lifted|cleared|vanished|dissolved|over|'
-    r'no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|已经?(?:散|没|消失)|不(?:重|大|浓|严重|多|'
-    r'厉害)|不是问题|没有?问题'
-)
-_NOT_CHINESE = re.compile(
-    r'(?:不是|并非|并不|不算|不太|没有?|无|毫无|不用|不必|不需要?|无需|无须|别再?|不要|不|而不是|不存在)'
-    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$'
-)
-_FILLER = re.compile(
-    r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|an|is|it|also|for|me|my|our|this|that|in|'
-    r'of|on|at|as|to|regarding|about|first|second|other|one|ones|image|images|picture|photo|frame|channel|view|'
-    r'sensor|camera|'
-    r'input|side|请|的|那|这|张|图像|图片|照片|图|画面|里|中|上|那张|这张|在|把|给|对|让) ?)*'
-)
-_CJK = r'\u3400-\u9fff'
-
-
 @dataclass(frozen=True)
 class _Claim:
     """Words `clause[start:end]` that speak of `task`; a smaller rank goes first."""
@@ -96,6 +51,10 @@ class _Claim:
     start: int
     end: int
     task: str
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return self.start, self.end
 
     def overlaps(self, other: _Claim) -> bool:
         return self.start < other.end and other.start < self.end
@@ -169,7 +128,7 @@ class PromptRouter:
         self.classify = classify
         self.threshold = threshold
         self.use_user_text = use_user_text
-        self._words = {name: _compile_names((re.escape(name.lower()), *bank.words(name))) for name in modalities}
+        self._words = {name: compile_names((re.escape(name.lower()), *bank.words(name))) for name in modalities}
         self._keys = {key.lower(): key for key in bank.keys}
         self._patterns = list(self._vocabulary())
         self._hints = {key: compile_any(bank.task(key).hints, key) for key in bank.keys}
@@ -215,7 +174,7 @@ class PromptRouter:
         return self._complete(self._route_sentence(text))
 
     def _route_one(self, modality: str, text: str) -> Route | None:
-        clean = _normalise(text)
+        clean = normalise(text)
         task = self._keys.get(clean)
         if task:
             if self._is_foreign(task, modality):
@@ -227,7 +186,7 @@ class PromptRouter:
         return self._assign(found, text, clauses, modality).get(modality)
 
     def _route_sentence(self, text: str) -> dict[str, Route]:
-        clean = _normalise(text)
+        clean = normalise(text)
         task = self._keys.get(clean)
         if task:
             return self._assign([(name, task, clean, 'key') for name in self._natural(task)], text, [])
@@ -274,11 +233,11 @@ class PromptRouter:
         about = next((name for name in named if name), None)
         clauses = []
         for part, name in zip(parts, named, strict=True):
-            if name and clauses and clauses[-1].named and _LIKEWISE.search(part):
+            if name and clauses and clauses[-1].named and LIKEWISE.search(part):
                 part = self._words[clauses[-1].named].sub(name, clauses[-1].text)
             about = name or about
             claims = self._claims(part)
-            said = [claim for claim in claims if claim.task == PSEUDO_TASK or not _is_negated(part, claim)]
+            said = [claim for claim in claims if claim.task == PSEUDO_TASK or not is_negated(part, *claim.span)]
             tasks = {claim.task: claim for claim in reversed(said) if claim.rank <= _BUILT_IN}
             hits = sorted(tasks.values(), key=lambda claim: claim.start)
             hints = [
@@ -287,7 +246,9 @@ class PromptRouter:
                 for match in (words.finditer(part) if words else ())
             ]
             taken = _covered(part, claims)
-            free = [hint for hint in hints if not any(taken[hint.start : hint.end]) and not _is_negated(part, hint)]
+            free = [
+                hint for hint in hints if not any(taken[hint.start : hint.end]) and not is_negated(part, *hint.span)
+            ]
             clauses.append(
                 _Clause(
                     text=part,
@@ -307,12 +268,12 @@ class PromptRouter:
         clauses, carried = [], ''
         for words in self._words.values():  # 'hazy (visible)' is one clause
             text = re.sub(rf'\((?:the )?({words.pattern})(?: one| image)?\)', r' \1 ', text)
-        for part in _CLAUSE_END.split(text):
+        for part in CLAUSE_END.split(text):
             part = f'{carried} {part.strip()}'.strip()
             rest = part
             for words in self._words.values():
                 rest = words.sub('', rest)
-            carried = part if rest != part and _FILLER.fullmatch(' '.join(rest.split())) else ''
+            carried = part if rest != part and FILLER.fullmatch(' '.join(rest.split())) else ''
             if part and not carried:
                 clauses.append(part)
         return [*clauses, carried] if carried else clauses
@@ -320,7 +281,7 @@ class PromptRouter:
     def _named(self, clause: str) -> str | None:
         """The one modality that a clause names; None when it names none, several or all."""
         names = [name for name, words in self._words.items() if words.search(clause)]
-        return names[0] if len(names) == 1 and not _ALL.search(clause) else None
+        return names[0] if len(names) == 1 and not ALL.search(clause) else None
 
     def _nearest(self, clause: str, claim: _Claim) -> str | None:
         """The modality whose name stands nearest to the words of a claim, within their clause."""
@@ -394,7 +355,7 @@ class PromptRouter:
     def _classified(self, said: list[_Clause]) -> list[tuple[str, str, str]]:
         clauses: list[str] = []
         for clause in said:
-            if clause.hinted or clause.claims or _FILLER.fullmatch(clause.text):
+            if clause.hinted or clause.claims or FILLER.fullmatch(clause.text):
                 continue
             # the head learned from whole sentences: only what speaks of another modality stands for itself
             if clauses and not (clause.named and self._named(clauses[-1])):
@@ -403,7 +364,7 @@ class PromptRouter:
                 clauses.append(clause.text)
         # the head knows only the tasks of the model, and would take a fault without a task for one of them
         faulty = any(clause.faults for clause in said)
-        if self.classify is None or not clauses or faulty or _foreign_script(' '.join(clauses)):
+        if self.classify is None or not clauses or faulty or foreign_script(' '.join(clauses)):
             return []
         best, sure = self._scores(clauses)
         return [
@@ -472,7 +433,7 @@ class PromptRouter:
         if faults:
             messages.append(f'no task for {", ".join(faults)} in this model ({text!r:.200}); known: {known}')
         elif not understood and not denied:
-            script = _foreign_script(text)
+            script = foreign_script(text)
             hint = did_you_mean(text.strip(), list(self.bank.keys)) if len(text.split()) == 1 else ''
             hint = f' It is written in {script}; prompts are read in English and Chinese.' if script else hint
             messages.append(f'no task recognised in {text!r:.200}; nothing is restored.{hint} Tasks: {known}')
@@ -494,19 +455,8 @@ def _own_words(task: Task) -> tuple[list[str], list[str]]:
             re.split(r' (?:of|from|in|on|at|by|with|behind|that|around|over) ', p)[0].split()[-1] for p in task.defects
         }
         phrases |= {task.key} if len(task.key) > 3 else set()
-        brought += [_whole(phrase.lower()) for phrase in sorted(phrases) if len(phrase) > 2]
+        brought += [whole(phrase.lower()) for phrase in sorted(phrases) if len(phrase) > 2]
     return brought, [pattern for pattern in task.patterns if pattern in known]
-
-
-def _whole(phrase: str) -> str:
-    return re.escape(phrase) if re.search(f'[{_CJK}]', phrase) else rf'(?<!\w){re.escape(phrase)}(?!\w)'
-
-
-def _compile_names(words: Sequence[str]) -> re.Pattern[str]:
-    """Names of a modality: whole words; in Chinese, which has no spaces, anywhere."""
-    plain = [word for word in words if not re.search(f'[{_CJK}]', word)]
-    chinese = [word for word in words if word not in plain]
-    return re.compile('|'.join([rf'\b(?:{"|".join(plain)})\b', *chinese]))
 
 
 def _covered(clause: str, claims: Iterable[_Claim]) -> bytearray:
@@ -514,56 +464,6 @@ def _covered(clause: str, claims: Iterable[_Claim]) -> bytearray:
     for claim in claims:
         taken[claim.start : claim.end] = b'\1' * (claim.end - claim.start)
     return taken
-
-
-def _is_negated(clause: str, claim: _Claim) -> bool:
-    start = max(0, claim.start - _NEGATION_REACH)
-    before, clause = clause[start : claim.start], clause[start : claim.end + _NEGATION_REACH]
-    claim = replace(claim, start=claim.start - start, end=claim.end - start)
-    if _OVER.match(clause[claim.end :]) or _NOT_CHINESE.search(before.replace(' ', '')):
-        return True
-    if _COMPLAINING.search(clause):
-        return False
-    words = before.split()
-    while words[-2:-1] == ['or']:  # 'not too dark or too hazy'
-        words = words[:-2]
-    before = ' '.join(words)
-    near = any(len(before[match.end() :].split()) <= 2 for match in _NEGATION.finditer(before))
-    return near or bool(_DENIED.search(before))
-
-
-def _foreign_script(text: str) -> str:
-    """The script of most letters, where that is neither Latin nor Chinese, else ''."""
-    scripts = [unicodedata.name(c, 'UNKNOWN').split()[0] for c in text if c.isalpha()]
-    others = [script for script in scripts if script not in ('LATIN', 'CJK', 'FULLWIDTH')]
-    return max(others, key=others.count) if 2 * len(others) > len(scripts) else ''
-
-
-# traditional characters of the router's words, and the simplified ones
-_SIMPLIFIED = str.maketrans(
-    '紅圖對過霧強亮時間無沒熱見濛蒙點邊晝夜線們燈發張個這裡裏車遠處層陽塵氣煙壓細節銳噪聲條紋雙兩僅沖淡偽顏錯雜鏡頭輪廓標從應該調質塊馬賽離開難辨認晨',
-    '红图对过雾强亮时间无没热见蒙蒙点边昼夜线们灯发张个这里里车远处层阳尘气烟压细节锐噪声条纹双两仅冲淡伪颜错杂镜头轮廓标从应该调质块马赛离开难辨认晨',
-)
-
-
-def _normalise(text: str) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f'a prompt is None, a sentence or a dict of sentences; got {type(text).__name__}')
-    if len(text) > MAX_PROMPT_CHARACTERS:
-        raise ValueError(f'the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are accepted')
-    for position, character in enumerate(text):
-        if unicodedata.category(character) in ('Cc', 'Cs') and not character.isspace():
-            raise ValueError(
-                f'the prompt has the control character U+{ord(character):04X} at position {position}; give plain text'
-            )
-    # invisible format characters, such as soft hyphens and byte order marks, come along when text is copied
-    text = ''.join(c for c in unicodedata.normalize('NFKC', text) if unicodedata.category(c) != 'Cf')
-    if not text.strip():
-        raise ValueError('the prompt is blank; give a sentence such as "the visible image is too dark", or None')
-    text = text.lower().translate({0x2019: "'", 0x2010: '-', 0x2011: '-'}).translate(_SIMPLIFIED)
-    text = text.replace('解析度', '分辨率')
-    text = re.sub(f'(?<=[{_CJK}])(?=[a-z0-9])|(?<=[a-z0-9])(?=[{_CJK}])', ' ', text)
-    return ' '.join(text.split())
 
 
 def _warn(message: str) -> None:

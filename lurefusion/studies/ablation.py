@@ -30,6 +30,7 @@ from lurefusion.engine.stages import LAUNCHERS, check_data, load_stages
 from lurefusion.evaluation.cards import card_of, select_metrics
 from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_bytes
+from lurefusion.io.logs import read_scalars
 from lurefusion.studies.paper_tables import PAPER_TABLES, PaperTable
 from lurefusion.weights import latest_checkpoint
 
@@ -332,14 +333,9 @@ def _timed_seconds(job: Job, study: Study, steps: int) -> list[float | None]:
 
 def _logged_steps(folder: Path) -> Iterator[tuple[int, float]]:
     """(step, seconds per step) of the training in the logs of one run."""
-    for file in folder.glob('*/vis_data/scalars.json'):
-        for line in file.read_text().splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:  # the last line of a killed run
-                continue
-            if 'time' in row and 'loss' in row:
-                yield row['step'], row['time']
+    for row in read_scalars(folder):
+        if 'time' in row and 'loss' in row:
+            yield row['step'], row['time']
 
 
 def _minutes(seconds: float) -> str:

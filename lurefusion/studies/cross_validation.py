@@ -19,7 +19,8 @@ from mmengine.logging import print_log
 
 from lurefusion.config import load_config
 from lurefusion.datasets.transforms import LABEL
-from lurefusion.downstream.chain import BusyError, Evaluation, Task, draw_strips, read_tasks, train_and_evaluate
+from lurefusion.downstream.chain import draw_strips
+from lurefusion.downstream.networks import BusyError, Evaluation, Task, read_tasks, train_and_evaluate
 from lurefusion.downstream.pictures import FUSED, Item, Pictures, export, fuse, warn_of_unseen_classes
 from lurefusion.downstream.scores import (
     confusion_table,
@@ -32,6 +33,7 @@ from lurefusion.downstream.scores import (
 from lurefusion.engine.stages import load_stages
 from lurefusion.io.images import write_bytes
 from lurefusion.io.labels import read_label
+from lurefusion.io.tables import markdown_table
 from lurefusion.weights import described_model, find_weights, read_weights, shipped_weights
 
 SPLIT = 'all'
@@ -299,22 +301,21 @@ class CrossValidation:
         return max(int(loss_curve(e.run)[0][-1]) for e in self.done.values())
 
     def _losses(self, curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]) -> str:
-        lines = ['| trained on | loss | change |', '|---|---:|---:|']
+        lines = []
         for name, runs in curves.items():
             last = np.mean([losses[3 * len(losses) // 4 :].mean() for _, losses in runs])
             change = np.mean([last_change(*run) for run in runs])
-            lines.append(f'| {name} | {last:.3f} | {100 * change:+.1f} % |')
-        return '\n'.join(lines) + '\n'
+            lines.append([name, f'{last:.3f}', f'{100 * change:+.1f} %'])
+        return markdown_table(['trained on', 'loss', 'change'], lines)
 
     def _folds(self) -> str:
-        lines = ['| fold | frames | ' + ' | '.join(self.class_names) + ' | drives |']
-        lines += ['|---|' + '---:|' * (len(self.class_names) + 1) + '---|']
+        titles, lines = ['fold', 'frames', *self.class_names, 'drives'], []
         for fold in range(self.folds):
             own = [name for name, at in self.fold_of.items() if at == fold]
             counts = np.sum([self.present[name] for name in own], axis=0)
             spans = [f'{g[0]}-{g[-1]}' if len(g) > 1 else g[0] for g in self.groups if self.fold_of[g[0]] == fold]
-            lines.append(f'| {fold} | {len(own)} | ' + ' | '.join(map(str, counts)) + f' | {", ".join(spans)} |')
-        return '\n'.join(lines) + '\n'
+            lines.append([fold, len(own), *counts, ', '.join(spans)])
+        return markdown_table(titles, lines, text=(0, len(titles) - 1))
 
     def _strips(self, names: Sequence[str]) -> None:
         """``strips/<input>/``: of the first seed, sources, input, prediction, label."""

@@ -217,7 +217,7 @@ def test_blur_equals_scipy_and_opencv():
 def test_motion_smears_along_its_direction(angle, along, monkeypatch):
     dot = np.zeros((31, 31), np.float32)
     dot[15, 15] = 1
-    monkeypatch.setattr('lurefusion.datasets.degradations._draw', lambda rng, ends: angle)
+    monkeypatch.setattr('lurefusion.datasets.degradations.blur.draw', lambda rng, ends: angle)
     degraded, _ = Blur(length=(9, 9), kind='motion')(dot, rng())
     profile = degraded.sum(1 - along)
     np.testing.assert_allclose(profile[11:20], 28 / 255, atol=1.1 / 255)
@@ -246,8 +246,8 @@ def test_rain_is_bright_streaks_before_a_veil():
 @pytest.mark.parametrize(
     ('build', 'message'),
     [
-        (lambda: StripeNoise(lines='diagonal'), "lines must be 'columns', 'rows' or 'random', got 'diagonal'"),
-        (lambda: Blur(kind='box'), "kind must be 'gaussian', 'motion' or 'random', got 'box'"),
+        (lambda: StripeNoise(lines='diagonal'), "lines must be one of columns, rows, random; got 'diagonal'"),
+        (lambda: Blur(kind='box'), "kind must be one of gaussian, motion, random; got 'box'"),
         (lambda: Blur(length=(9, 5)), 'length must be ascending'),
         (lambda: Noise(sigma=-0.1), 'sigma must be ascending and within'),
         (lambda: Rain(opacity=1.5), r'opacity must be ascending and within \[0, 1\]'),
@@ -313,7 +313,7 @@ def test_defocus_blurs_one_side_and_two_make_a_pair():
     made, parameters = Defocus()(image, rng())
     assert {'distance', 'sigma', 'ramp', 'relief', 'relief_seed'} == set(parameters)
     assert 0 < np.abs(made - image).mean()
-    with pytest.raises(ValueError, match="side must be 'far' or 'near', got 'left'"):
+    with pytest.raises(ValueError, match="side must be one of far, near; got 'left'"):
         Defocus('left')
 
 

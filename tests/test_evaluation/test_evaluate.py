@@ -71,8 +71,8 @@ def test_what_does_not_pair_is_listed(folders):
     result = evaluate_folders({'one': folders / 'one', 'two': folders / 'two'}, sources, metrics=['EN'])
     assert [row['name'] for row in result.rows['two']] == ['a', 'c']
     text = '\n'.join(result.warnings)
-    assert f'one ({folders / "one"}) lacks 2 of 4 stems: b, extra' in text
-    assert f'vi ({folders / "vi"}) lacks 1 of 4 stems: extra' in text
+    assert f'one ({folders / "one"}) has no file for 2 of 4 stems: b, extra' in text
+    assert f'vi ({folders / "vi"}) has no file for 1 of 4 stems: extra' in text
     assert 'only the 2 stems' in text
 
 

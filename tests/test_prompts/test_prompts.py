@@ -18,7 +18,7 @@ from lurefusion.prompts import (
     PromptBank,
     PromptRouter,
     Route,
-    Task,
+    build_task,
 )
 from lurefusion.prompts import router as router_module
 
@@ -445,7 +445,7 @@ def test_keys_are_found_whatever_their_case():
 
 
 def test_a_dict_with_a_built_in_key_changes_only_what_it_names():
-    task = Task.build({'key': 'll', 'canonical': 'Light!'})
+    task = build_task({'key': 'll', 'canonical': 'Light!'})
     assert task.canonical == 'Light!'
     assert task.patterns == TASKS['ll'].patterns
 

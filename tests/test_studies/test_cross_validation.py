@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lurefusion.datasets.scenes import render_scene
-from lurefusion.downstream import chain
+from lurefusion.downstream import networks
 from lurefusion.downstream.pictures import export
 from lurefusion.io.images import write_bytes, write_image
 from lurefusion.studies.cross_validation import CrossValidation, balanced_folds, data_config, drives, fuser
@@ -85,8 +85,8 @@ def stand_in(monkeypatch):
         write_bytes(out / 'scores.json', json.dumps(dict(classes=CLASSES, confusion=confusion.tolist())).encode())
         return None
 
-    monkeypatch.setattr(chain, 'run_child', run_child)
-    monkeypatch.setattr(chain, 'require_segmentation', lambda: None)
+    monkeypatch.setattr(networks, 'run_child', run_child)
+    monkeypatch.setattr(networks, 'require_segmentation', lambda: None)
     return jobs
 
 
@@ -164,9 +164,9 @@ def test_a_named_network_is_evaluated_anew_with_another_config(tmp_path, stand_i
     weights.write_bytes(b'weights')
     outs = {}
     for settings in ('one', 'other', 'one'):
-        task = chain.Task('x', 'x.py', ('ir',), dict(classes=CLASSES, palette=PALETTE), settings, None,
+        task = networks.Task('x', 'x.py', ('ir',), dict(classes=CLASSES, palette=PALETTE), settings, None,
                           dict(options=[], iterations=None), 0)  # fmt: skip
-        done = chain.evaluate(task, pictures, ['ir'], pictures.items('all'), tmp_path, weights=weights)
+        done = networks.evaluate(task, pictures, ['ir'], pictures.items('all'), tmp_path, weights=weights)
         outs.setdefault(settings, set()).add(done.out)
     assert len(outs['one']) == 1
     assert outs['one'].isdisjoint(outs['other'])
@@ -185,10 +185,10 @@ def test_what_is_done_is_not_done_again_and_a_busy_run_is_left_to_the_other(tmp_
     def busy(job):
         if job['mode'] == 'check':
             return check(job)
-        raise chain.BusyError('busy')
+        raise networks.BusyError('busy')
 
-    check = chain.run_child
-    monkeypatch.setattr(chain, 'run_child', busy)
+    check = networks.run_child
+    monkeypatch.setattr(networks, 'run_child', busy)
     third = plan(tmp_path)
     assert not third.run()
     assert len(third.done) == 7

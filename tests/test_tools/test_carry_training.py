@@ -1,6 +1,5 @@
 """A training that is carried in two small files goes on where it was."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,8 @@ import torch
 from lurefusion.config import load_config
 from lurefusion.engine.stages import train
 from lurefusion.registry import MODELS
+from lurefusion.studies import carry
 from lurefusion.weights import allow_resume, load_into, read_weights, save_weights
-
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'carry_training.py'
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('carry_training', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def load(path: Path) -> dict:
@@ -27,16 +17,16 @@ def load(path: Path) -> dict:
     return torch.load(path, weights_only=True)
 
 
-def test_goes_on_where_it_was(small, tool, tmp_path):
+def test_goes_on_where_it_was(small, tmp_path):
     config = str(small / 'small_stage1.py')
     whole = train(config, work_dir=tmp_path / 'whole')
     before = load(tmp_path / 'whole/iter_4.pth')
-    tool.pack(str(tmp_path / 'whole/iter_4.pth'), str(tmp_path / 'a.safetensors'))
+    carry.pack(str(tmp_path / 'whole/iter_4.pth'), str(tmp_path / 'a.safetensors'))
     files = [tmp_path / 'a.safetensors', tmp_path / 'a.training.safetensors']
     assert sum(file.stat().st_size for file in files) < 0.75 * (tmp_path / 'whole/iter_4.pth').stat().st_size
     # the first one is weights as all tools take them
     load_into(MODELS.build(load_config(config).model), read_weights(files[0])[0])
-    tool.unpack(str(tmp_path / 'a.safetensors'), str(tmp_path / 'carried'))
+    carry.unpack(str(tmp_path / 'a.safetensors'), str(tmp_path / 'carried'))
     after = load(tmp_path / 'carried/iter_4.pth')
     assert after['meta']['iter'] == 4
     assert after['meta']['seed'] == before['meta']['seed']
@@ -60,25 +50,25 @@ def test_goes_on_where_it_was(small, tool, tmp_path):
     assert 0 < off < 0.8 * way
 
 
-def test_wrong_files_are_refused(small, tool, tmp_path):
+def test_wrong_files_are_refused(small, tmp_path):
     config = str(small / 'small_stage1.py')
     run = train(config, work_dir=tmp_path / 'run', options={'train_cfg.max_iters': 2}).parent
     with pytest.raises(ValueError, match=r'must be a \.safetensors file'):
-        tool.pack(str(run), str(tmp_path / 'a.pth'))
+        carry.pack(str(run), str(tmp_path / 'a.pth'))
     with pytest.raises(FileNotFoundError, match='neither a file, a folder of a run'):
-        tool.pack(str(tmp_path / 'nothing'), str(tmp_path / 'a.safetensors'))
+        carry.pack(str(tmp_path / 'nothing'), str(tmp_path / 'a.safetensors'))
     for name in ('weights.safetensors', 'weights.training.safetensors'):
         save_weights(read_weights(run / 'iter_2.pth')[0], tmp_path / name, {})
     with pytest.raises(ValueError, match='was not made by "pack"'):
-        tool.unpack(str(tmp_path / 'weights.safetensors'), str(tmp_path / 'x'))
+        carry.unpack(str(tmp_path / 'weights.safetensors'), str(tmp_path / 'x'))
     torch.save(dict(state_dict={'a': torch.ones(1)}), tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match='has no optimizer, param_schedulers, meta'):
-        tool.pack(str(tmp_path / 'bare.pth'), str(tmp_path / 'a.safetensors'))
-    tool.pack(str(run), str(tmp_path / 'a.safetensors'))
+        carry.pack(str(tmp_path / 'bare.pth'), str(tmp_path / 'a.safetensors'))
+    carry.pack(str(run), str(tmp_path / 'a.safetensors'))
     with pytest.raises(ValueError, match=r'iter_2\.pth is there already'):
-        tool.unpack(str(tmp_path / 'a.safetensors'), str(run))
+        carry.unpack(str(tmp_path / 'a.safetensors'), str(run))
     save_weights(read_weights(tmp_path / 'a.safetensors')[0], tmp_path / 'a.safetensors', dict(iterations=3))
     with pytest.raises(ValueError, match=r'a\.safetensors is of iteration 3, .*a\.training\.safetensors of 2'):
-        tool.unpack(str(tmp_path / 'a.safetensors'), str(tmp_path / 'x'))
+        carry.unpack(str(tmp_path / 'a.safetensors'), str(tmp_path / 'x'))
     with pytest.raises(FileNotFoundError, match='no such file'):
-        tool.unpack(str(tmp_path / 'gone.safetensors'), str(run))
+        carry.unpack(str(tmp_path / 'gone.safetensors'), str(run))

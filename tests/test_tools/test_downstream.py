@@ -12,8 +12,9 @@ import cv2
 import pytest
 import torch
 
-from lurefusion.downstream import chain
-from lurefusion.downstream.chain import Downstream, read_tasks
+from lurefusion.downstream import networks
+from lurefusion.downstream.chain import Downstream
+from lurefusion.downstream.networks import read_tasks
 from lurefusion.engine.stages import train
 from lurefusion.weights import read_weights
 
@@ -79,13 +80,13 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
 @needs_mmseg
 @pytest.mark.slow
 def test_chain_trains_resumes_and_evaluates(chained, monkeypatch):
-    jobs, run_child = [], chain.run_child
+    jobs, run_child = [], networks.run_child
 
     def counted(job):
         jobs.append(job['mode'])
         return run_child(job)
 
-    monkeypatch.setattr(chain, 'run_child', counted)
+    monkeypatch.setattr(networks, 'run_child', counted)
     tasks = [str(chained / 'task.py'), str(chained / 'other.py')]
     downstream = Downstream(chained / 'small.py', tasks, iterations=4)
     weights = train(chained / 'small.py')
@@ -156,7 +157,7 @@ def command(tool: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_missing_extra_is_said_before_training(chained, monkeypatch):
-    monkeypatch.setattr(chain, 'find_spec', lambda name: None if name == 'mmseg' else True)
+    monkeypatch.setattr(networks, 'find_spec', lambda name: None if name == 'mmseg' else True)
     with pytest.raises(ImportError, match=r"extra `seg`, missing: mmseg\. pip install 'lurefusion\[seg\]'"):
         Downstream(chained / 'small.py')
     assert not Path('work_dirs').exists()

@@ -1,27 +1,16 @@
 """Curves of a real run and of one that was resumed."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lurefusion.engine.stages import train
 from lurefusion.io.images import read_image
-
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'plot_curves.py'
-
-
-@pytest.fixture(scope='module')
-def curves():
-    spec = importlib.util.spec_from_file_location('plot_curves', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from lurefusion.studies import curves
 
 
-def test_curves_of_a_run(curves, small, tmp_path):
+def test_curves_of_a_run(small, tmp_path):
     run = train(small / 'small_stage1.py', options={'train_cfg.max_iters': 3}).parent
     losses, metrics = curves.read_run(run)
     np.testing.assert_array_equal(losses['loss'][0], [1, 2, 3])
@@ -34,7 +23,7 @@ def test_curves_of_a_run(curves, small, tmp_path):
     assert read_image(tmp_path / 'curves.png')[0].shape == (256, 880, 3)
 
 
-def test_a_resumed_run_replaces_what_it_repeats(curves, tmp_path):
+def test_a_resumed_run_replaces_what_it_repeats(tmp_path):
     for name, steps, value in (('1', (1, 2, 3, 4), 5.0), ('2', (3, 4, 5), 7.0)):
         log = tmp_path / name / 'vis_data' / 'scalars.json'
         log.parent.mkdir(parents=True)

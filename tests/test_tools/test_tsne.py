@@ -1,6 +1,5 @@
 """The latent space of a training: recorded by the hook, printed and drawn by the tool."""
 
-import importlib.util
 from pathlib import Path
 
 import cv2
@@ -8,9 +7,9 @@ import numpy as np
 import pytest
 
 from lurefusion.engine.stages import train
+from lurefusion.studies.latent_panels import compare
 from lurefusion.studies.latents import Latents
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'tsne.py'
 PROBE = """
 scenes = dict(type='EmbeddedRestoration', num=3, size=(64, 64), test_mode=True)
 probe = dict(
@@ -29,10 +28,7 @@ WORDS = dict(records=(), weights=None, config=None, probe='probe.py', data_root=
 
 @pytest.fixture
 def run():
-    spec = importlib.util.spec_from_file_location('tsne', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda **words: module.run(**{**WORDS, **words})
+    return lambda **words: compare(**{**WORDS, **words})
 
 
 def test_training_records_and_the_tool_shows_it(small, run, capsys):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from lurefusion.choices import one_of
 from lurefusion.datasets.scenes import objects, surroundings
 from lurefusion.datasets.scenes.background import Street, paint_ground, paint_sky
 from lurefusion.datasets.scenes.canvas import OVERSAMPLING, Camera, Canvas, Light, Weather, World
@@ -65,10 +66,8 @@ def render_scene(
         raise TypeError(f'size must be two integers (height, width); got {size!r}')
     if min(size) < MIN_SIDE:
         raise ValueError(f'size must be at least {MIN_SIDE} x {MIN_SIDE} pixels (height, width); got {tuple(size)}')
-    if time is not None and time not in TIMES:
-        raise ValueError(f'time must be one of {", ".join(TIMES)} or None; got {time!r}')
-    if difficulty is not None and difficulty not in DIFFICULTIES:
-        raise ValueError(f'difficulty must be one of {", ".join(DIFFICULTIES)} or None; got {difficulty!r}')
+    one_of('time', time, TIMES, optional=True)
+    one_of('difficulty', difficulty, DIFFICULTIES, optional=True)
     height, width = int(size[0]), int(size[1])
     layout, weather_rng, paint, sensor, own = map(np.random.default_rng, np.random.SeedSequence(int(seed)).spawn(5))
     hard = DIFFICULTIES.get(difficulty, Difficulty)(own)

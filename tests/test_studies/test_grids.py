@@ -1,28 +1,16 @@
 """The grids are drawn, and their numbers tell a blend from a fusion."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from lurefusion.datasets.scenes import Scene
 from lurefusion.io.images import read_image
-
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'make_grid.py'
-
-
-@pytest.fixture(scope='module')
-def grid():
-    spec = importlib.util.spec_from_file_location('make_grid', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from lurefusion.studies import grids
 
 
 @pytest.mark.parametrize('rows', ['degraded', 'difficult'])
-def test_draw(grid, rows, tmp_path, capsys):
-    grid.draw('lure-tiny', str(tmp_path / 'grid.png'), rows=rows, size=(48, 64))
+def test_draw(rows, tmp_path, capsys):
+    grids.draw('lure-tiny', str(tmp_path / 'grid.png'), rows=rows, size=(48, 64))
     assert read_image(tmp_path / 'grid.png')[0].shape == (4 * (48 + 22), 5 * 64, 3)
     out = capsys.readouterr().out
     lines = [line for line in out.splitlines() if line.startswith('| ')]
@@ -33,20 +21,20 @@ def test_draw(grid, rows, tmp_path, capsys):
         assert '| hot_targets: average | 0.0 | ' in out
 
 
-def test_weights_are_looked_for_where_training_leaves_them(grid, tmp_path, monkeypatch):
+def test_weights_are_looked_for_where_training_leaves_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for config, folder in (
         ('lurefusion::lure/stage2_demo.py', 'work_dirs/stage2_demo'),
         ('lurefusion::lure/lure_demo.py', 'work_dirs/lure_demo/stage2_demo'),
     ):
         with pytest.raises(FileNotFoundError, match=f'{folder} does not exist: .*was not trained here'):
-            grid.draw(config, 'grid.png')
+            grids.draw(config, 'grid.png')
         (tmp_path / folder).mkdir(parents=True)
-        assert grid.trained_weights(config) == folder
-    assert grid.trained_weights('lurefusion::baselines/average_ir_vi.py') is None
+        assert grids.trained_weights(config) == folder
+    assert grids.trained_weights('lurefusion::baselines/average_ir_vi.py') is None
 
 
-def test_numbers(grid):
+def test_numbers():
     """Texture in the visible picture, a hot person and, behind a veil, texture in the infrared one."""
     rng = np.random.default_rng(0)
     label, veil = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.float32)
@@ -64,7 +52,7 @@ def test_numbers(grid):
 
     def numbers(fused: np.ndarray) -> dict:
         shown = {name: np.repeat(p[..., None], 3, 2) for name, p in (panels | {'fused': fused}).items()}
-        return {name: dict(zip(grid.COLUMNS, row, strict=True)) for name, row in grid.numbers(scene, shown).items()}
+        return {name: dict(zip(grids.COLUMNS, row, strict=True)) for name, row in grids.numbers(scene, shown).items()}
 
     best = numbers(both)['fused']
     assert best['no weighted sum, %'] > 20

@@ -1,9 +1,7 @@
 """The benchmark page: right numbers, rows for three prompts, and nothing measured twice."""
 
-import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +13,14 @@ from lurefusion.datasets.scenes import render_scene
 from lurefusion.evaluation.cards import compute
 from lurefusion.io.images import read_image, write_image
 from lurefusion.registry import DEGRADATIONS
+from lurefusion.studies import benchmark, benchmark_page
+from lurefusion.studies.benchmark_page import build
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmark.py'
+TARGETS = Path(__file__).resolve().parents[2] / 'docs' / 'targets.csv'
 SPOILT = {
     'low_light/vi': dict(type='LowLight', gain=0.5, gamma=2.2),
     'low_contrast/ir': dict(type='LowContrast', gain=0.3, level=0.45),
 }
-
-
-@pytest.fixture(scope='module')
-def benchmark():
-    spec = importlib.util.spec_from_file_location('benchmark', TOOL)
-    module = sys.modules['benchmark'] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -54,9 +46,9 @@ def numbers(page: str, title: str, row: str) -> dict[str, str]:
     return dict(zip(cells[0], [c.removeprefix('<u>').removesuffix('</u>') for c in found], strict=True))
 
 
-def test_page_and_cache(benchmark, data, tmp_path, monkeypatch, capsys):
+def test_page_and_cache(data, tmp_path, monkeypatch, capsys):
     out = tmp_path / 'page.md'
-    page = benchmark.build(['lure-tiny'], data, None, out)
+    page = build(['lure-tiny'], data, None, out, TARGETS)
     left_out = capsys.readouterr().out
     assert all(f'data/{folder}' in left_out for folder in ('RoadScene/val/vi', 'degraded_val/haze/vi'))
 
@@ -104,10 +96,10 @@ def test_page_and_cache(benchmark, data, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(FusionInferencer, '__call__', refuse)
     monkeypatch.setattr(FusionInferencer, 'restore', refuse)
-    assert benchmark.build(['lure-tiny'], data, None, out) == page
+    assert build(['lure-tiny'], data, None, out, TARGETS) == page
     write_image(data / 'MSRS/test_dev/vi/1.png', np.zeros((48, 64, 3), np.uint8))
     with pytest.raises(RuntimeError, match='measured again'):
-        benchmark.build(['lure-tiny'], data, None, out)
+        build(['lure-tiny'], data, None, out, TARGETS)
     assert set(json.loads(out.with_suffix('.json').read_text())['MSRS/test_dev/vi MSRS/test_dev/ir | Max']) == {
         '0',
         '1',
@@ -115,7 +107,7 @@ def test_page_and_cache(benchmark, data, tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def copied(benchmark, tmp_path, monkeypatch) -> Path:
+def copied(tmp_path, monkeypatch) -> Path:
     """The package, as far as the cache looks at it, where it may be changed."""
     package = tmp_path / 'lurefusion'
     source = Path(benchmark.lurefusion.__file__).parent
@@ -125,11 +117,11 @@ def copied(benchmark, tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize('file', [
-    'images.py', 'apis.py', 'evaluation/functional.py', 'evaluation/cards.py', 'evaluation/report.py',
-    'evaluation/niqe_pristine.npz', 'datasets/transforms.py', 'datasets/prompts/tasks.py', 'models/baselines.py',
-    'engine/checkpoint.py',
+    'io/images.py', 'ops/ssim.py', 'weights.py', 'evaluation/functional.py', 'evaluation/cards.py',
+    'evaluation/report.py', 'evaluation/niqe_pristine.npz', 'datasets/transforms.py', 'prompts/tasks.py',
+    'models/baselines.py', 'engine/checkpoint.py',
 ])  # fmt: skip
-def test_cache_sees_a_change_of_what_numbers_depend_on(benchmark, copied, file):
+def test_cache_sees_a_change_of_what_numbers_depend_on(copied, file):
     before = benchmark.everything_else()
     assert benchmark.everything_else() == before
     with open(copied / file, 'ab') as content:
@@ -137,7 +129,7 @@ def test_cache_sees_a_change_of_what_numbers_depend_on(benchmark, copied, file):
     assert benchmark.everything_else() != before
 
 
-def test_cache_sees_other_packages_and_configs_and_leaves_the_rest_alone(benchmark, copied, monkeypatch):
+def test_cache_sees_other_packages_and_configs_and_leaves_the_rest_alone(copied, monkeypatch):
     before = benchmark.everything_else()
     (copied / 'cli.py').write_text('')
     (copied / 'evaluation/__pycache__').mkdir()
@@ -151,7 +143,7 @@ def test_cache_sees_other_packages_and_configs_and_leaves_the_rest_alone(benchma
     assert benchmark.everything_else() != before
 
 
-def test_cache_sees_another_picture_of_the_same_size(benchmark, tmp_path):
+def test_cache_sees_another_picture_of_the_same_size(tmp_path):
     file, measured = tmp_path / 'a.png', []
 
     def means():
@@ -165,12 +157,12 @@ def test_cache_sees_another_picture_of_the_same_size(benchmark, tmp_path):
     assert means() == 2
 
 
-def test_places_and_the_bottom_third(benchmark):
+def test_places_and_the_bottom_third():
     def row(value, cc=None):
         return dict.fromkeys(('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf'), value) | {'CC': cc or value}
 
     table = benchmark.degraded_table('haze')
-    measured = benchmark.Measured(
+    measured = benchmark_page.Measured(
         table, 8, {'mine': row(0.9, cc=0.1), 'Max': row(0.5)}, {'A': row(0.4), 'Max': row(0.51)}
     )
     assert list(measured.rows) == ['mine', 'Max', 'A']
@@ -178,7 +170,7 @@ def test_places_and_the_bottom_third(benchmark):
     assert 'mine: place 1 of 3; in the bottom third: CC.' in measured.markdown(['mine'])
     # asked otherwise, it is ranked in its own place and takes none from the others
     own = {'mine': row(0.9, cc=0.1), 'mine, no prompt': row(0.45), 'mine, wrong prompt': row(0.1), 'Max': row(0.5)}
-    asked = benchmark.Measured(table, 8, own, {'A': row(0.4)})
+    asked = benchmark_page.Measured(table, 8, own, {'A': row(0.4)})
     assert {m: asked.ranks[m] for m in ('mine', 'Max', 'A')} == measured.ranks
     assert (asked.ranks['mine, no prompt'], asked.ranks['mine, wrong prompt']) == (2, 3)
     assert 'mine: place 1 of 3; in the bottom third: CC.' in asked.markdown(['mine'])
@@ -187,10 +179,10 @@ def test_places_and_the_bottom_third(benchmark):
     assert 'CC of Max, haze (0.5000 here, 0.510 there)' in differing
 
 
-def test_one_name_for_two_rows_and_no_data(benchmark, tmp_path):
+def test_one_name_for_two_rows_and_no_data(tmp_path):
     with pytest.raises(ValueError, match='NAME=CONFIG:WEIGHTS'):
         benchmark.load_methods(['lure-tiny', 'lure-tiny'])
     baselines, trained = benchmark.load_methods(['other=lure-tiny'])
     assert [method.name for method in baselines + trained][-2:] == ['GuidedFilter', 'other']
     with pytest.raises(FileNotFoundError, match='none of the sets is below'):
-        benchmark.measure_tables([], tmp_path, None, benchmark.Cache(tmp_path / 'x.json'))
+        benchmark_page.measure_tables([], tmp_path, None, benchmark.Cache(tmp_path / 'x.json'), TARGETS)

@@ -1,0 +1,127 @@
+"""How prompts are read: clauses, negations, characters, of English and Chinese."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+MAX_PROMPT_CHARACTERS = 2000
+
+CLAUSE_END = re.compile(
+    r'[.,](?!\d)|[;:!?()/\u2013\u2014\u3001\u3002]|'
+    r'\b(?:and|while|whilst|whereas|but|(?:al)?though|yet|as well as|plus|'
+    r'(?<!flooded )(?<!filled )with|alongside|along|next to(?! nothing)|'
+    r'besides)\b|'
+    r'而且|而|并且|同时|以及|另外|此外|还有|加上|但是|但|不过|(?<!饱)和|且'
+)
+ALL = re.compile(
+    r'\b(?:both|two|all|either)(?: (?:the|of the|these|input|source)){0,2} '
+    r'(?:images?|modalit(?:y|ies)|sources?|pictures?|inputs?|frames?|channels?|cameras?|recordings?)\b|两[张幅个路]|都'
+)
+_NEGATION = re.compile(
+    r'(?:\b(?:no|not|without|never|neither|nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|'
+    r'instead of|rather than|than|far from)\b|'
+    r"n't\b|\bfree (?:of|from)\b)(?! (?:only|just|merely)\b)"
+)
+# 'I would not say that the air is hazy': the verb carries the negation to the end of the clause
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|nobody|no one)|n't)(?: \w+)? (?:say|call|think|find (?:it|this|that)|claim|consider|"
+    r'describe)\b|'
+    r"(?:\bnot|n't) that\b|\b(?:expected|feared)\b"
+)
+# a negation that complains: of what cannot be seen, of what ought not to be, or of what would be without the fault
+_COMPLAINING = re.compile(
+    r"\b(?:can|could|do|does|did|may)(?:not|n't| not)(?: \w+)? (?:see(?! (?:any|much|signs?|a trace)\b)|make|read|"
+    r'recogni[sz]e|tell|separate|spot|'
+    r'identify|distinguish|discern|detect|use|want|like|need it|leave it|accept|stand)\b|'
+    r"\b(?:should|must|ought)(?: not|n't)(?: to)? (?:be|look)\b|\b(?:if only|wish)\b|\b(?:see|saw|sees|seen|shows?|"
+    r'makes? out|made out)(?: \w+)? (?:nothing|nobody)\b|'
+    r'\b(?:like|want|prefer|love)\b.*\b(?:without|not (?:so|that|as|too))\b|'
+    r'\b(?:nothing|nobody|no one)(?: \w+){0,2} (?:seen|visible|recogni[sz]able|readable|made out)\b|'
+    r'^(?:if )?(?:it )?(?:were it )?(?:not for|without)\b(?=.*\bwould\b)'
+)
+LIKEWISE = re.compile(
+    r'\b(?:as well|too|also|likewise|the same|equally|ditto)$|\bso (?:is|does|has)\b|也(?:是|一样)?$|同样$'
+)
+_NEGATION_REACH = 200  # characters around a word
+_OVER = re.compile(
+    r'[- ]free\b|(?: \w+){0,2}? (?:is|are|was|has|have|had)(?: \w+)?? (?:gone|lifted|cleared|vanished|dissolved|over|'
+    r'no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|已经?(?:散|没|消失)|不(?:重|大|浓|严重|多|'
+    r'厉害)|不是问题|没有?问题'
+)
+_NOT_CHINESE = re.compile(
+    r'(?:不是|并非|并不|不算|不太|没有?|无|毫无|不用|不必|不需要?|无需|无须|别再?|不要|不|而不是|不存在)'
+    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$'
+)
+FILLER = re.compile(
+    r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|an|is|it|also|for|me|my|our|this|that|in|'
+    r'of|on|at|as|to|regarding|about|first|second|other|one|ones|image|images|picture|photo|frame|channel|view|'
+    r'sensor|camera|'
+    r'input|side|请|的|那|这|张|图像|图片|照片|图|画面|里|中|上|那张|这张|在|把|给|对|让) ?)*'
+)
+_CJK = r'\u3400-\u9fff'
+
+
+def whole(phrase: str) -> str:
+    """Expression of a phrase as a whole word; in Chinese, which has no spaces, anywhere."""
+    return re.escape(phrase) if re.search(f'[{_CJK}]', phrase) else rf'(?<!\w){re.escape(phrase)}(?!\w)'
+
+
+def compile_names(words: Sequence[str]) -> re.Pattern[str]:
+    """Names of a modality: whole words; in Chinese, which has no spaces, anywhere."""
+    plain = [word for word in words if not re.search(f'[{_CJK}]', word)]
+    chinese = [word for word in words if word not in plain]
+    return re.compile('|'.join([rf'\b(?:{"|".join(plain)})\b', *chinese]))
+
+
+def is_negated(clause: str, start: int, end: int) -> bool:
+    """Whether the words `clause[start:end]` are denied ('not hazy', 'the fog has lifted') and no complaint."""
+    first = max(0, start - _NEGATION_REACH)
+    before, after = clause[first:start], clause[end : end + _NEGATION_REACH]
+    clause = before + clause[start:end] + after
+    if _OVER.match(after) or _NOT_CHINESE.search(before.replace(' ', '')):
+        return True
+    if _COMPLAINING.search(clause):
+        return False
+    words = before.split()
+    while words[-2:-1] == ['or']:  # 'not too dark or too hazy'
+        words = words[:-2]
+    before = ' '.join(words)
+    near = any(len(before[match.end() :].split()) <= 2 for match in _NEGATION.finditer(before))
+    return near or bool(_DENIED.search(before))
+
+
+def foreign_script(text: str) -> str:
+    """The script of most letters, where that is neither Latin nor Chinese, else ''."""
+    scripts = [unicodedata.name(c, 'UNKNOWN').split()[0] for c in text if c.isalpha()]
+    others = [script for script in scripts if script not in ('LATIN', 'CJK', 'FULLWIDTH')]
+    return max(others, key=others.count) if 2 * len(others) > len(scripts) else ''
+
+
+# traditional characters of the router's words, and the simplified ones
+_SIMPLIFIED = str.maketrans(
+    '紅圖對過霧強亮時間無沒熱見濛蒙點邊晝夜線們燈發張個這裡裏車遠處層陽塵氣煙壓細節銳噪聲條紋雙兩僅沖淡偽顏錯雜鏡頭輪廓標從應該調質塊馬賽離開難辨認晨',
+    '红图对过雾强亮时间无没热见蒙蒙点边昼夜线们灯发张个这里里车远处层阳尘气烟压细节锐噪声条纹双两仅冲淡伪颜错杂镜头轮廓标从应该调质块马赛离开难辨认晨',
+)
+
+
+def normalise(text: str) -> str:
+    """Lower case, plain quotes and dashes, simplified Chinese, single spaces; refuses what is no text to read."""
+    if not isinstance(text, str):
+        raise TypeError(f'a prompt is None, a sentence or a dict of sentences; got {type(text).__name__}')
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise ValueError(f'the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are accepted')
+    for position, character in enumerate(text):
+        if unicodedata.category(character) in ('Cc', 'Cs') and not character.isspace():
+            raise ValueError(
+                f'the prompt has the control character U+{ord(character):04X} at position {position}; give plain text'
+            )
+    # invisible format characters, such as soft hyphens and byte order marks, come along when text is copied
+    text = ''.join(c for c in unicodedata.normalize('NFKC', text) if unicodedata.category(c) != 'Cf')
+    if not text.strip():
+        raise ValueError('the prompt is blank; give a sentence such as "the visible image is too dark", or None')
+    text = text.lower().translate({0x2019: "'", 0x2010: '-', 0x2011: '-'}).translate(_SIMPLIFIED)
+    text = text.replace('解析度', '分辨率')
+    text = re.sub(f'(?<=[{_CJK}])(?=[a-z0-9])|(?<=[a-z0-9])(?=[{_CJK}])', ' ', text)
+    return ' '.join(text.split())
