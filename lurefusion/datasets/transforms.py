@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from lurefusion.datasets.degradations import ramp_depth
 from lurefusion.io.images import read_image
 from lurefusion.io.labels import read_label
+from lurefusion.io.pairing import different_sizes
 from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.ops.layout import image_to_tensor, to_unit
 from lurefusion.registry import DEGRADATIONS, TRANSFORMS
@@ -58,9 +59,8 @@ class LoadImages:
                 grey.append(role)
         results.setdefault('grey', tuple(grey))
         sizes = {role: image.shape[:2] for role, image in images.items()}
-        if len(set(sizes.values())) > 1:
-            shown = ', '.join(f'{role} {w}x{h} ({results["paths"].get(role, "")})' for role, (h, w) in sizes.items())
-            raise ValueError(f'the images of one sample must have one size (width x height): {shown}')
+        if problem := different_sizes(sizes, results['paths']):
+            raise ValueError(problem)
         height, width = next(iter(sizes.values()))
         if min(height, width) < 8:
             raise ValueError(

@@ -14,6 +14,7 @@ from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.transforms import LABEL
 from lurefusion.io.images import TINTED, colourfulness, read_image
 from lurefusion.io.labels import read_label
+from lurefusion.io.pairing import different_sizes
 from lurefusion.registry import DATASETS
 
 #: the EXIF tag that says how a picture is to be turned, and its values that swap width and height
@@ -53,7 +54,7 @@ def check_files(node: Any, decode: bool = False) -> list[str]:
             continue
         dataset.full_init()
         for index in range(len(dataset)):
-            found: dict[str, tuple[int, int]] = {}
+            found: dict[str, tuple[int, int]] = {}  # (height, width)
             paths = dataset.get_data_info(index)['paths']
             for role, path in paths.items():
                 if path not in sizes:
@@ -62,10 +63,9 @@ def check_files(node: Any, decode: bool = False) -> list[str]:
                 if isinstance(size, str):
                     problems[size] = None
                 else:
-                    found[role] = size
-            if len(set(found.values())) > 1:
-                shown = ', '.join(f'{paths[role]} is {width}x{height}' for role, (width, height) in found.items())
-                problems[f'the pictures of one sample must have one size: {shown}'] = None
+                    found[role] = size[::-1]
+            if problem := different_sizes(found, paths):
+                problems[problem] = None
     return list(problems)
 
 

@@ -33,6 +33,7 @@ from lurefusion.io.labels import read_label
 from lurefusion.io.pairing import (
     check_output,
     describe_missing,
+    different_sizes,
     list_images,
     missing_stems,
     naming_advice,
@@ -249,9 +250,8 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
     if wrong:
         raise ValueError('; '.join(wrong))
     sizes = {role: tuple(image.shape[-2:]) for role, image in images.items()}
-    if len(set(sizes.values())) > 1:
-        listed = ', '.join(f'{files[role]} is {w}x{h}' for role, (h, w) in sizes.items())
-        raise ValueError(f'the pictures differ in size (width x height): {listed}')
+    if problem := different_sizes(sizes, files):
+        raise ValueError(problem)
     return images
 
 

@@ -130,6 +130,19 @@ def describe_missing(missing: Mapping[str, Sequence[str]], folders: Mapping[str,
     return lines
 
 
+def different_sizes(sizes: Mapping[str, tuple[int, int]], files: Mapping[str, Any]) -> str | None:
+    """What is wrong with pictures of one scene that differ in size; None where they do not.
+
+    Args:
+        sizes: Role -> (height, width).
+        files: Role -> where the picture comes from, if that is known.
+    """
+    if len(set(sizes.values())) <= 1:
+        return None
+    shown = (f'{role} {w}x{h}' + (f' ({files[role]})' if role in files else '') for role, (h, w) in sizes.items())
+    return f'the pictures of one sample must have one size (width x height): {", ".join(shown)}'
+
+
 def refuse_same(paths: Mapping[str, Any]) -> None:
     """Refuse one file or folder for two modalities: pairs in one folder cannot be told apart by their stems.
 

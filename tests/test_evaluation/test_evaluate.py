@@ -167,7 +167,7 @@ def test_mistakes(folders):
     with pytest.raises(ValueError, match='nothing can be paired'):
         evaluate_folders({'other': folders / 'other'}, sources)
     write_image(folders / 'small/a.png', draw(0)[:40])
-    with pytest.raises(ValueError, match=r'differ in size.*small/a.png is 56x40'):
+    with pytest.raises(ValueError, match=r'must have one size.*56x40 \(.*small/a.png\)'):
         evaluate_folders({'small': folders / 'small'}, sources)
     with pytest.raises(FileNotFoundError, match='no such folder'):
         evaluate_folders({'one': folders / 'none'}, sources)
