@@ -87,7 +87,7 @@ def spoil(folder: Path, how: str) -> str:
         return f'no file in one ({folder / "one"})'
     if how == 'other size':
         write_image(fused, draw(1)[:40])
-        return 'one/b.tif is 56x40'
+        return f'one 56x40 ({fused})'
     if how == 'not finite':
         cv2.imwrite(str(fused), np.full((48, 56, 3), np.nan, np.float32))
         return 'one/b.tif: 8064 of 8064 pixels are NaN'
