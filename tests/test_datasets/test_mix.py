@@ -100,5 +100,5 @@ def test_skip_goes_on_with_the_rest(root):
 
 
 def test_unknown_choice():
-    with pytest.raises(ValueError, match="missing must be 'error' or 'skip', got 'ignore'"):
+    with pytest.raises(ValueError, match="missing must be one of error, skip; got 'ignore'"):
         MixDataset([LL], missing='ignore')
