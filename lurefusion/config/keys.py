@@ -10,9 +10,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from lurefusion.choices import did_you_mean
 from lurefusion.config.reading import Reading, instead
 from lurefusion.config.tree import mapping_of, paths
-from lurefusion.choices import did_you_mean
 
 # Dicts whose keys are names that the user chooses, not arguments: a new key is no mistake there.
 OPEN_DICTS = frozenset({'losses', 'custom_keys', 'default_hooks', 'env_cfg', 'mp_cfg', 'dist_cfg', 'metainfo'})

@@ -10,11 +10,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from lurefusion.choices import did_you_mean
 from lurefusion.config.keys import GIVEN_OTHERWISE, OPEN_DICTS, OWN_KEYS, RUNNER_KEYS, has_effect
 from lurefusion.config.length import length_of, scale_length, settle_length
 from lurefusion.config.reading import instead, read
 from lurefusion.config.tree import ABSENT, leaves, mapping_of, paths
-from lurefusion.choices import did_you_mean
 
 
 def parse_options(options: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lurefusion.choices import did_you_mean
 from lurefusion.config.files import find_config
 from lurefusion.config.length import scale_length
 from lurefusion.config.loading import load_config
 from lurefusion.config.overrides import apply_options, check_options, known_options, parse_options
-from lurefusion.choices import did_you_mean
 from lurefusion.registry import DATA_SAMPLERS, DATASETS, HOOKS, KINDS, LOOPS, LOSSES, MODELS, TRANSFORMS
 
 # where the class of a dict with a `type` may be
