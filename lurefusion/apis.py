@@ -347,7 +347,7 @@ def _build(model: str | None, weights: str | None) -> FusionModel:
         # weights of one's own bring their own network
         model = DEFAULT_MODEL if state_of is None or 'model' not in read_weights(state_of)[1] else str(state_of)
     if str(model).endswith('.py'):
-        from lurefusion.engine.stages import load_stages
+        from lurefusion.config import load_stages
 
         network = MODELS.build(load_stages(model)[1][-1].model)
         if weights is None and any(True for _ in network.parameters()):

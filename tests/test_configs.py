@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.config import Config
 
-from lurefusion.config import OWN_KEYS, RUNNER_KEYS, diff_configs, find_config, load_config
-from lurefusion.engine.stages import load_stages
+from lurefusion.config import OWN_KEYS, RUNNER_KEYS, diff_configs, find_config, load_config, load_stages
 from lurefusion.registry import MODELS
 from lurefusion.studies.ablation import PAPER_ROWS
 
@@ -25,6 +26,11 @@ MAX_ABLATION_LINES = 15
 
 def label(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
+
+
+def is_pipeline(file: Path) -> bool:
+    """By its folder or its text: loading every config would take its time while tests are collected."""
+    return file.parent.name == 'ablation' or 'stages = [' in file.read_text(encoding='utf-8')
 
 
 def own_lines(file: Path) -> int:
@@ -104,9 +110,7 @@ def members(dataset: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for child in dataset['datasets'] for part in members(child)] if 'datasets' in dataset else [dataset]
 
 
-@pytest.mark.parametrize(
-    'file', [f for f in WHOLE if f not in SEGMENTATION and 'stages' not in load_config(f)], ids=label
-)
+@pytest.mark.parametrize('file', [f for f in WHOLE if f not in SEGMENTATION and not is_pipeline(f)], ids=label)
 def test_builds(file: Path) -> None:
     """Model, metrics and every data set (without looking at the disk) can be made."""
     from mmengine.evaluator import BaseMetric
@@ -135,53 +139,51 @@ def test_builds(file: Path) -> None:
             assert isinstance(METRICS.build(metric), BaseMetric)
 
 
-ABLATIONS = [f for f in WHOLE if f.parent in (ROOT / 'configs' / 'ablation', ROOT / 'configs' / 'ablation' / 'tiny')]
+ABLATIONS = [file for file in WHOLE if file.parent == ROOT / 'configs' / 'ablation']
+SCALES = {'paper': {}, 'tiny': {'scale': 'tiny'}}
 # the option is the default there
-NO_DIFFERENCE = ('ablation/ours', 'tiny/ours', 'ablation/text_distilbert', 'ablation/perceptual_vgg')
-NO_DIFFERENCE += ('ablation/unified_pix', 'ablation/trained_decoder')
-NO_DIFFERENCE += ('tiny/perceptual_u2', 'tiny/unified_detach', 'tiny/frozen_decoder')
+NO_DIFFERENCE = {
+    'paper': ('ours', 'text_distilbert', 'perceptual_vgg', 'unified_pix', 'trained_decoder'),
+    'tiny': ('ours', 'perceptual_u2', 'unified_detach', 'frozen_decoder'),
+}
 
 
-@pytest.fixture(scope='module')
-def methods() -> dict[str, list]:
-    """The pipelines that ablations are compared with."""
-    return {
-        'ablation': load_stages(ROOT / 'configs' / 'lure' / 'lure_ir_vi.py')[1],
-        'tiny': [load_stages(ROOT / 'configs' / 'lure' / f'stage{n}_tiny_ir_vi.py')[1][0] for n in (1, 2)],
-    }
+@cache
+def method(scale: str) -> list[Config]:
+    """The pipeline that ablations are compared with."""
+    return load_stages(ROOT / 'configs' / 'lure' / 'lure_ir_vi.py', SCALES[scale])[1]
 
 
-def test_every_ablation_is_there_at_both_scales() -> None:
-    names = {scale: {f.name for f in ABLATIONS if f.parent.name == scale} for scale in ('ablation', 'tiny')}
-    assert names['ablation'] == names['tiny']
-    assert {f'{name}.py' for name in PAPER_ROWS} <= names['tiny']
+def test_the_scales_are_the_pipelines_of_that_name() -> None:
+    tiny = load_stages(ROOT / 'configs' / 'lure' / 'lure_tiny_ir_vi.py')
+    assert load_stages(ROOT / 'configs' / 'lure' / 'lure_ir_vi.py', {'scale': 'tiny'})[0] == tiny[0]
+    assert {f'{name}.py' for name in PAPER_ROWS} <= {file.name for file in ABLATIONS}
 
 
+@pytest.mark.parametrize('scale', SCALES)
 @pytest.mark.parametrize('file', ABLATIONS, ids=label)
-def test_ablation_is_the_difference_and_builds(file: Path, methods: dict[str, list]) -> None:
+def test_ablation_is_the_difference_and_builds(file: Path, scale: str) -> None:
     pipeline = load_config(file)
-    _, cfgs = load_stages(file)
+    _, cfgs = load_stages(file, SCALES[scale])
     if pipeline.get('joint'):
         [cfg] = cfgs
-        restoration, fusion = methods[file.parent.name]
+        restoration, fusion = method(scale)
         assert cfg.train_cfg.max_iters == restoration.train_cfg.max_iters + fusion.train_cfg.max_iters
         assert set(cfg.model.losses) == set(restoration.model.losses) | set(fusion.model.losses)
         assert set(cfg.train_dataloader) == {'restoration', 'fusion'}
         assert (tuple(cfg.model.frozen), 'init_from' in cfg) == ((), False)
     else:
-        changed = {
-            key for old, new in zip(methods[file.parent.name], cfgs, strict=True) for key, *_ in diff_configs(old, new)
-        }
-        options = list(pipeline.get('options', {}))
+        changed = {key for old, new in zip(method(scale), cfgs, strict=True) for key, *_ in diff_configs(old, new)}
+        options = [*pipeline.get('options', {}), *pipeline.scales.get(scale, {}).get('options', {})]
         strays = [key for key in changed if not any((key + '.').startswith(option + '.') for option in options)]
         assert strays == [], f'{label(file)} changes more than it says'
-        assert bool(changed) != label(file).removesuffix('.py').endswith(NO_DIFFERENCE)
-    if file.parent.name == 'tiny':
+        assert bool(changed) != (file.stem in NO_DIFFERENCE[scale])
+    if scale == 'tiny':
         cfgs[-1].model.text_encoder.backbone = dict(type='HashBag', dim=64)
         assert MODELS.build(cfgs[-1].model).fuser is not None
 
 
-@pytest.mark.parametrize('file', [f for f in WHOLE if f not in SEGMENTATION and 'stages' in load_config(f)], ids=label)
+@pytest.mark.parametrize('file', [f for f in WHOLE if f not in SEGMENTATION and is_pipeline(f)], ids=label)
 def test_pipeline_names_stages_that_exist(file: Path) -> None:
     cfg = load_config(file)
     for stage in [*cfg.stages, *load_stages(file)[1][-1].get('downstream', ())]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lurefusion.cli import main
-from lurefusion.engine.stages import load_stages
+from lurefusion.config import load_stages
 from lurefusion.io.images import write_image
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'

@@ -14,8 +14,8 @@ import pytest
 
 from lurefusion.config import apply_options, load_config
 from lurefusion.datasets.paired import PairedDataset
-from lurefusion.engine.stages import test as evaluate
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
+from lurefusion.engine.test import test as evaluate
 from lurefusion.io.images import read_image, write_image
 from lurefusion.registry import DATASETS, MODELS
 from lurefusion.weights import read_weights

@@ -53,7 +53,7 @@ def test_fusing_imports_nothing_of_training() -> None:
     loaded = modules_after(FUSE)
     assert {'torch', 'lurefusion.models.lure'} <= loaded
     unwanted = ('mmengine.runner', 'mmengine.hooks', 'mmengine.dataset', 'mmengine.visualization', 'transformers',
-                'bitsandbytes', 'torch._dynamo', 'lurefusion.engine.stages', 'lurefusion.engine.hooks',
+                'bitsandbytes', 'torch._dynamo', 'lurefusion.engine.train', 'lurefusion.engine.hooks',
                 'lurefusion.evaluation', 'lurefusion.datasets.scenes', 'lurefusion.datasets.degradations')  # fmt: skip
     assert not loaded & set(unwanted)
 

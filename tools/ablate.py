@@ -1,6 +1,6 @@
 """Train and test several configs with several seeds on one budget, and print Table 6 with the paper's numbers beside.
 
-python tools/ablate.py configs/ablation/tiny/{ours,single_stage,using_cc}.py --seeds 0 1 --length 0.2 --data-root DATA
+python tools/ablate.py configs/ablation/{ours,single_stage,using_cc}.py --scale tiny --seeds 0 1 --length 0.2
 
 Call it again to go on: what is done is skipped, what was stopped or killed is resumed, what failed is tried again.
 """
@@ -21,9 +21,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='pipelines or stages; rows of the table')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
-    parser.add_argument('--work-dir', default='work_dirs/ablation', help='folder of the study; default %(default)s')
+    parser.add_argument('--scale', help='one of those that the pipelines have, as tiny; default: as they stand')
+    parser.add_argument('--work-dir', help='folder of the study; default work_dirs/ablation, or ablation_SCALE')
     parser.add_argument('--data-root', help='root of the data sets; default $LUREFUSION_DATA, else data/')
-    parser.add_argument('--length', type=float, default=1.0, help='factor on the number of steps and every schedule')
+    parser.add_argument('--length', type=float, default=1.0, help='factor on everything that counts steps')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config entries')
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
     parser.add_argument('--probe', action='store_true', help='record latents for tools/tsne.py')
@@ -39,8 +40,11 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Returns 1 if a run failed."""
+    scale, folder = [], 'work_dirs/ablation'
+    if args.scale:
+        scale, folder = [f'scale={args.scale}'], f'{folder}_{args.scale}'
     study = Study(
-        Path(args.work_dir), tuple(args.cfg_options), args.data_root, args.length,
+        Path(args.work_dir or folder), (*scale, *args.cfg_options), args.data_root, args.length,
         args.launcher, args.processes, args.amp, args.probe,
     )  # fmt: skip
     jobs = plan_jobs(args.configs, args.seeds, study)

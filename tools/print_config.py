@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lurefusion.cli import exit_code
-from lurefusion.config import diff_configs, list_configs, load_config
-from lurefusion.engine.stages import load_stages
+from lurefusion.config import diff_configs, list_configs, load_config, load_stages, parse_options
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,7 +22,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', nargs='?', help='a .py file, or lurefusion::folder/file.py; without it: all names')
     parser.add_argument('--diff', nargs=2, metavar=('BASE', 'CONFIG'), help='print the keys that differ, old -> new')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='overrides, of the second one in --diff')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='overrides, in --diff of the second, scale of both',
+    )
     args = parser.parse_args(argv)
     if args.diff and args.config:
         parser.error(f'--diff takes two configs and no third, got {args.config!r} too')
@@ -35,9 +39,12 @@ def differences(base: str, config: str, options: Sequence[str] | None) -> list[t
     old, new = load_config(base), load_config(config)
     if not ('stages' in old and 'stages' in new):
         return diff_configs(old, load_config(config, options))
-    own = [{k: v for k, v in cfg.to_dict().items() if k not in ('stages', 'options')} for cfg in (old, new)]
+    own = [{k: v for k, v in cfg.to_dict().items() if k not in ('stages', 'options', 'scales')} for cfg in (old, new)]
     found = diff_configs(*own)
-    before, after = load_stages(base), load_stages(config, options)
+    overrides = parse_options(options)
+    # of one scale both
+    scale = {key: value for key, value in overrides.items() if key == 'scale'}
+    before, after = load_stages(base, scale), load_stages(config, overrides)
     if len(before[0]) != len(after[0]):
         # stages are joined: nothing of one corresponds to a single other
         return found

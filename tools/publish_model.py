@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lurefusion.cli import exit_code
-from lurefusion.engine.stages import load_stages
+from lurefusion.config import load_stages
 from lurefusion.registry import MODELS
 from lurefusion.weights import find_weights, load_weights, read_weights, record_of, save_weights
 

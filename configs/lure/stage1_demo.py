@@ -19,8 +19,8 @@ model = dict(
     image_encoder=dict(channels=(16, 24, 32, 48), K_tb=(1, 1, 1, 1)),
     decoder=dict(widths=(12, 12, 16, 24)),
     fuser=dict(widths=(12, 12, 16, 24)),
-    # the mean latents would count from step 1750
-    losses=dict(unified=dict(warmup=20), mean=None),
+    # so few steps have no mean latents worth a loss
+    losses=dict(unified=dict(warmup=1 / 15), mean=None),
 )
 train_dataloader = dict(
     sampler=dict(ratios=None),
@@ -32,10 +32,10 @@ held_out = dict(scenes, first=1000, num=2, test_mode=True, pipeline=[dict(type='
 val_dataloader = dict(
     dataset=dict(_delete_=True, type='MixDataset', datasets=[dict(held_out, **task) for task in tasks])
 )
-train_cfg = dict(max_iters=300, val_interval=300)
+train_cfg = dict(max_iters=300, val_interval=1.0)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=20, eta_min=1e-5),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=1 / 15),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=1 / 15, eta_min=1e-5),
 ]
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))

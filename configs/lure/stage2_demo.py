@@ -53,7 +53,7 @@ test_dataloader = [
     for name, spoilt in test_sets
 ]
 test_evaluator = [{{_base_.test_metrics}}] + [{{_base_.degraded_metrics}}] * (len(test_sets) - 1)
-train_cfg = dict(max_iters=100, val_interval=100)
+train_cfg = dict(max_iters=100, val_interval=1.0)
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-5)]
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=20))
 downstream = ['lurefusion::segmentation/segformer_demo.py']

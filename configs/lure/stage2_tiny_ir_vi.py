@@ -29,7 +29,7 @@ model = dict(
 init_from = dict(stage='stage1_tiny_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
 train_dataloader = dict(batch_size=3)
 # longer, the fuser takes ever harder decisions, and structural similarity falls (docs/model_zoo.md)
-train_cfg = dict(max_iters=225, val_interval=225)
+train_cfg = dict(max_iters=225, val_interval=1.0)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-5)]
 default_hooks = dict(checkpoint=dict(interval=100), ema=dict(type='EMAHook', momentum=0.01))

@@ -21,7 +21,7 @@ model = dict(
 )
 init_from = dict(stage='stage1_tiny_more_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
 train_dataloader = dict(batch_size=6)
-train_cfg = dict(max_iters=225, val_interval=75)
+train_cfg = dict(max_iters=225, val_interval=1 / 3)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-5)]
 default_hooks = dict(

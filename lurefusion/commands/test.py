@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test, or segment if that is asked for."""
-    from lurefusion.engine.stages import test
+    from lurefusion.engine.test import test
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.downstream is not None:

@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resume', action='store_true', help='go on where this run stopped, in whichever stage')
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 on the CPU)')
     parser.add_argument('--seed', type=int, help="overrides the config's randomness.seed")
-    parser.add_argument('--length', type=float, default=1.0, help='factor on the number of steps and every schedule')
+    parser.add_argument('--length', type=float, default=1.0, help='factor on everything that counts steps')
+    parser.add_argument('--no-val', action='store_true', help='no validation; its sets need not be there')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config entries')
     parser.add_argument(
         '--downstream', nargs='*', metavar='CONFIG',
@@ -35,7 +36,7 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, and then segment if that is asked for."""
-    from lurefusion.engine.stages import train
+    from lurefusion.engine.pipeline import train
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     chain = None
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         )  # fmt: skip
     checkpoint = train(
         args.config, work_dir=args.work_dir, resume=args.resume, options=args.cfg_options, data_root=args.data_root,
-        launcher=args.launcher, amp=args.amp, seed=args.seed, length=args.length,
+        launcher=args.launcher, amp=args.amp, seed=args.seed, length=args.length, validate=not args.no_val,
     )  # fmt: skip
     print(f'checkpoint: {checkpoint}')
     if chain is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from lurefusion.config import at_data_root, config_root, find_config, load_config
+from lurefusion.config import at_data_root, config_root, find_config, load_config, load_stages
 from lurefusion.downstream.networks import (
     Evaluation,
     Task,
@@ -29,7 +29,6 @@ from lurefusion.downstream.pictures import (
     warn_of_unseen_classes,
 )
 from lurefusion.downstream.scores import confusion_table, draw_losses, draw_segmentation, loss_curve, score_table
-from lurefusion.engine.stages import load_stages
 from lurefusion.io.digests import digest
 from lurefusion.io.images import write_bytes
 from lurefusion.studies.paper_tables import paper_rows

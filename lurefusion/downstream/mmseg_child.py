@@ -105,28 +105,12 @@ def read_task(name: str, options: Any = None, iterations: int | None = None) -> 
     # after the shipped keys that MMSegmentation's own configs lack
     apply_options(cfg, parse_options(options))
     if iterations is not None:
-        _set_budget(cfg, iterations)
+        if 'max_iters' not in cfg.train_cfg:
+            raise ValueError(
+                f'the config trains by epochs ({dict(cfg.train_cfg)}); its length cannot be set in iterations'
+            )
+        apply_options(cfg, {'train_cfg.max_iters': iterations})
     return cfg
-
-
-def _set_budget(cfg: Any, iterations: int) -> None:
-    """Train `iterations`, with the schedule of the learning rate compressed or stretched to that."""
-    if 'max_iters' not in cfg.train_cfg:
-        raise ValueError(f'the config trains by epochs ({dict(cfg.train_cfg)}); its length cannot be set in iterations')
-    factor = iterations / cfg.train_cfg.max_iters
-    cfg.train_cfg.max_iters = iterations
-    if 'val_interval' in cfg.train_cfg:
-        cfg.train_cfg.val_interval = iterations
-    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
-    for scheduler in schedulers:
-        for key in ('begin', 'end', 'T_max'):
-            if key in scheduler:
-                scheduler[key] = round(scheduler[key] * factor)
-    # a warm-up of no iteration is none
-    cfg.param_scheduler = [s for s in schedulers if s.get('end', iterations) > s.get('begin', 0)]
-    hooks = cfg.default_hooks
-    hooks.checkpoint.interval = min(hooks.checkpoint.get('interval', iterations), iterations)
-    hooks.logger.interval = max(1, min(hooks.logger.get('interval', 50), iterations // 20))
 
 
 def adapt(cfg: Any, classes: list[str]) -> None:
@@ -268,7 +252,7 @@ def run(job: Mapping[str, Any]) -> None:
 def _train(job: Mapping[str, Any], folder: Path) -> None:
     from mmengine.logging import print_log
 
-    from lurefusion.engine.stages import build_runner
+    from lurefusion.engine.stage_runner import build_runner
     from lurefusion.io.images import write_bytes
     from lurefusion.weights import latest_checkpoint
 
@@ -286,7 +270,7 @@ def _train(job: Mapping[str, Any], folder: Path) -> None:
 
 
 def _evaluate(job: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
-    from lurefusion.engine.stages import build_runner
+    from lurefusion.engine.stage_runner import build_runner
     from lurefusion.weights import find_weights, read_weights
 
     cfg = _prepared(dict(job, roles=evaluation['roles'], test=evaluation['items']))

@@ -25,8 +25,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from lurefusion.config import at_data_root, diff_configs, find_config
-from lurefusion.engine.stages import LAUNCHERS, check_data, load_stages
+from lurefusion.config import at_data_root, diff_configs, find_config, load_stages
+from lurefusion.engine import LAUNCHERS
+from lurefusion.engine.preflight import check_data
 from lurefusion.evaluation.cards import card_of, select_metrics
 from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_bytes
@@ -279,7 +280,7 @@ def describe_plan(jobs: Sequence[Job], study: Study, parallel: int = 1, timed_st
     """What would be run and how long it would take, one line per job.
 
     Seconds per step come from the logs of the same config in this study; where there are none and `timed_steps` is
-    above 0, from so many steps trained for this in a temporary folder (at the size of the first crops). Of the test,
+    above 0, from so many steps trained for this in a temporary folder. Of the test,
     from tests of this study.
     """
     tests = [json.loads((job.folder / 'result.json').read_text())['test_seconds'] for job in jobs if job.done]
@@ -320,10 +321,9 @@ def _logged_seconds(*folders: Path) -> float | None:
 
 def _timed_seconds(job: Job, study: Study, steps: int) -> list[float | None]:
     """The same from a few steps, without the first; None for a stage that could not be run."""
-    options = [f'train_cfg.max_iters={steps + 1}', '+train_cfg.val_begin=1000000000', 'default_hooks.logger.interval=1']
-    options += ['log_processor.window_size=1']
+    options = [f'train_cfg.max_iters={steps + 1}', 'default_hooks.logger.interval=1', 'log_processor.window_size=1']
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ['--work-dir', folder, *['--amp'] * study.amp]
+        arguments = ['--work-dir', folder, '--no-val', *['--amp'] * study.amp]
         line = study.command('train', job.config, [*study.options, *options], *arguments)
         subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         runs = [Path(folder) / run.relative_to(job.folder) for run in job.run_folders()]

@@ -20,8 +20,7 @@ from torch import Tensor
 
 import lurefusion
 from lurefusion.apis import FusionInferencer
-from lurefusion.config import config_root
-from lurefusion.engine.stages import load_stages
+from lurefusion.config import config_root, load_stages
 from lurefusion.evaluation.cards import FUSION_METRICS, RANKED_METRICS, card_of, compute
 from lurefusion.evaluation.metrics import mean_columns
 from lurefusion.io.digests import digest_of_parts

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from lurefusion.config import load_config
+from lurefusion.config import load_config, load_stages
 from lurefusion.datasets.transforms import LABEL
 from lurefusion.downstream.chain import draw_strips
 from lurefusion.downstream.networks import BusyError, Evaluation, Task, read_tasks, train_and_evaluate
@@ -30,7 +30,6 @@ from lurefusion.downstream.scores import (
     score_table,
     scores,
 )
-from lurefusion.engine.stages import load_stages
 from lurefusion.io.images import write_bytes
 from lurefusion.io.labels import read_label
 from lurefusion.io.tables import markdown_table

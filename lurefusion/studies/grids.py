@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 
 from lurefusion.apis import FusionInferencer
-from lurefusion.config import find_config
+from lurefusion.config import find_config, load_stages
 from lurefusion.datasets.scenes import Scene, render_scene
-from lurefusion.engine.stages import load_stages
 from lurefusion.io.images import write_image
 from lurefusion.io.tables import markdown_table
 from lurefusion.ops.colour import LUMA

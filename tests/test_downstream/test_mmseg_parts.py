@@ -264,17 +264,23 @@ def test_a_config_is_fitted_to_the_pictures():
         mmseg_child.adapt(cfg, CLASSES)
 
 
-def test_schedule_is_stretched_to_another_length():
-    cfg = config(
-        train_cfg=dict(max_iters=1000, val_interval=500),
-        param_scheduler=[dict(type='LinearLR', begin=0, end=100), dict(type='PolyLR', begin=100, end=1000)],
-        default_hooks=dict(checkpoint=dict(interval=400), logger=dict(interval=50)),
-    )
-    mmseg_child._set_budget(cfg, 200)
-    assert [(s.begin, s.end) for s in cfg.param_scheduler] == [(0, 20), (20, 200)]
-    assert (cfg.train_cfg.max_iters, cfg.default_hooks.checkpoint.interval) == (200, 200)
-    assert cfg.default_hooks.logger.interval == 10
-    mmseg_child._set_budget(cfg, 4)
-    assert [s.type for s in cfg.param_scheduler] == ['PolyLR']
+def test_schedule_is_stretched_to_another_length(tmp_path):
+    file = tmp_path / 'task.py'
+    text = """
+model = dict(type='EncoderDecoder')
+train_cfg = dict(max_iters=1000, val_interval=500)
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, begin=0, end=100), dict(type='PolyLR', by_epoch=False, begin=100, end=1000)
+]
+default_hooks = dict(checkpoint=dict(interval=400), logger=dict(interval=50))
+"""
+    file.write_text(text)
+    for iterations, schedules, logged in ((200, [(0, 20), (20, 200)], 10), (4, [(0, 1), (1, 4)], 1)):
+        cfg = mmseg_child.read_task(file, iterations=iterations)
+        assert [(s.begin, s.end) for s in cfg.param_scheduler] == schedules
+        assert (cfg.train_cfg.max_iters, cfg.default_hooks.logger.interval) == (iterations, logged)
+        # what a stop may cost is the same, and the end is kept in any case
+        assert cfg.default_hooks.checkpoint.interval == 400
+    file.write_text(text.replace('max_iters=1000', 'max_epochs=3'))
     with pytest.raises(ValueError, match='trains by epochs'):
-        mmseg_child._set_budget(config(train_cfg=dict(max_epochs=3)), 5)
+        mmseg_child.read_task(file, iterations=5)

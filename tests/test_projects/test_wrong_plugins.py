@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lurefusion.config import load_config
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
 from lurefusion.registry import IMAGE_ENCODERS, MODELS
 
 ENCODER = """

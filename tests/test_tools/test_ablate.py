@@ -195,8 +195,8 @@ def test_whole_study_with_the_real_programs(small, capsys):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     arguments = SimpleNamespace(
-        configs=[str(small / 'small.py')], seeds=[0], work_dir='study', data_root=None, length=0.5, cfg_options=[],
-        amp=False, probe=False, launcher='none', processes=1, jobs=1, dry_run=True, time_steps=1,
+        configs=[str(small / 'small.py')], scale=None, seeds=[0], work_dir='study', data_root=None, length=0.5,
+        cfg_options=[], amp=False, probe=False, launcher='none', processes=1, jobs=1, dry_run=True, time_steps=1,
     )  # fmt: skip
     assert module.run(arguments) == 0
     assert 'from 1 timed steps of each stage' in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lurefusion.config import load_config
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
 from lurefusion.registry import MODELS
 from lurefusion.studies import carry
 from lurefusion.weights import allow_resume, load_into, read_weights, save_weights

@@ -15,7 +15,7 @@ import torch
 from lurefusion.downstream import networks
 from lurefusion.downstream.chain import Downstream
 from lurefusion.downstream.networks import read_tasks
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
 from lurefusion.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
 from lurefusion.io.images import read_image
 from lurefusion.studies import curves
 

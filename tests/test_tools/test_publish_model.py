@@ -8,7 +8,7 @@ import pytest
 
 from lurefusion import weights
 from lurefusion.apis import FusionInferencer
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'publish_model.py'
 

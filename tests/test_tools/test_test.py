@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from lurefusion.engine.stages import test as run_test
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
+from lurefusion.engine.test import test as run_test
 
 
 def test_pipeline_is_tested_on_every_set_that_is_there(small, capsys):

@@ -14,8 +14,8 @@ import torch
 from mmengine.hooks import Hook
 
 from lurefusion import FusionInferencer
-from lurefusion.config import diff_configs
-from lurefusion.engine.stages import load_stages, train
+from lurefusion.config import load_stages
+from lurefusion.engine.pipeline import train
 from lurefusion.registry import HOOKS
 from lurefusion.weights import find_weights, latest_checkpoint, read_weights, save_weights
 
@@ -296,6 +296,23 @@ def test_skip_trains_on_what_is_there_without_validation(small, capsys):
     assert 'no validation: LOL' in capsys.readouterr().out
 
 
+def test_a_small_trial_validates_only_if_it_may(small, capsys):
+    """One step each, without validation; its sets are not there. Then the same with it."""
+    best = dict(type='CheckpointHook', by_epoch=False, interval=250, save_best='auto', max_keep_ckpts=2)
+    options = {
+        'val_dataloader.dataset': dict(type='TNO', test_mode=True, _delete_=True),
+        'default_hooks.checkpoint': dict(best, _delete_=True),
+    }
+    with pytest.raises(FileNotFoundError, match='TNO: no folder'):
+        train(small / 'small.py', options=options, length=0.001)
+    train(small / 'small.py', options=options, length=0.001, validate=False)
+    for stage in ('small_stage1', 'small_stage2'):
+        assert [file.name for file in Path('work_dirs/small', stage).glob('*.pth')] == ['iter_1.pth']
+    assert 'Iter(val)' not in capsys.readouterr().out
+    train(small / 'small_stage1.py', length=0.001)
+    assert 'Iter(val)' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
@@ -364,7 +381,7 @@ def test_single_stage_trains_everything_on_both_batches(small):
     last = train(small / 'single.py')
     # as many steps as both stages together
     assert last == Path('work_dirs/single/joint/iter_10.pth')
-    start, end = tensors(last.with_name('iter_3.pth')), tensors(last)
+    start, end = tensors(last.with_name('iter_2.pth')), tensors(last)
     for part in ('image_encoder', 'decoder', 'fuser', 'text_encoder'):
         assert any(not torch.equal(end[key], start[key]) for key in end if key.startswith(part)), part
     text = next(last.parent.glob('*/vis_data/scalars.json')).read_text()
@@ -376,48 +393,16 @@ def test_single_stage_trains_everything_on_both_batches(small):
     assert all(torch.equal(end[key], resumed[key]) for key in end)
 
 
-def test_length_stretches_every_schedule(small):
-    options = {
-        'model.losses.unified.warmup': 4,
-        'model.losses.mean': dict(type='MeanLatentLoss', width=8, start=3, warmup=5),
-        'train_dataloader.dataset.pipeline.1.size': [(0, 32), (3, 40)],
-        'param_scheduler.0.T_max': 6,
-    }
-    _, (one,) = load_stages(small / 'small_stage1.py', options)
-    _, (two,) = load_stages(small / 'small_stage1.py', options, length=2)
-    changed = {key: (old, new) for key, old, new in diff_configs(one, two)}
-    assert changed == {
-        'train_cfg.max_iters': (6, 12),
-        'train_cfg.val_interval': (6, 12),
-        'param_scheduler.0.end': (6, 12),
-        'param_scheduler.0.T_max': (6, 12),
-        'model.losses.unified.warmup': (4, 8),
-        'model.losses.mean.start': (3, 6),
-        'model.losses.mean.warmup': (5, 10),
-        'default_hooks.checkpoint.interval': (2, 4),
-        'default_hooks.logger.interval': (1, 2),
-        'custom_hooks.1.interval': (2, 4),
-        'train_dataloader.dataset.pipeline.1.size.1': ((3, 40), (6, 40)),
-    }
-    _, (none,) = load_stages(small / 'small_stage1.py', options, length=0.01)
-    assert none.train_cfg.max_iters == none.param_scheduler[0].end == 1
-    cycles = dict(type='CosineRestartLR', by_epoch=False, periods=[2, 4], restart_weights=[1, 0.5], eta_min=0, end=6)
-    _, (two,) = load_stages(small / 'small_stage1.py', {'param_scheduler': [cycles]}, length=2)
-    assert (two.param_scheduler[0].periods, two.param_scheduler[0].end) == ([4, 8], 12)
-    with pytest.raises(ValueError, match='length is a factor above 0'):
-        load_stages(small / 'small_stage1.py', length=0)
-
-
 def test_a_variant_of_a_pipeline_is_its_options(small):
     (small / 'variant.py').write_text("_base_ = './small.py'\noptions = {'model.losses.unified.kind': 'cc'}\n")
     _, (first, second) = load_stages(small / 'variant.py', {'model.losses.text.weight': 0.5})
     assert (first.model.losses.unified.kind, first.model.losses.text.weight) == ('cc', 0.5)
     assert 'unified' not in second.model.losses
     # an added key goes where the rest of its way is
-    _, (first, second) = load_stages(small / 'variant.py', {'+model.losses.per.window': 7, '+train_cfg.val_begin': 9})
+    _, (first, second) = load_stages(small / 'variant.py', {'+model.losses.per.window': 7, '+train_cfg.val_begin': 3})
     assert 'per' not in first.model.losses
     assert second.model.losses.per.window == 7
-    assert first.train_cfg.val_begin == second.train_cfg.val_begin == 9
+    assert first.train_cfg.val_begin == second.train_cfg.val_begin == 3
     (small / 'variant.py').write_text("_base_ = './small.py'\noptions = {'model.losses.unifid.kind': 'cc'}\n")
     with pytest.raises(KeyError, match=r"Did you mean 'model\.losses\.unified\.kind'"):
         load_stages(small / 'variant.py')

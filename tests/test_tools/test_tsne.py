@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
 from lurefusion.studies.latent_panels import compare
 from lurefusion.studies.latents import Latents
 

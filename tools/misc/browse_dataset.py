@@ -16,7 +16,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from lurefusion.cli import exit_code
-from lurefusion.engine.stages import load_stages
+from lurefusion.config import load_stages
 from lurefusion.io.images import write_image
 from lurefusion.registry import DATA_SAMPLERS, DATASETS
 from lurefusion.visualization import draw_strip

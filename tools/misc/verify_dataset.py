@@ -12,8 +12,8 @@ import argparse
 import sys
 
 from lurefusion.cli import exit_code
+from lurefusion.config import load_stages
 from lurefusion.datasets.verify import check_files, check_looks, describe, folder_config, paired_datasets
-from lurefusion.engine.stages import load_stages
 
 
 def main() -> int:

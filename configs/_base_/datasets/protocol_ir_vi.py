@@ -64,3 +64,5 @@ test_evaluator = [vanilla_metrics] * len(vanilla) + [
     [dict(type='FusionMetrics', metrics=('CC', 'SCD', *fused)), dict(type='NoReferenceIQA', names=names)]
     for fused, names in degraded_columns.values()
 ]
+# rows of the paper's own tables, beside ours
+printed = dict(LURE='lurefusion.studies.paper_tables.published')

@@ -39,7 +39,7 @@ infrared = {
     'M3SVD/train_more/infrared': 2,
 }
 # the last quarter sees more of the scene at once
-size = [(0, 128), (9000, 192)]
+size = [(0, 128), (0.75, 192)]
 crop = dict(type='RandomCrop', size=size, scale=(0.2, 1.0), scale_prob=0.8)
 pipeline = [
     dict(type='LoadImages', cache_mb=2500),

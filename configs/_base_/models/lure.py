@@ -25,7 +25,7 @@ model = dict(
     # Eq. 4: L1 = L_task + a1 L_unified + a2 L_recon + a3 L_text
     losses=dict(
         task=dict(type='TaskLoss', weight=1.0, alpha_task=0.1),
-        unified=dict(type='UnifiedLoss', kind='pix', detach_target=False, weight=0.2, warmup=10_000),
+        unified=dict(type='UnifiedLoss', kind='pix', detach_target=False, weight=0.2, warmup=0.05),
         recon=dict(type='ReconLoss', weight=1.0),
         text=dict(type='TextLoss', weight=0.1),
     ),

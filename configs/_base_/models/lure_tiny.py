@@ -23,7 +23,7 @@ model = dict(
         unified=dict(kind='mse', detach_target=True, weight=0.1),
         text=dict(label_smoothing=0.1),
         pyramid=dict(type='PyramidLoss'),
-        mean=dict(type='MeanLatentLoss', ridge=1e-4, weight=0.1, start=750, warmup=500),
+        mean=dict(type='MeanLatentLoss', ridge=1e-4, weight=0.1, start=1 / 6, warmup=1 / 9),
         detail=dict(type='DetailLoss', tasks=('sr',), weight=0.05),
     ),
 )

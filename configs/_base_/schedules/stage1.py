@@ -1,5 +1,5 @@
-# schedules without an end last as long
-train_cfg = dict(type='SeekingTrainLoop', max_iters=200_000, val_interval=10_000)
+# all else that counts steps is a part of it, and a schedule without an end lasts as long
+train_cfg = dict(type='SeekingTrainLoop', max_iters=200_000, val_interval=0.05)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='MultiTestLoop')
 optim_wrapper = dict(
@@ -11,6 +11,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(no_decay=('beta', 'gamma', 'temperature', 'gate', 'modality', 'zero')),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=2000),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=2000, eta_min=1e-6),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=0.01),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=0.01, eta_min=1e-6),
 ]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from example_project import ContrastRule, Stripes, SuffixPairs, TextShift
 
-from lurefusion.engine.stages import test as evaluate
-from lurefusion.engine.stages import train
+from lurefusion.engine.pipeline import train
+from lurefusion.engine.test import test as evaluate
 from lurefusion.evaluation import compute
 from lurefusion.io.images import write_image
 from lurefusion.registry import DEGRADATIONS, FUSION_RULES, INTERACTIONS

@@ -10,7 +10,7 @@ import torch
 from medical_fusion import FewCounts, RicianNoise
 
 from lurefusion.config import load_config
-from lurefusion.engine.stages import test as evaluate
+from lurefusion.engine.test import test as evaluate
 from lurefusion.evaluation import compute
 from lurefusion.io.images import write_image
 from lurefusion.prompts import PromptBank, PromptRouter

@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine.config import Config
 
-from lurefusion import config
 from lurefusion.config import (
     ABSENT,
     RUNNER_KEYS,
@@ -47,7 +47,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    monkeypatch.setattr(config, 'config_root', lambda: root)
+    for module in ('files', 'reading'):
+        monkeypatch.setattr(f'lurefusion.config.{module}.config_root', lambda: root)
     return root
 
 
@@ -130,7 +131,7 @@ def test_base_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_base_of_mmsegmentation(tmp_path: Path) -> None:
-    if config.find_spec('mmseg') is None:
+    if find_spec('mmseg') is None:
         pytest.skip('mmsegmentation is not installed')
     file = write(tmp_path / 'seg.py', "_base_ = 'mmseg::_base_/models/segformer_mit-b0.py'\n")
     assert load_config(file).model.backbone.type == 'MixVisionTransformer'
@@ -569,7 +570,7 @@ def test_keys_that_nothing_reads(tmp_path: Path, text: str, message: str) -> Non
 
 def test_config_that_a_run_has_dumped_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
-    monkeypatch.setattr(config, 'print_log', lambda message, **options: said.append(message))
+    monkeypatch.setattr('lurefusion.config.keys.print_log', lambda message, **options: said.append(message))
     file = write(tmp_path / 'dumped.py', "model = dict(type='LURE')\nwork_dir = 'there'\nlauncher = 'none'\n")
     assert set(load_config(file)) == {'model', 'default_scope'}
     assert re.search('work_dir is not looked at, it is given by --work-dir', said[0])

@@ -1,4 +1,4 @@
-"""What a run is made of: stages and their shares of the options, data that is there and fits, schedules."""
+"""What is looked at before a run starts: data that is there and fits; mistakes as the commands tell them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from lurefusion.engine.stages import check_data, load_stages, test, train
+from lurefusion.config import load_stages
+from lurefusion.engine.pipeline import train
+from lurefusion.engine.preflight import check_data
+from lurefusion.engine.test import test
 from lurefusion.io.images import write_image
 
 # its name must not make pytest collect it
@@ -150,7 +153,7 @@ def test_test_sets_that_do_not_fit(folder: Path, options: dict, message: str) ->
         test('lurefusion::lure/stage2_demo.py', 'nowhere', options=options)
 
 
-# Shares of the options
+# Mistakes, as the commands tell them
 
 
 @pytest.fixture
@@ -158,59 +161,6 @@ def demo(folder: Path) -> Path:
     file = folder / 'demo.py'
     file.write_text("stages = ['lurefusion::lure/stage1_demo.py', 'lurefusion::lure/stage2_demo.py']\n")
     return file
-
-
-@pytest.mark.parametrize(
-    ('key', 'value', 'expected'),
-    [
-        ('+model.losses.ssim', dict(type='SSIMLoss'), [False, True]),
-        ('model.losses.ssim', dict(type='SSIMLoss'), [False, True]),
-        ('model.losses', dict(ssim=dict(type='SSIMLoss')), [False, True]),
-        ('model.losses.mean', dict(type='MeanLatentLoss'), [True, False]),
-        ('+model.losses.again', dict(type='DetailLoss'), [True, False]),
-        ('+train_dataloader.sampler.ratios', dict(ll=2.0), [True, False]),
-        ('+train_dataloader.dataset.difficulty', 'smoke', [False, True]),
-        ('+model.decoder.skip', 'sum', [True, True]),
-        ('+train_cfg.val_begin', 3, [True, True]),
-        ('+train_dataloader.nonsense', 3, [True, True]),
-    ],
-)
-def test_a_stage_takes_what_it_can_use(demo: Path, key: str, value: object, expected: list[bool]) -> None:
-    _, before = load_stages(demo)
-    for how in ('options', 'file'):
-        if how == 'file':
-            demo.write_text(f'{demo.read_text()}options = {{{key!r}: {value!r}}}\n')
-        _, after = load_stages(demo, {key: value} if how == 'options' else None)
-        taken = [old.to_dict() != new.to_dict() for old, new in zip(before, after, strict=True)]
-        assert taken == expected, how
-
-
-def test_an_heir_finds_the_stages_of_its_base(folder: Path) -> None:
-    (folder / 'a').mkdir()
-    (folder / 'b').mkdir()
-    own(folder / 'a', STAGE1, name='first.py')
-    (folder / 'a/pipe.py').write_text("stages = ['first.py']\n")
-    (folder / 'b/heir.py').write_text("_base_ = '../a/pipe.py'\noptions = {'model.losses.text.weight': 0.5}\n")
-    names, (cfg,) = load_stages(folder / 'b/heir.py')
-    assert names == ['first']
-    assert (cfg.filename, cfg.model.losses.text.weight) == (str(folder / 'a/first.py'), 0.5)
-
-
-# Schedules
-
-
-def test_the_length_of_a_training_is_stated_once(demo: Path) -> None:
-    _, (first, _) = load_stages(demo, {'train_cfg.max_iters': 70})
-    assert [schedule['end'] for schedule in first.param_scheduler] == [20, 70]
-    _, (first, second) = load_stages(demo, length=0.5)
-    assert [schedule['end'] for schedule in first.param_scheduler] == [10, 150]
-    assert [schedule['end'] for schedule in second.param_scheduler] == [50]
-    # shorter than the warm-up
-    _, (first, _) = load_stages(demo, {'train_cfg.max_iters': 2})
-    assert first.param_scheduler[1].begin < first.param_scheduler[1].end
-
-
-# Mistakes, as the commands tell them
 
 
 @pytest.mark.parametrize(

@@ -1,2 +1,0 @@
-_base_ = '../unified_flat.py'
-stages = ['lurefusion::lure/stage1_tiny_ir_vi.py', 'lurefusion::lure/stage2_tiny_ir_vi.py']

@@ -1,3 +1,0 @@
-_base_ = '../wo_unified_loss.py'
-stages = ['lurefusion::lure/stage1_tiny_ir_vi.py', 'lurefusion::lure/stage2_tiny_ir_vi.py']
-options = {'model.losses.mean.weight': 0}

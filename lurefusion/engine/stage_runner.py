@@ -1,0 +1,88 @@
+"""MMEngine's Runner for one stage: launchers on the CPU, mixed precision, resuming, a start of few words."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import platform
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger, print_log
+from mmengine.runner import Runner
+
+from lurefusion.compat import allow_unmatched_torchvision
+from lurefusion.engine import LAUNCHERS
+from lurefusion.weights import (
+    allow_resume,
+)
+
+
+def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp: bool = False) -> Runner:
+    """MMEngine's Runner, with what it lacks on this software: CPU launchers, CPU bfloat16, safe resuming."""
+    if launcher not in LAUNCHERS:
+        raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}; got {launcher!r}')
+    allow_unmatched_torchvision()
+    allow_resume()
+    cfg.work_dir = str(work_dir)
+    cfg.launcher = launcher
+    cuda = torch.cuda.is_available()
+    if amp and not cuda and not _fast_bfloat16():
+        print_log(
+            'this processor has no bfloat16 units (AVX-512 BF16 or AMX); without them --amp makes training '
+            'several times slower: leave it out',
+            level=logging.WARNING,
+        )
+    if amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper'
+    if launcher == 'pytorch' and not cuda:
+        # MMEngine's own start would select a CUDA device
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group('gloo')
+        unused = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused
+        )
+    if importlib.util.find_spec('tensorboard') is None and 'visualizer' in cfg:
+        cfg.visualizer.vis_backends = [b for b in cfg.visualizer.vis_backends if b['type'] != 'TensorboardVisBackend']
+        print_log('tensorboard is not installed: scalars go to the log and vis_data/ alone')
+    # several runs in one process: MMEngine keeps its loggers, message hubs and visualizers by name
+    cfg.experiment_name = f'{Path(work_dir).name}_{os.getpid()}_{len(MMLogger._instance_dict)}'
+    return StageRunner.from_cfg(cfg)
+
+
+class StageRunner(Runner):
+    """MMEngine's Runner, which says in a few lines what it otherwise says in a thousand before the first step."""
+
+    def _log_env(self, env_cfg: dict) -> None:
+        where = 'CUDA' if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+        self.logger.info(
+            f'torch {torch.__version__} on {where}; {self._world_size} processes; seed {self._seed}; the whole config '
+            f'is in {self.work_dir}'
+        )
+
+    def get_hooks_info(self) -> str:
+        """In the order of their priority."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
+
+def close_runner(runner: Runner) -> None:
+    runner.visualizer.close()
+    for handler in list(runner.logger.handlers):
+        if hasattr(handler, 'baseFilename'):
+            handler.close()
+
+
+def first_process() -> bool:
+    """Whether this is the first of the processes that a launcher started, also before they found each other."""
+    ranks = (os.environ.get(name) for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
+    return next((int(rank) == 0 for rank in ranks if rank), True)
+
+
+def _fast_bfloat16() -> bool:
+    """x86 with AVX-512 BF16 or AMX, or another architecture, of which we do not know."""
+    if platform.machine().lower() not in ('x86_64', 'amd64'):
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,0 +1,114 @@
+"""The test of weights on every test set of a config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier
+from mmengine.utils import get_object_from_string
+
+from lurefusion.config import at_data_root, find_config, load_stages
+from lurefusion.engine.hooks import plain_model
+from lurefusion.engine.preflight import present_sets
+from lurefusion.engine.stage_runner import build_runner, close_runner, first_process
+from lurefusion.evaluation.report import format_table
+from lurefusion.io.images import write_bytes
+from lurefusion.weights import find_weights, load_weights, set_aside
+
+#: what a test leaves in its folder
+TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
+
+
+def test(
+    config: str | Path,
+    weights: str | Path | None = None,
+    *,
+    work_dir: str | Path | None = None,
+    options: Mapping[str, Any] | Sequence[str] | None = None,
+    data_root: str | Path | None = None,
+    launcher: str = 'none',
+) -> dict[str, Any]:
+    """Evaluate weights on every test set of the config; of a pipeline, its last stage.
+
+    Sets that are not on disk are named and left out. Writes ``metrics.json``, ``report.md``, ``fused/`` and
+    ``strips/``.
+
+    Args:
+        config: File or ``lurefusion::`` name.
+        weights: Checkpoint, safetensors file, folder of a run, or name of shipped weights; default: what `train` of
+            this config left in its folder.
+        work_dir: Default ``work_dirs/<name of the config>/test``.
+        options: Overrides.
+        data_root: Root of relative data folders.
+        launcher: Of MMEngine.
+
+    Returns:
+        ``<set>/<metric>`` -> value.
+
+    Raises:
+        FileNotFoundError: If there are no weights, or not one test set is on disk.
+        ValueError: If the config has no test sets, or pictures are of other modalities than the model's.
+    """
+    with at_data_root(data_root):
+        names, cfgs = load_stages(config, options)
+        cfg = cfgs[-1]
+        stem = find_config(config).stem
+        trained = Path('work_dirs') / stem
+        if len(cfgs) > 1 or names[0] != stem:
+            trained = trained / names[-1]
+        folder = Path(work_dir or Path('work_dirs') / stem / 'test')
+        cfg.test_dataloader, cfg.test_evaluator = present_sets(cfg)
+        printed = {method: _function(name) for method, name in (cfg.get('printed') or {}).items()}
+        path = find_weights(weights or trained) if weights or cfg.get('needs_weights', True) else None
+        for key in list(cfg):
+            if key.startswith(('train_', 'val_')) or key in ('optim_wrapper', 'param_scheduler', 'init_from'):
+                cfg.pop(key)
+        cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if h['type'] == 'StripHook']
+        runner = build_runner(cfg, folder, launcher, amp=False)
+        if path is not None:
+            load_weights(plain_model(runner), path)
+        if first_process():
+            set_aside(folder, TEST_FILES)
+        barrier()
+        results = runner.test()
+        close_runner(runner)
+        if first_process():
+            _write_report(results, printed, folder, stem, path)
+        return results
+
+
+def _function(name: str) -> Callable[[str], Mapping[str, float]]:
+    """Of the config's `printed = {METHOD: 'module.function'}`, which maps a set to metric -> number, or to nothing."""
+    found = get_object_from_string(name)
+    if not callable(found):
+        raise ValueError(f'printed: {name!r} is no function that can be imported')
+    return found
+
+
+def _write_report(
+    results: Mapping[str, Any], printed: Mapping[str, Callable], folder: Path, title: str, weights: Path | None
+) -> None:
+    """metrics.json and report.md: one row per set, and below it what others print for it."""
+    rows: dict[str, dict[str, Any]] = {}
+    for key, value in results.items():
+        name, _, metric = key.partition('/')
+        if not metric.startswith(('time', 'data_time')):
+            rows.setdefault(name, {})[metric] = value
+    lines = [f'# {title}', '', f'weights: {weights or "none"}', '']
+    for columns in dict.fromkeys(tuple(row) for row in rows.values()):
+        means: dict[str, dict[str, Any]] = {}
+        for name, row in rows.items():
+            if tuple(row) == columns:
+                means[name] = row
+                means |= {
+                    f'{name}, {m} as printed': found for m, numbers in printed.items() if (found := numbers(name))
+                }
+        lines += [format_table(means, columns, mark=False), '']
+    text = '\n'.join(lines)
+    write_bytes(folder / 'report.md', text.encode())
+    write_bytes(folder / 'metrics.json', json.dumps(results, indent=1, default=str).encode())
+    print(text)
+    print(f'report: {folder / "report.md"}\nfused pictures: {folder / "fused"}\nstrips: {folder / "strips"}')
