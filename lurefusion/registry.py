@@ -8,7 +8,7 @@ where an encoder belongs, and a foreign default scope never changes what a name 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
