@@ -8,7 +8,7 @@ where an encoder belongs, and a foreign default scope never changes what a name 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +29,27 @@ from mmengine.registry import Registry
 from lurefusion.choices import did_you_mean
 
 SCOPE = 'lurefusion'
+
+
+def hands_on(taker: Callable[..., Any]) -> Callable[[type], type]:
+    """Decorator of a class whose constructor hands ``**keywords`` on to `taker`, a class or method.
+
+    Its signature then names them, so that a registry tells which argument is misspelt.
+    """
+
+    def decorate(cls: type) -> type:
+        *own, rest = inspect.signature(cls.__init__).parameters.values()
+        if '__init__' not in vars(cls) or rest.kind is not inspect.Parameter.VAR_KEYWORD:
+            return cls
+        taken = [
+            p for p in inspect.signature(taker).parameters.values() if p.name not in {'self', *(o.name for o in own)}
+        ]
+        keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in taken]
+        # on the constructor: a class that derives from this one may have its own
+        cls.__init__.__signature__ = inspect.Signature([*own, *keywords])
+        return cls
+
+    return decorate
 
 
 class KindRegistry(Registry):
@@ -127,8 +148,16 @@ class KindRegistry(Registry):
             accepted = list(inspect.signature(member).parameters)
             wrong = [k for k in kwargs if k not in accepted]
             hint = did_you_mean(wrong[0], accepted) if wrong else ''
+            if others := self._accepting(wrong):
+                hint += f' {", ".join(others)} accepts {", ".join(wrong)}.'
             raise TypeError(f'{self.kind} {title}: {error}.{hint} It accepts: {", ".join(accepted)}') from None
         return member(*args, **kwargs)
+
+    def _accepting(self, arguments: Sequence[str]) -> list[str]:
+        """Members that take these arguments, of which there is at least one."""
+        kinds = {name: kind for name in self.known() if inspect.isclass(kind := self._module_dict[name])}
+        takes = {name: inspect.signature(kind).parameters for name, kind in kinds.items()}
+        return [name for name, own in takes.items() if arguments and all(key in own for key in arguments)]
 
     def _register_module(self, module: type, module_name: str | list[str] | None = None, force: bool = False) -> None:
         self._check_kind(module)
@@ -358,13 +387,13 @@ IMAGE_ENCODERS = KindRegistry(
     """Constructor accepts `text_dim: int` and `num_modalities: int`. Attributes `out_channels: tuple[int, ...]` and
     `strides: tuple[int, ...]`, fine to coarse.
     `forward(x (B,3,H,W), c (B,text_dim), m (B,)) -> list of (B,L_i,H/s_i,W/s_i)`. Optional: `extras`.""",
-    ['lurefusion.models.image_encoders'],
+    ['lurefusion.models.image_encoders', 'lurefusion.models.lure_tiny'],
     base=_base_of('models.image_encoders', 'ImageEncoder'),
 )
 INTERACTIONS = KindRegistry(
     'interaction',
     """Blocks in which text meets image. Constructor accepts `channels: int` and `text_dim: int`.
-    `forward(x (B,C,H,W), c (B,text_dim)) -> (B,C,H,W)`. For `model.identity_start`: `let_pass(count)`.""",
+    `forward(x (B,C,H,W), c (B,text_dim)) -> (B,C,H,W)`. For `image_encoder.identity_start`: `let_pass(count)`.""",
     ['lurefusion.models.interactions'],
     base=_base_of('models.interactions', 'Interaction'),
 )
@@ -372,7 +401,7 @@ FUSERS = KindRegistry(
     'fuser',
     """Fuse the latents of all modalities. Constructor accepts `channels: tuple[int, ...]` and `num_modalities`.
     `forward(latents: list over modalities of lists over scales) -> list over scales of (B,L_i,h_i,w_i)`.""",
-    ['lurefusion.models.fusion'],
+    ['lurefusion.models.fusion', 'lurefusion.models.lure_tiny'],
     base=_base_of('models.fusion', 'Fuser'),
 )
 FUSION_RULES = KindRegistry(
@@ -385,7 +414,7 @@ DECODERS = KindRegistry(
     'decoder',
     """Constructor accepts `channels: tuple[int, ...]` and `strides: tuple[int, ...]` of the latents, fine to coarse.
     `forward(list of (B,L_i,H/s_i,W/s_i)) -> (B,3,H,W)`, not clamped.""",
-    ['lurefusion.models.decoders'],
+    ['lurefusion.models.decoders', 'lurefusion.models.lure_tiny'],
     base=_base_of('models.decoders', 'Decoder'),
 )
 LOSSES = KindRegistry(

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lurefusion.cli import main
-from lurefusion.config import load_stages
+from lurefusion.config import load_config, load_stages
 from lurefusion.io.images import write_image
+from lurefusion.registry import MODELS
+from lurefusion.structures import FusionDataSample
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 KINDS = ('encoder', 'interaction', 'fusion_rule', 'loss', 'degradation', 'dataset', 'modality_pair')
@@ -92,6 +95,32 @@ def test_code_and_commands_run_to_their_end(kind: str, forget_plugins: Path, sta
     assert found, 'a page says how to train with the new part'
     for command in found:
         run(command, stage_1)
+
+
+def test_a_plug_in_encoder_learns_with_the_papers_losses_and_meets_no_others(forget_plugins: Path) -> None:
+    for block in blocks(DOCS / 'add_encoder.md')[:2]:
+        (forget_plugins / re.match(r'# (\w+\.py)\n', block)[1]).write_text(block)
+    config = load_config('stage1_plain.py').model
+    torch.manual_seed(0)
+    model = MODELS.build(dict(config, prompts=dict(config.prompts, per_template=1))).train()
+    assert set(model.losses) == {'task', 'unified', 'recon', 'text'}
+    assert not [part for part in model.modules() if type(part).__module__.endswith('tiny')]
+    clean = torch.nn.functional.interpolate(torch.rand(4, 3, 4, 4), (24, 24), mode='bilinear')
+    tasks = (('ll', 'vi'), ('hz', 'vi'), ('lc', 'ir'), ('sr', 'ir'))
+    samples = [
+        FusionDataSample(metainfo=dict(task=task, modality=modality, seed=i))
+        for i, (task, modality) in enumerate(tasks)
+    ]
+    batch = dict(x=torch.tensor([0.2, 0.5, 0.4, 0.8])[:, None, None, None] * clean, y=clean)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    seen = []
+    for _ in range(25):
+        losses = model(batch, samples, mode='loss')
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        seen.append({name: value.item() for name, value in losses.items()})
+    assert all(seen[-1][name] < 0.5 * seen[0][name] for name in ('loss_task', 'loss_recon')), seen[-1]
 
 
 def test_own_folders_of_the_readme(forget_plugins: Path, capsys: pytest.CaptureFixture) -> None:

@@ -174,8 +174,8 @@ class FrozenCheckHook(Hook):
 
     @staticmethod
     def _digests(runner: Any) -> dict[str, str]:
-        model = plain_model(runner)
-        return {name: weights_digest(getattr(model, name).state_dict()) for name in model.frozen}
+        parts = plain_model(runner).frozen_parts()
+        return {name: weights_digest(part.state_dict()) for name, part in parts.items()}
 
 
 @HOOKS.register_module()

@@ -14,6 +14,7 @@ from lurefusion.models import (
     interactions,
     losses,
     lure,
+    lure_tiny,
     text_encoders,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     'interactions',
     'losses',
     'lure',
+    'lure_tiny',
     'text_encoders',
 ]

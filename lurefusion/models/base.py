@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from lurefusion.prompts import PromptBank
 
@@ -23,13 +23,16 @@ class FusionModel(BaseModel):
         modalities: Names; the position is the modality index m.
         chroma: Modality that owns the colour; None where there is none.
         prompts: The sentences of its tasks; None for a model without text.
-        frozen: Children that do not train.
+        frozen: Names of children that neither train nor leave eval mode, see :meth:`freeze`.
+        diagnose: Whether `loss` shall also report diagnostics, under keys without the word "loss"; ignored by models
+            that have none.
     """
 
     modalities: tuple[str, ...]
     chroma: str | None = None
     prompts: PromptBank | None = None
     frozen: tuple[str, ...] = ()
+    diagnose: bool = False
 
     @property
     @abstractmethod
@@ -39,6 +42,8 @@ class FusionModel(BaseModel):
     @abstractmethod
     def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
         """Pictures and text vectors in, picture out: no branch on data, so that it exports and compiles.
+
+        A shortcut that gives the same numbers may look at data where `torch.compiler.is_compiling()` is False.
 
         Args:
             images: One (B,3,H,W) in [0,1] for each of `modalities`; H and W multiples of `size_divisor`.
@@ -67,3 +72,29 @@ class FusionModel(BaseModel):
             TypeError: For a model without latents.
         """
         raise TypeError(f'{type(self).__name__} has no latents that could be looked at')
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Let these children train no more; they stay in eval mode.
+
+        Raises:
+            ValueError: If a name is no child; the message lists those that there are.
+        """
+        children = dict(self.named_children())
+        for name in names:
+            if name not in children:
+                raise ValueError(
+                    f'model.frozen names {name!r}, which is no part of the model; parts: {", ".join(children)}'
+                )
+            children[name].requires_grad_(False).eval()
+        self.frozen = tuple(names)
+
+    def frozen_parts(self) -> dict[str, nn.Module]:
+        """The children that :meth:`freeze` has frozen."""
+        return {name: child for name, child in self.named_children() if name in self.frozen}
+
+    def train(self, mode: bool = True) -> FusionModel:
+        """As of any module, but frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in self.frozen_parts().values():
+            part.eval()
+        return self

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.layers import NAFBlock, Upsample, conv1x1, entering, pass_through
+from lurefusion.choices import one_of
+from lurefusion.models.layers import NAFBlock, Upsample, conv1x1, entering, full_precision
 from lurefusion.registry import DECODERS
 
 SKIPS = ('add', 'concat')
@@ -57,8 +58,7 @@ class LUREDecoder(Decoder):
             raise ValueError(f'LUREDecoder needs strides that double; the image encoder has {tuple(strides)}')
         if len(K_dec) != len(channels):
             raise ValueError(f'decoder.K_dec has {len(K_dec)} entries for {len(channels)} latents')
-        if skip not in SKIPS:
-            raise ValueError(f'skip must be one of {", ".join(SKIPS)}; got {skip!r}')
+        one_of('skip', skip, SKIPS)
         self.enter, widths = entering('decoder', channels, widths)
         self.blocks = nn.ModuleList(
             nn.Sequential(*(NAFBlock(width) for _ in range(k))) for width, k in zip(widths, K_dec, strict=True)
@@ -66,24 +66,6 @@ class LUREDecoder(Decoder):
         self.up = nn.ModuleList(Upsample(b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.merge = nn.ModuleList(conv1x1(2 * a, a) for a in widths[:-1]) if skip == 'concat' else None
         self.end = nn.Conv2d(widths[0], 3 * strides[0] ** 2, 3, padding=1)
-
-    @torch.no_grad()
-    def start_as_identity(self) -> None:
-        """Set the initial values so that the first channels of the finest latent are the output. All values train.
-
-        Raises ValueError with skip='concat', where the skip is learned.
-        """
-        if self.merge is not None:
-            raise ValueError("identity_start needs decoder.skip='add'")
-        count = self.end.out_channels
-        if self.enter is not None:
-            pass_through(self.enter[0], count)
-        # pixel shuffle makes output channel k of channels 4k to 4k+3
-        self.up[0].conv.weight[: 4 * count] = 0
-        self.end.weight.zero_()
-        self.end.bias.zero_()
-        for channel in range(count):
-            self.end.weight[channel, channel, 1, 1] = 1
 
     def forward(self, latents: list[Tensor]) -> Tensor:
         """List of (B,L_i,H/s_i,W/s_i), fine to coarse, to (B,3,H,W), not clamped.
@@ -104,5 +86,5 @@ class LUREDecoder(Decoder):
             y = self.up[i](y)
             y = y + latents[i] if self.merge is None else self.merge[i](torch.cat([y, latents[i]], dim=1))
             y = self.blocks[i](y)
-        with torch.autocast(y.device.type, enabled=False):
+        with full_precision(y):
             return F.pixel_shuffle(self.end(y.float()), self.strides[0])

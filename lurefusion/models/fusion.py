@@ -9,8 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.layers import GDFN, LayerNorm2d, TransposedAttention, conv1x1, depthwise3x3, entering
-from lurefusion.ops.colour import LUMA
+from lurefusion.choices import one_of
+from lurefusion.models.layers import (
+    GDFN,
+    LayerNorm2d,
+    TransposedAttention,
+    conv1x1,
+    depthwise3x3,
+    entering,
+    split_evenly,
+)
 from lurefusion.ops.pyramids import pyramid_down, pyramid_up
 from lurefusion.registry import FUSERS, FUSION_RULES
 
@@ -175,8 +183,7 @@ class WindowAttention(nn.Module):
 
     def __init__(self, channels: int, num_heads: int = 4, reverse: bool = False, window: int = 8) -> None:
         super().__init__()
-        if channels % num_heads:
-            raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+        split_evenly(channels, num_heads)
         self.num_heads = num_heads
         self.window = window
         self.sign = -1.0 if reverse else 1.0
@@ -257,12 +264,9 @@ class CrossAttentionFuser(Fuser):
         zero_init: Start the last convolution at zero; None: only when there is a rule (without one, a zero output
             would leave the decoder a constant picture).
         widths: Channels in which a scale's blocks work; a 1x1 convolution leads there from L_i. None (paper): L_i.
-        chroma: Number of the modality whose colours the fused latents keep (:func:`keep_chroma`), for latents that are
-            a picture at every size; None (paper): whatever comes.
 
     Raises:
-        ValueError: If a list has another length than there are scales, an option is unknown, or `chroma` is set and the
-            latents are no pictures.
+        ValueError: If a list has another length than there are scales, or an option is unknown.
     """
 
     def __init__(
@@ -277,24 +281,13 @@ class CrossAttentionFuser(Fuser):
         reverse: bool = False,
         zero_init: bool | None = None,
         widths: Sequence[int] | None = None,
-        chroma: int | None = None,
     ) -> None:
         super().__init__(channels, num_modalities)
-        if chroma is not None:
-            if not 0 <= chroma < num_modalities:
-                raise ValueError(f'fuser.chroma is the number of a modality, 0 to {num_modalities - 1}; got {chroma!r}')
-            if any(width % 3 for width in channels):
-                raise ValueError(
-                    f'fuser.chroma={chroma} needs latents that are RGB pictures (image_encoder.picture_latents, and no '
-                    f'channels beside them); got latent_channels={list(channels)}'
-                )
-        self.chroma = chroma
         if len(K_f) != len(channels):
             raise ValueError(f'fuser.K_f has {len(K_f)} entries for {len(channels)} latents of the image encoder')
         if num_modalities < 2:
             raise ValueError(f'cross attention needs at least two modalities, got {num_modalities}')
-        if attention not in ATTENTIONS:
-            raise ValueError(f'attention must be one of {", ".join(ATTENTIONS)}; got {attention!r}')
+        one_of('attention', attention, ATTENTIONS)
         self.rule = FUSION_RULES.build(rule)
         self.enter, widths = entering('fuser', channels, widths)
         self.cross = nn.ModuleList(
@@ -317,26 +310,8 @@ class CrossAttentionFuser(Fuser):
             mixed = list(z) if self.enter is None else [self.enter[i](s) for s in z]
             for block in self.cross[i]:
                 mixed = block(mixed)
-            fused = self.zero[i](self.merge[i](torch.cat(mixed, dim=1))) + _checked_rule(self.rule, list(z))
-            out.append(fused if self.chroma is None else keep_chroma(fused, z[self.chroma]))
+            out.append(self.zero[i](self.merge[i](torch.cat(mixed, dim=1))) + _checked_rule(self.rule, list(z)))
         return out
-
-
-def keep_chroma(fused: Tensor, owner: Tensor) -> Tensor:
-    """The luma of one picture with the Cb and Cr of another.
-
-    Args:
-        fused: (B,3n,h,w): red, green and blue planes, n each (n pixels of a block, or 1).
-        owner: Whose colours are kept, of the same shape.
-
-    Returns:
-        (B,3n,h,w).
-    """
-    change = (fused - owner).unflatten(1, (3, -1))
-    red, green, blue = change.unbind(1)
-    # a change of grey leaves Cb and Cr alone
-    grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    return owner + grey[:, None].expand_as(change).flatten(1, 2)
 
 
 def _checked_rule(rule: FusionRule, z: list[Tensor]) -> Tensor:

@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models.layers import GDFN, LayerNorm2d, NAFBlock, TransposedAttention, conv1x1, depthwise3x3
+from lurefusion.models.layers import (
+    GDFN,
+    LayerNorm2d,
+    NAFBlock,
+    TransposedAttention,
+    conv1x1,
+    depthwise3x3,
+    split_evenly,
+)
 from lurefusion.registry import INTERACTIONS
 
 
@@ -29,15 +37,15 @@ class Interaction(nn.Module):
     def let_pass(self, count: int) -> None:
         """Set the initial values so that the first `count` channels come out as they went in, whatever c is.
 
-        `model.identity_start` asks for it. A start only: every value trains.
+        `image_encoder.identity_start` of `LURETinyEncoder` asks for it. A start only: every value trains.
 
         Raises:
             ValueError: If the class does not define it.
         """
         raise ValueError(
-            f'model.identity_start=True asks for let_pass(count) of the interaction {type(self).__name__}, which does '
-            f'not define it: set the values there so that the first `count` channels come out as they went in (`pass` '
-            f'where they do anyway), or set model.identity_start=False'
+            f'image_encoder.identity_start=True asks for let_pass(count) of the interaction {type(self).__name__}, '
+            f'which does not define it: set the values there so that the first `count` channels come out as they went '
+            f'in (`pass` where they do anyway), or set image_encoder.identity_start=False'
         )
 
 
@@ -137,8 +145,7 @@ class TGASpatial(_TransformerBlock):
 
     def __init__(self, channels: int, text_dim: int, num_heads: int = 4, ffn_ratio: float = 2.66) -> None:
         super().__init__(channels, text_dim, ffn_ratio)
-        if channels % num_heads:
-            raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+        self.depth = split_evenly(channels, num_heads)
         self.num_heads = num_heads
         self.q = nn.Linear(text_dim, channels)
         self.kv = nn.Sequential(conv1x1(channels, 2 * channels), depthwise3x3(2 * channels))
@@ -153,9 +160,8 @@ class TGASpatial(_TransformerBlock):
         """h (B,C,h,w) normalised, c (B,text_dim), to (B,C,h,w)."""
         k, v = self.kv(h).chunk(2, dim=1)
         q = self.q(c)[:, :, None, None].to(h.dtype)
-        depth = self.channels // self.num_heads
-        where = (q * k).unflatten(1, (self.num_heads, depth)).sum(2).mul(depth**-0.5).sigmoid()
-        return self.project_out(v * where.repeat_interleave(depth, dim=1))
+        where = (q * k).unflatten(1, (self.num_heads, self.depth)).sum(2).mul(self.depth**-0.5).sigmoid()
+        return self.project_out(v * where.repeat_interleave(self.depth, dim=1))
 
 
 @INTERACTIONS.register_module(name=['Gate', 'gate'])

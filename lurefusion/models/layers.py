@@ -7,10 +7,22 @@ H', W') and keep the channels-last memory layout: LayerNorm and attention read i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lurefusion.choices import one_of
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """No autocast within, on the device of x."""
+    kind = x.device.type
+    # where there is none anyway an exported graph is spared a nested one
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
 class LayerNorm2d(nn.Module):
@@ -43,16 +55,6 @@ def conv1x1(in_channels: int, out_channels: int, bias: bool = False) -> Pointwis
     return PointwiseConv(in_channels, out_channels, 1, bias=bias)
 
 
-@torch.no_grad()
-def pass_through(conv: nn.Conv2d, count: int) -> None:
-    """Let the first `count` output channels be the first `count` input channels."""
-    middle = conv.kernel_size[0] // 2
-    conv.weight[:count] = 0
-    conv.bias[:count] = 0
-    for channel in range(count):
-        conv.weight[channel, channel, middle, middle] = 1
-
-
 def entering(
     part: str, channels: Sequence[int], widths: Sequence[int] | None
 ) -> tuple[nn.ModuleList | None, list[int]]:
@@ -65,6 +67,13 @@ def entering(
     if len(widths) != len(channels):
         raise ValueError(f'{part}.widths has {len(widths)} entries for {len(channels)} latents of the image encoder')
     return nn.ModuleList(conv1x1(a, b, bias=True) for a, b in zip(channels, widths, strict=True)), list(widths)
+
+
+def split_evenly(channels: int, num_heads: int) -> int:
+    """Channels of a head; ValueError if `num_heads` does not divide them."""
+    if channels % num_heads:
+        raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+    return channels // num_heads
 
 
 def depthwise3x3(channels: int, bias: bool = False) -> nn.Conv2d:
@@ -130,13 +139,12 @@ class TransposedAttention(nn.Module):
 
     def __init__(self, channels: int, num_heads: int = 4, reverse: bool = False) -> None:
         super().__init__()
-        if channels % num_heads:
-            raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+        depth = split_evenly(channels, num_heads)
         self.num_heads = num_heads
         self.sign = -1.0 if reverse else 1.0
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
         self.project_out = conv1x1(channels, channels)
-        head = torch.arange(channels) // (channels // num_heads)
+        head = torch.arange(channels) // depth
         self.register_buffer('other_head', head[:, None] != head[None, :], persistent=False)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, row_weight: Tensor | None = None) -> Tensor:
@@ -150,7 +158,7 @@ class TransposedAttention(nn.Module):
 
     def attention(self, q: Tensor, k: Tensor) -> Tensor:
         """(B,C,C) softmax weights, zero outside the heads' diagonal blocks."""
-        with torch.autocast(q.device.type, enabled=False):
+        with full_precision(q):
             q_BNC, k_BNC = _tokens(q).float(), _tokens(k).float()
             # the norms are taken as scales of the product's rows and columns: q and k are never rewritten
             q_norm = q_BNC.square().sum(1).clamp_min(1e-12).sqrt()
@@ -180,9 +188,7 @@ class ModalityEmbedding(nn.Module):
 
     def __init__(self, channels: int, num_modalities: int = 2, kind: str = 'add') -> None:
         super().__init__()
-        if kind not in self.KINDS:
-            raise ValueError(f'modality_embedding must be one of {", ".join(self.KINDS)}; got {kind!r}')
-        self.kind = kind
+        self.kind = one_of('modality_embedding', kind, self.KINDS)
         self.channels = channels
         if kind != 'none':
             self.table = nn.Embedding(num_modalities, channels if kind == 'add' else 2 * channels)

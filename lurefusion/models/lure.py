@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lurefusion.choices import one_of
 from lurefusion.models.base import FusionModel
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
@@ -46,8 +47,6 @@ class LURE(FusionModel):
         losses: Name -> member of LOSSES; the name appears in the log as ``loss_<name>``.
         frozen: Names of children that neither train nor leave eval mode, e.g. ``('text_encoder', 'image_encoder')``.
         chroma: Modality that owns the colour: where its file is grey, so is the output.
-        identity_start: Start from D(E(x)) = x, as residual restorers do, without their input residual (which would
-            bypass the latent space). Saves a small budget the time in which the network learns to copy.
         max_pixels: Larger pictures are predicted in tiles.
         tile: Side of those tiles.
         overlap: Pixels that neighbouring tiles share.
@@ -73,7 +72,6 @@ class LURE(FusionModel):
         losses: dict[str, Any] | None = None,
         frozen: Sequence[str] = (),
         chroma: str | None = None,
-        identity_start: bool = False,
         max_pixels: int = 1_100_000,
         tile: int = 640,
         overlap: int = 64,
@@ -82,11 +80,9 @@ class LURE(FusionModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='FusionDataPreprocessor')), init_cfg)
-        if stage not in STAGES:
-            raise ValueError(f'model.stage must be one of {", ".join(STAGES)}; got {stage!r}')
         if chroma is not None and chroma not in modalities:
             raise ValueError(f'model.chroma={chroma!r} is not one of model.modalities={tuple(modalities)}')
-        self.stage = stage
+        self.stage = one_of('model.stage', stage, STAGES)
         self.modalities = tuple(modalities)
         self.chroma = chroma
         self.tiling = dict(tile=tile, overlap=overlap)
@@ -102,15 +98,6 @@ class LURE(FusionModel):
         if stage != 'restoration':
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit()
-        if identity_start:
-            for name in ('image_encoder', 'decoder'):
-                part = getattr(self, name)
-                if not hasattr(part, 'start_as_identity'):
-                    raise ValueError(
-                        f'model.identity_start=True asks for start_as_identity() of model.{name}, and '
-                        f'{type(part).__name__} has none; set model.identity_start=False'
-                    )
-                part.start_as_identity()
         self.coarse = coarse
         if coarse is not None:
             unknown = sorted(set(coarse['tasks']) - {*self.prompts.keys, *TASKS})
@@ -119,14 +106,11 @@ class LURE(FusionModel):
         self.losses = LossSet(losses or {})
         for loss in self.losses.values():
             loss.fit(channels, len(self.modalities))
-        self.diagnose = False
-        self.frozen = tuple(frozen)
-        self._freeze()
+        self.freeze(frozen)
 
     def _check_fit(self) -> None:
         channels = self.image_encoder.out_channels
-        for name in ('decoder', 'fuser'):
-            part = getattr(self, name)
+        for name, part in (('decoder', self.decoder), ('fuser', self.fuser)):
             if part is not None and tuple(part.channels) != channels:
                 raise ValueError(
                     f'model.{name}.channels={tuple(part.channels)} does not fit model.image_encoder '
@@ -144,22 +128,6 @@ class LURE(FusionModel):
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of the last stride '
                 f'{last} of model.image_encoder'
             )
-
-    def _freeze(self) -> None:
-        for name in self.frozen:
-            part = getattr(self, name, None)
-            if not isinstance(part, nn.Module):
-                children = ', '.join(name for name, _ in self.named_children())
-                raise ValueError(f'model.frozen names {name!r}, which is no part of the model; parts: {children}')
-            part.requires_grad_(False)
-            part.eval()
-
-    def train(self, mode: bool = True) -> LURE:
-        """Frozen parts stay in eval mode."""
-        super().train(mode)
-        for name in self.frozen:
-            getattr(self, name).eval()
-        return self
 
     def forward(
         self,

@@ -11,6 +11,7 @@ from mmengine.runner import get_priority
 from torch import nn
 
 from lurefusion.engine.hooks import FiniteCheckHook, FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
+from lurefusion.models.base import FusionModel
 from lurefusion.models.data_preprocessor import FusionDataPreprocessor
 from lurefusion.structures import FusionDataSample
 from lurefusion.studies.latents import Latents
@@ -21,29 +22,40 @@ def runner_of(model: nn.Module) -> SimpleNamespace:
     return SimpleNamespace(model=model, logger=MMLogger.get_instance('test_hooks'), iter=0, hooks=[])
 
 
-def model() -> nn.Module:
-    net = nn.ModuleDict(dict(encoder=nn.Linear(2, 2), decoder=nn.Linear(2, 2)))
-    net.frozen = ('encoder',)
-    net.__dict__['encoder'] = net['encoder']
-    return net
+class Net(FusionModel):
+    """Two parts, of which the first is frozen."""
+
+    size_divisor = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.freeze(('encoder',))
+
+    def core(self, images, text=None):
+        return images[0]
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        raise NotImplementedError
 
 
 def test_frozen_check_finds_the_smallest_change():
-    net, hook = model(), FrozenCheckHook()
+    net, hook = Net(), FrozenCheckHook()
     runner = runner_of(net)
     hook.before_train(runner)
     with torch.no_grad():
-        net['decoder'].weight += 1
+        net.decoder.weight += 1
     hook.after_train(runner)
     with torch.no_grad():
-        net['encoder'].bias[0] = torch.nextafter(net['encoder'].bias[0], torch.tensor(9.0))
+        net.encoder.bias[0] = torch.nextafter(net.encoder.bias[0], torch.tensor(9.0))
     with pytest.raises(RuntimeError, match='frozen parts changed during training: encoder'):
         hook.after_train(runner)
 
 
 @pytest.mark.parametrize(('iteration', 'asked'), [(0, False), (8, False), (9, True), (19, True)])
 def test_diagnostics_every_interval(iteration, asked):
-    net = nn.Linear(1, 1)
+    net = Net()
+    assert net.diagnose is False
     runner = SimpleNamespace(model=net, iter=iteration)
     LatentDiagnosticsHook(interval=10).before_train_iter(runner, 0)
     assert net.diagnose is asked

@@ -17,9 +17,7 @@ from lurefusion.models.fusion import (
     FusionRule,
     RuleFuser,
     WindowAttention,
-    keep_chroma,
 )
-from lurefusion.ops.colour import rgb_to_ycbcr
 from lurefusion.registry import FUSERS, FUSION_RULES
 
 RULES = ('l1', 'l1_pyramid', 'mean', 'sum', 'exp', 'max', 'none')
@@ -282,43 +280,6 @@ def test_modalities_have_weights_of_their_own() -> None:
     assert (net(z)[0] - net(z[::-1])[0]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize('pixels', [1, 4])
-def test_keep_chroma_is_luma_of_one_and_chroma_of_the_other(pixels: int) -> None:
-    fused, owner = (torch.rand(2, 3 * pixels, 6, 5, generator=torch.Generator().manual_seed(s)) for s in range(2))
-    # planes of one colour lie side by side, as pixel unshuffle makes them
-    pictures = [x.double().unflatten(1, (3, pixels)) for x in (keep_chroma(fused, owner), fused, owner)]
-    out, of_luma, of_chroma = ([plane.numpy() for plane in rgb_to_ycbcr(*x.unbind(1))] for x in pictures)
-    np.testing.assert_allclose(out[0], of_luma[0], atol=1e-6)
-    np.testing.assert_allclose(out[1], of_chroma[1], atol=1e-6)
-    np.testing.assert_allclose(out[2], of_chroma[2], atol=1e-6)
-
-
-@pytest.mark.parametrize('owner', [0, 1])
-def test_colours_of_one_modality_stay_whatever_is_learned(owner: int) -> None:
-    channels = (12, 3)
-    net = fuser(channels=channels, widths=(8, 8), chroma=owner, rule='l1_pyramid')
-    for conv in net.zero:
-        torch.nn.init.normal_(conv.weight)
-    z = [[rand(2, c, 16 >> i, 12 >> i, seed=10 * m + i) for i, c in enumerate(channels)] for m in range(2)]
-    free = fuser(channels=channels, widths=(8, 8), rule='l1_pyramid')
-    free.load_state_dict(net.state_dict())
-    for fused, other, own in zip(net(z), free(z), z[owner], strict=True):
-        parts = [rgb_to_ycbcr(*x.unflatten(1, (3, -1)).unbind(1)) for x in (fused, other, own)]
-        torch.testing.assert_close(parts[0][0], parts[1][0], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(parts[0][1], parts[2][1], atol=1e-4, rtol=1e-4)
-        assert not torch.allclose(parts[1][1], parts[2][1], atol=1e-2)
-
-
-def test_a_grey_owner_makes_the_fused_latents_grey() -> None:
-    net = fuser(channels=(12, 3), widths=(8, 8), chroma=0)
-    grey = [rand(1, 4, 16, 12).repeat(1, 3, 1, 1), rand(1, 1, 8, 6).expand(-1, 3, -1, -1)]
-    coloured = [rand(1, 12, 16, 12, seed=1), rand(1, 3, 8, 6, seed=2)]
-    for fused in net([grey, coloured]):
-        red, green, blue = fused.unflatten(1, (3, -1)).unbind(1)
-        torch.testing.assert_close(red, green)
-        torch.testing.assert_close(green, blue)
-
-
 def test_published_size() -> None:
     net = CrossAttentionFuser()
 
@@ -339,9 +300,6 @@ def test_published_size() -> None:
         (dict(widths=(4,)), 'fuser.widths has 1 entries for 2 latents'),
         (dict(num_modalities=1), 'at least two modalities, got 1'),
         (dict(attention='full'), "attention must be one of transposed, window; got 'full'"),
-        (dict(chroma=2), 'fuser.chroma is the number of a modality, 0 to 1; got 2'),
-        (dict(chroma=-1), 'fuser.chroma is the number of a modality, 0 to 1; got -1'),
-        (dict(chroma=0), r'fuser.chroma=0 needs latents that are RGB pictures .*latent_channels=\[4, 8\]'),
         (dict(num_heads=3), 'num_heads=3 does not divide channels=4'),
         (dict(num_heads=3, attention='window'), 'num_heads=3 does not divide channels=4'),
     ],

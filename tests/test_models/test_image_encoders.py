@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lurefusion.config import load_config
-from lurefusion.models.image_encoders import LUREEncoder, TextGuidedDetail, bottleneck_plan
-from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, INTERACTIONS
+from lurefusion.models.image_encoders import LUREEncoder, bottleneck_plan
+from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TINY = dict(text_dim=16, channels=(8, 16), latent_channels=(4, 8), K_bt=(1, 1), K_tb=(1, 2))
@@ -130,73 +130,6 @@ def test_declares_what_comes_out() -> None:
     assert image_encoder.strides == (1, 2)
 
 
-@pytest.mark.parametrize('inner_residual', [True, False])
-def test_blocks_of_pixels_lose_nothing(inner_residual: bool) -> None:
-    image_encoder = encoder(
-        patch=2, channels=(20, 16), latent_channels=(12, 8), K_bt=(2, 1), K_tb=(2, 1), inner_residual=inner_residual
-    )
-    decoder = DECODERS.build(dict(type='LUREDecoder', K_dec=(1, 1)), channels=(12, 8), strides=image_encoder.strides)
-    x, c, m = rand(2, 3, 16, 24), rand(2, 16), torch.tensor([0, 1])
-    z = image_encoder(x, c, m)
-    assert image_encoder.strides == (2, 4)
-    assert [tuple(s.shape) for s in z] == [(2, 12, 8, 12), (2, 8, 4, 6)]
-    assert (decoder(z) - x).abs().max() > 0.1
-    image_encoder.start_as_identity()
-    decoder.start_as_identity()
-    z = image_encoder(x, c, m)
-    torch.testing.assert_close(decoder(z), x, atol=1e-6, rtol=0)
-    # the coarser latent starts as the picture of its size
-    torch.testing.assert_close(z[1][:, :3], nn.functional.avg_pool2d(x, 4), atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize('patch', [1, 2])
-def test_identity_starts_at_every_scale_that_has_room(patch: int) -> None:
-    sizes = dict(channels=(12, 8, 8, 8), latent_channels=(12, 3, 3, 2), K_bt=(1,) * 4, K_tb=(1, 1, 2, 1))
-    image_encoder = encoder(patch=patch, **sizes)
-    x, c, m = rand(2, 3, 16, 32), rand(2, 16), torch.tensor([0, 1])
-    image_encoder.start_as_identity()
-    z = image_encoder(x, c, m)
-    for scale in (1, 2):
-        small = nn.functional.avg_pool2d(x, patch * 2**scale)
-        torch.testing.assert_close(z[scale][:, :3], small, atol=1e-6, rtol=0)
-    assert z[3].shape == (2, 2, 16 // patch // 8, 32 // patch // 8)
-
-
-def test_picture_latents_have_no_pattern_and_grey_pictures_no_colour() -> None:
-    sizes = dict(patch=2, channels=(12, 8), latent_channels=(14, 4), K_bt=(1, 1), K_tb=(1, 1))
-    bare, image_encoder = encoder(**sizes), encoder(**sizes, picture_latents=True)
-    image_encoder.load_state_dict(bare.state_dict())
-    x, c, m = rand(2, 3, 16, 24), rand(2, 16), torch.tensor([0, 1])
-    x[1] = x[1, :1]
-    z, raw = image_encoder(x, c, m), bare(x, c, m)
-    for a, b, count in zip(z, raw, (12, 3), strict=True):
-        assert torch.equal(a[:, count:], b[:, count:])
-    # by hand: pixel k of a block, colour by colour
-    added = z[0][:, :12].reshape(2, 3, 4, 8, 12) - torch.stack(
-        [x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], dim=2
-    )
-    means = added.mean(dim=(3, 4))
-    torch.testing.assert_close(means, means[:, :, :1].expand_as(means), atol=1e-6, rtol=0)
-    # what is taken out is one number for each channel, and of a block's pixels together nothing
-    taken = (raw[0] - z[0])[0, :12].reshape(3, 4, 8, 12)
-    torch.testing.assert_close(taken, taken[:, :, :1, :1].expand_as(taken), atol=1e-6, rtol=0)
-    torch.testing.assert_close(taken.sum(dim=1), torch.zeros(3, 8, 12), atol=1e-5, rtol=0)
-    assert torch.equal(z[1][0], raw[1][0])
-    grey = z[1][1, :3]
-    torch.testing.assert_close(grey, raw[1][1, :3].mean(0, keepdim=True).expand_as(grey))
-    assert torch.equal(z[0][1, :4], z[0][1, 4:8])
-    with pytest.raises(ValueError, match=r'latent_channels of at least \[12, 3\], got \[14, 2\]'):
-        encoder(**{**sizes, 'latent_channels': (14, 2)}, picture_latents=True)
-
-
-def test_identity_needs_room_for_the_picture() -> None:
-    for inner_residual in (True, False):
-        with pytest.raises(ValueError, match=r'patch=2 needs at least 12 channels .* got 8 and 4'):
-            encoder(patch=2, inner_residual=inner_residual).start_as_identity()
-    with pytest.raises(ValueError, match='patch must be 1, 2, 4'):
-        encoder(patch=3)
-
-
 def test_level_equals_its_equation() -> None:
     image_encoder = encoder(K_bt=(2, 1), K_tb=(2, 1), latent_channels=(4, 8), channels=(12, 16))
     x, c, m = rand(2, 3, 8, 8), rand(2, 16), torch.tensor([1, 0])
@@ -267,75 +200,3 @@ def test_lists_of_different_length_and_unknown_options_are_named() -> None:
         encoder(interaction='TGAA')
     with pytest.raises(ValueError, match='modality_embedding must be one of'):
         encoder(modality_embedding='sum')
-
-
-def detail_branch(seed: int = 0) -> TextGuidedDetail:
-    """One whose last convolution is past its start, opened by a positive first entry of c."""
-    torch.manual_seed(seed)
-    detail = TextGuidedDetail(text_dim=4, width=8)
-    with torch.no_grad():
-        nn.init.normal_(detail.body[-1].weight)
-        detail.gate.weight[:] = torch.tensor([1.0, 0, 0, 0])
-        detail.gate.bias[:] = 0
-    return detail
-
-
-@torch.no_grad()
-def test_detail_adds_its_branch_as_far_as_the_text_opens_it() -> None:
-    detail, x = detail_branch(), rand(4, 3, 12, 20)
-    c = torch.tensor([[-3.0, 1, 1, 1], [0.25, 1, 1, 1], [1, 1, 1, 1], [7, 1, 1, 1]])
-    added = detail.branch(x)
-    assert added.abs().mean() > 0.01
-    for mode in (True, False):
-        out = detail.train(mode)(x, c)
-        assert torch.equal(out[0], x[0])
-        for row, share in ((1, 0.25), (2, 1), (3, 1)):
-            torch.testing.assert_close(out[row], x[row] + share * added[row])
-    # a picture does not change with the texts of others
-    torch.testing.assert_close(detail(x[:1], c[:1]), x[:1], atol=0, rtol=0)
-
-
-@torch.no_grad()
-def test_detail_does_not_see_the_brightness() -> None:
-    detail, x = detail_branch(), rand(1, 3, 40, 44)
-    torch.testing.assert_close(detail.branch(x), detail.branch(x + 0.5), atol=1e-5, rtol=0)
-    # a flat picture has no detail: what comes out is that of zeros
-    torch.testing.assert_close(detail.branch(torch.full_like(x, 0.7)), detail.branch(torch.zeros_like(x)))
-
-
-def test_detail_starts_as_nothing_and_learns() -> None:
-    image_encoder = encoder(detail=dict(width=8))
-    x, c, m = rand(2, 3, 16, 24), rand(2, 16), torch.tensor([0, 1])
-    nn.init.constant_(image_encoder.detail.gate.bias, 2)
-    with_detail = image_encoder(x, c, m)
-    body, image_encoder.detail = image_encoder.detail, None
-    for a, b in zip(with_detail, image_encoder(x, c, m), strict=True):
-        torch.testing.assert_close(a, b)
-    sum(z.square().sum() for z in with_detail).backward()
-    assert body.body[-1].weight.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize('inner_residual', [True, False])
-@pytest.mark.parametrize('interaction', INTERACTIONS.known())
-def test_identity_start_is_one_with_every_interaction(interaction: str, inner_residual: bool) -> None:
-    image_encoder = encoder(
-        channels=(12, 16), latent_channels=(4, 8), K_bt=(2, 1), K_tb=(2, 1), interaction=dict(type=interaction),
-        inner_residual=inner_residual,
-    )  # fmt: skip
-    image_encoder.start_as_identity()
-    x, c = rand(2, 3, 16, 24), rand(2, 16)
-    for m in (0, 1):
-        z = image_encoder(x, c, torch.full((2,), m))
-        torch.testing.assert_close(z[0][:, :3], x, atol=1e-6, rtol=0)
-        torch.testing.assert_close(z[1][:, :3], nn.functional.avg_pool2d(x, 2), atol=1e-6, rtol=0)
-
-
-def test_extras_are_what_the_encoder_says() -> None:
-    x, texts = rand(2, 3, 16, 16), rand(5, 16)
-    assert encoder().extras(x, texts) == {}
-    with_detail = encoder(detail=dict(width=4))
-    for p in with_detail.detail.parameters():
-        p.data += 0.1 * rand(*p.shape, seed=1)
-    found = with_detail.extras(x, texts)
-    torch.testing.assert_close(found['detailed'], x + with_detail.detail.branch(x))
-    torch.testing.assert_close(found['gates'], with_detail.detail.gate(texts)[:, 0])

@@ -231,7 +231,9 @@ def test_restoration_losses_equal_two_separate_passes() -> None:
 
 def test_detail_loss_sees_every_sentence() -> None:
     losses = dict(detail=dict(type='DetailLoss', tasks=('sr',)))
-    image_encoder = dict(config()['image_encoder'], detail=dict(width=8))
+    image_encoder = dict(
+        config()['image_encoder'], type='LURETinyEncoder', patch=1, detail=dict(width=8), identity_start=False
+    )
     model = settle(build(image_encoder=image_encoder, losses=losses))
     data = prepared(model, restoration_batch())
     x, y, samples = data['inputs']['x'], data['inputs']['y'], data['data_samples']
@@ -279,8 +281,7 @@ def test_every_trainable_parameter_learns_after_one_step(stage: str, embedding: 
     changes = config()['image_encoder'] | dict(modality_embedding=embedding)
     model = build(stage, image_encoder=changes).train()
     if stage == 'fusion':
-        model.frozen = ('text_encoder', 'image_encoder')
-        model._freeze()
+        model.freeze(('text_encoder', 'image_encoder'))
     data = prepared(model, restoration_batch() if stage == 'restoration' else fusion_batch())
     parameters = trained_parameters(model)
     assert {name.partition('.')[0] for name in parameters} == (

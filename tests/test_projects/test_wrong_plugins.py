@@ -39,7 +39,6 @@ class Beside(FusionRule):
 """
 TWO_LEVELS = """
 model = dict(
-    identity_start=False,
     prompts=dict(per_template=1),
     image_encoder=dict(_delete_=True, type='TwoLevels'),
     decoder=dict(K_dec=(1, 1), widths=None),
@@ -78,12 +77,6 @@ def test_encoder_that_does_not_return_what_it_declares(forget_plugins: Path) -> 
     )
     with pytest.raises(ValueError, match=message):
         model(dict.fromkeys(('vi', 'ir'), torch.rand(1, 3, 16, 16)))
-
-
-def test_encoder_without_an_identity_start(forget_plugins: Path) -> None:
-    file = config(forget_plugins, TWO_LEVELS, 'plug_start', ENCODER)
-    with pytest.raises(ValueError, match=r'start_as_identity\(\) of model\.image_encoder, and TwoLevels has none'):
-        MODELS.build(load_config(file, ['model.identity_start=True']).model)
 
 
 def test_rule_that_returns_another_shape_stops_the_training(forget_plugins: Path) -> None:

@@ -1,11 +1,11 @@
 # 2.2 M parameters: trains on two CPU cores, fuses a 640x480 pair there in less than a second.
 _base_ = './lure.py'
 model = dict(
-    identity_start=True,
     # trained on crops of 128 from shrunk frames: haze is also looked at in that size
     coarse=dict(tasks=('hz',), size=128),
     text_encoder=dict(backbone=dict(_delete_=True, type='HashBag')),
     image_encoder=dict(
+        type='LURETinyEncoder',
         patch=2,
         channels=(32, 48, 96, 144),
         # a picture at four sizes: what more channels hold, nothing asks for (docs/model_zoo.md)
@@ -16,8 +16,8 @@ model = dict(
         detail=dict(width=32),
         picture_latents=True,
     ),
-    fuser=dict(K_f=(1, 1, 1, 1), ffn_ratio=2.0, widths=(16, 24, 48, 64)),
-    decoder=dict(widths=(16, 24, 48, 64)),
+    fuser=dict(type='LURETinyFuser', K_f=(1, 1, 1, 1), ffn_ratio=2.0, widths=(16, 24, 48, 64)),
+    decoder=dict(type='LURETinyDecoder', widths=(16, 24, 48, 64)),
     # distances that see lengths and offsets, for which a cosine is blind
     losses=dict(
         unified=dict(kind='mse', detach_target=True, weight=0.1),

@@ -17,21 +17,23 @@ from lurefusion.models.losses.functional import latent_diagnostics, latent_dista
 from lurefusion.models.losses.fusion import (
     ColorLoss,
     GradLoss,
-    HotTargetLoss,
     IntensityMaxLoss,
-    PatternLoss,
     PerceptualLoss,
     SSIMLoss,
 )
 from lurefusion.models.losses.restoration import (
-    ChromaLoss,
-    DetailLoss,
-    MeanLatentLoss,
-    PyramidLoss,
     ReconLoss,
     TaskLoss,
     TextLoss,
     UnifiedLoss,
+)
+from lurefusion.models.losses.tiny import (
+    ChromaLoss,
+    DetailLoss,
+    HotTargetLoss,
+    MeanLatentLoss,
+    PatternLoss,
+    PyramidLoss,
 )
 from lurefusion.models.losses.vgg import VGG16Features
 

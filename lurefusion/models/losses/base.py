@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from lurefusion.choices import did_you_mean
-from lurefusion.registry import LOSSES
+from lurefusion.registry import LOSSES, hands_on
 
 # What the fusion stage offers; all other quantities are the restoration stage's.
 FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
@@ -42,15 +41,7 @@ class Loss(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # **schedule by name, so that a misspelt argument is told apart
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
-            schedule = [
-                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-                for parameter in inspect.signature(Loss.schedule).parameters.values()
-                if parameter.name not in ('self', *(own.name for own in parameters))
-            ]
-            cls.__signature__ = inspect.Signature([*parameters[:-1], *schedule])
+        hands_on(Loss.schedule)(cls)
 
     def __init__(self, weight: float | str = 1.0, warmup: int = 0, start: int = 0) -> None:
         super().__init__()

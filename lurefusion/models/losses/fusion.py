@@ -15,13 +15,13 @@ from lurefusion.models.losses.vgg import VGG16Features
 from lurefusion.ops.colour import luma, ycbcr
 from lurefusion.ops.gradients import laplacian, sobel
 from lurefusion.ops.ssim import ssim
-from lurefusion.ops.windows import box_mean
 from lurefusion.registry import LOSSES
 
 Sources = dict[str, Tensor]
 
 
-def _checked_sources(fused: Tensor, sources: Sources) -> Sources:
+def checked_sources(fused: Tensor, sources: Sources) -> Sources:
+    """The sources as they are; ValueError if there is none, or one has another shape than the fused image."""
     for name, source in sources.items():
         if source.shape != fused.shape:
             raise ValueError(f'source {name!r} is {tuple(source.shape)}, the fused image {tuple(fused.shape)}')
@@ -49,7 +49,7 @@ class ColorLoss(Loss):
         """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         if self.source is not None and self.source not in sources:
             raise KeyError(f'ColorLoss takes its colours from {self.source!r}; the sources are {", ".join(sources)}')
-        _checked_sources(fused, sources)
+        checked_sources(fused, sources)
         _, cb, cr = ycbcr(fused)
         owners = list(sources.values()) if self.source is None else [sources[self.source]]
         _, cb_source, cr_source = (
@@ -80,29 +80,12 @@ class GradLoss(Loss):
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
         """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
-        images = [luma(image) for image in (fused, *_checked_sources(fused, sources).values())]
+        images = [luma(image) for image in (fused, *checked_sources(fused, sources).values())]
         # one pass over all images, as samples: (1 + S, B, H, W)
         gx, gy = sobel(torch.stack([image[:, 0] for image in images]))
         gx, gy = gx.abs(), gy.abs()
         maps = (gx + gy,) if self.mode == 'sum' else (gx, gy)
         return sum(F.l1_loss(g[0], g[1:].amax(dim=0)) for g in maps)
-
-
-@LOSSES.register_module()
-class PatternLoss(Loss):
-    """Luma alternates from pixel to pixel no more than in the source that does so most.
-
-    Mean excess of |x(i-1) - 2 x(i) + x(i+1)| over the maximum of the sources, rows and columns. Not in the paper: with
-    blocks of pixels (`image_encoder.patch`) rows may alternate, of which Sobel's central difference is 0.
-    """
-
-    needs = ('fused', 'sources')
-
-    def forward(self, fused: Tensor, sources: Sources) -> Tensor:
-        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
-        images = torch.stack([luma(image) for image in (fused, *_checked_sources(fused, sources).values())])
-        second = [images.diff(n=2, dim=dim).abs() for dim in (-1, -2)]
-        return sum(F.relu(d[0] - d[1:].amax(dim=0)).mean() for d in second)
 
 
 @LOSSES.register_module()
@@ -122,7 +105,7 @@ class IntensityMaxLoss(Loss):
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
         """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
-        sources = _checked_sources(fused, sources)
+        sources = checked_sources(fused, sources)
         if self.space == 'luma':
             fused, sources = luma(fused), {name: luma(source) for name, source in sources.items()}
         first, *others = sources.values()
@@ -132,42 +115,6 @@ class IntensityMaxLoss(Loss):
             target = torch.where(mean > best, source, target)
             best = torch.maximum(mean, best)
         return F.l1_loss(fused, target)
-
-
-@LOSSES.register_module()
-class HotTargetLoss(Loss):
-    """Small warm things stand out from what surrounds them as they do in the infrared picture.
-
-    Mean of relu(h_s - h_O) where h_s > `threshold`, h the luma less its mean over a box. Not in the paper: by
-    gradients and intensities alone a dark coat hides a warm person.
-
-    Args:
-        source: Modality in which warm things are bright.
-        radius: Of the box, (2 radius + 1)^2 pixels.
-        threshold: Least h_s that counts, in [0,1].
-    """
-
-    needs = ('fused', 'sources')
-
-    def __init__(
-        self,
-        source: str = 'ir',
-        radius: int = 16,
-        threshold: float = 0.2,
-        **schedule: Any,
-    ) -> None:
-        super().__init__(**schedule)
-        self.source = source
-        self.radius = radius
-        self.threshold = threshold
-
-    def forward(self, fused: Tensor, sources: Sources) -> Tensor:
-        """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
-        if self.source not in sources:
-            raise KeyError(f'HotTargetLoss looks for targets in {self.source!r}; the sources are {", ".join(sources)}')
-        out, source = (luma(image) for image in (fused, _checked_sources(fused, sources)[self.source]))
-        h_out, h_source = (y - box_mean(y, self.radius) for y in (out, source))
-        return (F.relu(h_source - h_out) * (h_source > self.threshold)).mean()
 
 
 @LOSSES.register_module()
@@ -260,7 +207,7 @@ class PerceptualLoss(Loss):
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
         """fused (B,3,H,W) and the clean pictures of every modality by name, (B,3,H,W) each."""
         out = luma(fused)
-        images = [luma(source) for source in _checked_sources(fused, sources).values()]
+        images = [luma(source) for source in checked_sources(fused, sources).values()]
         return self._feature_distance(out, images) if self.mode == 'vgg' else self._u2(out, images)
 
     def _u2(self, out: Tensor, images: list[Tensor]) -> Tensor:

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lurefusion.choices import one_of
+
 # channels of the 3x3 convolutions, block by block (Simonyan & Zisserman 2015, configuration D)
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 PREPROCESS = ('imagenet', 'caffe')
@@ -42,9 +44,7 @@ class VGG16Features(nn.Module):
 
     def __init__(self, weights: str | os.PathLike, preprocess: str = 'imagenet') -> None:
         super().__init__()
-        if preprocess not in PREPROCESS:
-            raise ValueError(f'preprocess must be one of {", ".join(PREPROCESS)}; got {preprocess!r}')
-        self.preprocess = preprocess
+        self.preprocess = one_of('preprocess', preprocess, PREPROCESS)
         self.layers = vgg16_layers()
         self.layers.load_state_dict(self._read(Path(weights)))
         caffe = preprocess == 'caffe'
