@@ -73,8 +73,8 @@ assert builder.TRANSFORMERS_OPTIMIZERS == ['Adafactor']
 
 
 def test_what_the_arguments_repeat_is_the_same() -> None:
-    from lurefusion.engine import stages
+    from lurefusion.engine import pipeline
     from lurefusion.evaluation.cards import VARIANT_CHOICES
 
     assert evaluate.VARIANTS == VARIANT_CHOICES
-    assert stages.LAUNCHERS is LAUNCHERS
+    assert pipeline.LAUNCHERS is LAUNCHERS
