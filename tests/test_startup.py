@@ -73,8 +73,8 @@ assert builder.TRANSFORMERS_OPTIMIZERS == ['Adafactor']
 
 
 def test_what_the_arguments_repeat_is_the_same() -> None:
-    from lurefusion.engine import pipeline
+    from lurefusion.engine import stage_runner
     from lurefusion.evaluation.cards import VARIANT_CHOICES
 
     assert evaluate.VARIANTS == VARIANT_CHOICES
-    assert pipeline.LAUNCHERS is LAUNCHERS
+    assert stage_runner.LAUNCHERS is LAUNCHERS
