@@ -3,9 +3,9 @@
     python benchmarks/registration.py [--data DIR] [--kinds affine] [--pairs 8] [--sets RoadScene/val]
 
 Each infrared picture gets a shift up to 5 % of the width, a scale of +-8 %, a rotation of +-4 degrees (translation:
-the shift alone; homography: each corner moved by up to 1 % of the width too), a gamma of 0.5 to 2 and, half of the time,
-the opposite polarity. Corner errors in pixels of a picture 640 pixels wide, mean over the four corners, against two
-references: `given`, the pair as the data set aligned it, which is itself some pixels off; and `own`, the alignment
+the shift alone; homography: each corner moved by up to 1 % of the width too), a gamma of 0.5 to 2 and, in half of the
+cases, the opposite polarity. Corner errors in pixels of a picture 640 pixels wide, mean over the four corners, against
+two references: `given`, the pair as the data set aligned it, which is itself some pixels off; and `own`, the alignment
 found for the pair before it was moved (as given, where that was refused). `wrong`: accepted and more than 5 pixels from
 `own`. `strangers`: pairs of two different scenes that were accepted; none should be.
 """

@@ -94,7 +94,7 @@ class Alignment:
             ValueError: If a size has another aspect ratio: that would be a crop, whose place is unknown.
         """
         for name, old, new in (('fixed', self.fixed_size, fixed_size), ('moving', self.moving_size, moving_size)):
-            _check_aspect(old, new, f'the {name} pictures of the alignment', f'the {name} picture')
+            check_aspect(old, new, f'the {name} pictures of the alignment', f'the {name} picture')
         to_fixed = resizing(fixed_size, self.fixed_size)
         from_moving = resizing(self.moving_size, moving_size)
         matrix = from_moving @ self.transform @ to_fixed
@@ -159,7 +159,7 @@ def resize_pair(
     if to not in ('vi', 'ir'):
         raise ValueError(f"resize: expected 'vi' or 'ir', got {to!r}")
     sizes = vi.shape[1::-1], ir.shape[1::-1]
-    _check_aspect(*sizes, 'the visible picture', 'the infrared picture', tolerance)
+    check_aspect(*sizes, 'the visible picture', 'the infrared picture', tolerance)
     return (vi, _resize(ir, sizes[0])) if to == 'vi' else (_resize(vi, sizes[1]), ir)
 
 
@@ -177,9 +177,10 @@ def _size(size: tuple[int, int]) -> str:
     return f'{size[0]}x{size[1]}'
 
 
-def _check_aspect(
+def check_aspect(
     one: tuple[int, int], other: tuple[int, int], name: str, other_name: str, tolerance: float = 0.02
 ) -> None:
+    """Raise ValueError if two sizes (width, height) cannot be of one field of view; the names say what they are of."""
     ratio = one[0] * other[1] / (one[1] * other[0])
     if abs(math.log(ratio)) > math.log1p(tolerance):
         raise ValueError(
@@ -198,13 +199,11 @@ def seen_mask(
     transform: np.ndarray, size: tuple[int, int], source: tuple[int, int], margin: float = -0.5
 ) -> np.ndarray:
     """(H, W) bool: which pixels of a warped picture come from inside the source, `margin` pixels from its border."""
-    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    x, y = np.ogrid[: size[1], : size[0]][::-1]
     u, v, w = (row[0] * x + row[1] * y + row[2] for row in transform)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        u, v = u / w, v / w
-    # a transform is known to 1e-6 pixels at best
+    # a transform is known to 1e-6 pixels at best; compared before the division, which a horizon would not stand
     low, high_x, high_y = margin - 1e-6, source[0] - 1 - margin + 1e-6, source[1] - 1 - margin + 1e-6
-    return (w > 0) & (u >= low) & (u <= high_x) & (v >= low) & (v <= high_y)
+    return (w > 0) & (u >= low * w) & (u <= high_x * w) & (v >= low * w) & (v <= high_y * w)
 
 
 def corners_of(transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:

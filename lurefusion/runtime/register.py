@@ -21,7 +21,15 @@ import cv2
 import numpy as np
 
 from lurefusion.ops.colour import LUMA
-from lurefusion.runtime.alignment import KINDS, Alignment, corner_distance, corners_of, resizing, seen_mask
+from lurefusion.runtime.alignment import (
+    KINDS,
+    Alignment,
+    check_aspect,
+    corner_distance,
+    corners_of,
+    resizing,
+    seen_mask,
+)
 
 # what a first fit may change before the last parameters of a kind are set free
 STAGE = dict(translation='translation', affine='similarity', homography='similarity')
@@ -84,6 +92,8 @@ def estimate(
             raise ValueError(f'{name}: expected 0 to {limit}, got {value}')
     pictures = _grey(fixed, 'fixed'), _grey(moving, 'moving')
     sizes = tuple(picture.shape[::-1] for picture in pictures)
+    if kind == 'translation':
+        check_aspect(*sizes, 'the fixed picture', 'the moving picture')
     starts = _search(pictures, kind, max_shift, max_scale, max_rotation)
     if not starts:
         raise NotAligned('not aligned: one of the pictures has no edges to align by')
@@ -207,8 +217,6 @@ def _search(
     margin = max(4, math.ceil(max_shift * small_size[0]))
     margins = [min(margin, side // 3) for side in small_size]
     template = _edges(small, 0.7, 6.0)[margins[1] : -margins[1], margins[0] : -margins[0]]
-    if not np.ptp(template) > 1e-3 or not np.ptp(_edges(moving, 1.0, 20.0)) > 1e-3:
-        return []
     ratio = source / size
     base = math.sqrt(ratio.prod())
     low, high = ratio.min() / base, ratio.max() / base
@@ -218,8 +226,10 @@ def _search(
         scales = np.linspace(low, high, 1 + 2 * math.ceil((high - low) / STEP_SCALE / 2))
         rotations = np.linspace(-max_rotation, max_rotation, 1 + 2 * math.ceil(max_rotation / STEP_ROTATION))
     shrunk, from_shrunk = _at_size(moving, COARSE / size.max() / base)
-    centre = resizing(small_size, shrunk.shape[::-1])
-    centre[:2] = [[1, 0, (shrunk.shape[1] - small_size[0]) / 2], [0, 1, (shrunk.shape[0] - small_size[1]) / 2]]
+    if not np.ptp(template) > 1e-3 or not np.ptp(_edges(shrunk, 0.7, 6.0)) > 1e-3:
+        return []
+    centre = np.eye(3)
+    centre[:2, 2] = (np.array(shrunk.shape[::-1]) - small_size) / 2
     radius = math.hypot(*small_size) / 2
     peaks = []
     for scale in scales:

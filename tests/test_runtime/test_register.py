@@ -22,8 +22,8 @@ def scene(width=320, height=240, transform=None, seed=0, infrared=False):
     matrix = np.eye(3) if transform is None else np.linalg.inv(transform)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     u, v, w = (row[0] * x + row[1] * y + row[2] for row in matrix)
-    u, v = u / w, v / w
-    image = np.full((height, width), 0.5)
+    u, v = (u / w).astype(np.float32), (v / w).astype(np.float32)
+    image = np.full((height, width), 0.5, np.float32)
     for number in range(60):
         cx, cy = generator.uniform(-30, 350), generator.uniform(-30, 270)
         turn, a, b = generator.uniform(0, math.pi), generator.uniform(6, 30), generator.uniform(6, 30)
@@ -49,6 +49,7 @@ def similarity(scale, degrees, x, y, centre=(159.5, 119.5)):
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]]) @ matrix
 
 
+VISIBLE = scene()
 SHIFT = np.array([[1, 0, 13.4], [0, 1, -9.7], [0, 0, 1]])
 SHEARED = np.array([[1.03, 0.015, -8], [0.01, 0.99, 6], [0, 0, 1]])
 TILTED = np.array([[1.02, 0.01, -5], [-0.01, 1.03, 3], [4e-5, -5e-5, 1]])
@@ -65,7 +66,7 @@ TILTED = np.array([[1.02, 0.01, -5], [-0.01, 1.03, 3], [4e-5, -5e-5, 1]])
     ],
 )
 def test_finds_the_transform(kind, truth):
-    found = estimate(scene(), scene(transform=truth, infrared=True), kind)
+    found = estimate(VISIBLE, scene(transform=truth, infrared=True), kind)
     assert corner_distance(found.transform, truth, (320, 240)) < 1
     assert found.residual < 1.6
     assert found.confidence > 0.95
@@ -78,7 +79,7 @@ def test_finds_the_transform(kind, truth):
 def test_levels_do_not_matter(change):
     truth = similarity(1.05, -3, 9, 11)
     moving = change(scene(transform=truth, infrared=True))
-    visible = np.repeat((255 * scene()).astype(np.uint8)[..., None], 3, 2)
+    visible = np.repeat((255 * VISIBLE).astype(np.uint8)[..., None], 3, 2)
     found = estimate(visible, (65535 * moving).astype(np.uint16))
     assert corner_distance(found.transform, truth, (320, 240)) < 1
 
@@ -86,14 +87,14 @@ def test_levels_do_not_matter(change):
 def test_pictures_of_unequal_size():
     truth = similarity(1.03, 2, 5, -7)
     small = cv2.resize(scene(transform=truth, infrared=True), (200, 150), interpolation=cv2.INTER_AREA)
-    found = estimate(scene(), small)
+    found = estimate(VISIBLE, small)
     # centres of pixels: x of the small picture is (x + 0.5) * 200 / 320 - 0.5
     to_small = np.array([[0.625, 0, -0.1875], [0, 0.625, -0.1875], [0, 0, 1]])
     assert corner_distance(found.transform, to_small @ truth, (320, 240)) < 0.6
     scaled = found.scaled((320, 240), (320, 240))
     assert corner_distance(scaled.transform, truth, (320, 240)) < 1
     # 16:10 of a 4:3 field: the same width, less height
-    cropped = estimate(scene(), scene(transform=truth, infrared=True)[20:-20])
+    cropped = estimate(VISIBLE, scene(transform=truth, infrared=True)[20:-20])
     assert corner_distance(cropped.transform, np.array([[1, 0, 0], [0, 1, -20], [0, 0, 1]]) @ truth, (320, 240)) < 1
 
 
@@ -110,14 +111,14 @@ def grid(shift=0.0):
 @pytest.mark.parametrize(
     ('fixed', 'moving', 'kind'),
     [
-        (scene(), scene(seed=1, infrared=True), 'affine'),
-        (scene(), np.random.default_rng(0).random((240, 320)), 'affine'),
-        (scene(), np.random.default_rng(0).random((240, 320)), 'translation'),
-        (scene(), np.full((240, 320), 0.3), 'affine'),
-        (np.zeros((240, 320, 3), np.uint8), scene(), 'affine'),
+        (VISIBLE, scene(seed=1, infrared=True), 'affine'),
+        (VISIBLE, np.random.default_rng(0).random((240, 320)), 'affine'),
+        (VISIBLE, np.random.default_rng(0).random((240, 320)), 'translation'),
+        (VISIBLE, np.full((240, 320), 0.3), 'affine'),
+        (np.zeros((240, 320, 3), np.uint8), VISIBLE, 'affine'),
         (stripes(), stripes(shift=5), 'translation'),
         (grid(), grid(3), 'translation'),
-        (scene(), scene(transform=similarity(1, 0, 120, 0), infrared=True), 'translation'),
+        (VISIBLE, scene(transform=similarity(1, 0, 120, 0), infrared=True), 'translation'),
     ],
     ids=['another scene', 'noise', 'noise shifted', 'one level', 'black', 'stripes', 'repeats', 'too far'],
 )
@@ -131,15 +132,20 @@ def test_refuses(fixed, moving, kind):
     [
         (dict(kind='rigid'), ValueError, "kind: expected one of translation, affine, homography, got 'rigid'"),
         (dict(max_shift=0.4), ValueError, r'max_shift: expected 0 to 0\.25, got 0\.4'),
-        (dict(fixed=scene()[:40]), ValueError, r'fixed: expected .* at least 64 a side, got \(40, 320\)'),
-        (dict(moving=scene() * np.nan), ValueError, 'moving: some pixels are not finite'),
-        (dict(moving=scene().astype(int)), TypeError, 'moving: expected an array of uint8, uint16 or float, got int64'),
-        (dict(moving=np.stack([scene()] * 4)), ValueError, 'moving: expected'),
+        (dict(fixed=VISIBLE[:40]), ValueError, r'fixed: expected .* at least 64 a side, got \(40, 320\)'),
+        (dict(moving=VISIBLE * np.nan), ValueError, 'moving: some pixels are not finite'),
+        (dict(moving=VISIBLE.astype(int)), TypeError, 'moving: expected an array of uint8, uint16 or float, got int64'),
+        (dict(moving=np.stack([VISIBLE] * 4)), ValueError, 'moving: expected'),
+        (
+            dict(moving=VISIBLE[20:-20], kind='translation'),
+            ValueError,
+            'ratios differ: the fixed picture 320x240',
+        ),
     ],
 )
 def test_bad_input(changes, error, message):
     with pytest.raises(error, match=message) as caught:
-        estimate(**{**dict(fixed=scene(), moving=scene()), **changes})
+        estimate(**{**dict(fixed=VISIBLE, moving=VISIBLE), **changes})
     assert not isinstance(caught.value, NotAligned)
 
 
@@ -155,7 +161,7 @@ def alignment(transform=SHIFT, **changes):
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
 def test_apply_shifts_whole_pixels_exactly(dtype):
-    moving = (scene() * (1 if dtype == np.float32 else np.iinfo(dtype).max)).astype(dtype)
+    moving = (VISIBLE * (1 if dtype == np.float32 else np.iinfo(dtype).max)).astype(dtype)
     warped, seen = alignment(np.array([[1, 0, 20], [0, 1, -7], [0, 0, 1]])).apply(np.stack([moving] * 3, -1))
     assert warped.dtype == dtype
     assert warped.shape == (240, 320, 3)
@@ -166,10 +172,11 @@ def test_apply_shifts_whole_pixels_exactly(dtype):
 
 
 def test_apply_undoes_the_warp():
-    warped, seen = alignment(similarity(1.05, -3, 9, 11)).apply(scene(transform=similarity(1.05, -3, 9, 11)))
+    moving = scene(transform=similarity(1.05, -3, 9, 11))
+    warped, seen = alignment(similarity(1.05, -3, 9, 11)).apply(moving)
     assert 0.6 < seen.mean() < 1
-    assert np.abs(warped - scene())[seen].mean() < 0.01
-    assert np.abs(scene(transform=similarity(1.05, -3, 9, 11)) - scene()).mean() > 0.05
+    assert np.abs(warped - VISIBLE)[seen].mean() < 0.01
+    assert np.abs(moving - VISIBLE).mean() > 0.05
 
 
 def test_apply_smaller_does_not_alias():
