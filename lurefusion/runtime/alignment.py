@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lurefusion.choices import one_of
 from lurefusion.io.images import write_bytes
 
 KINDS = ('translation', 'affine', 'homography')
@@ -45,8 +46,7 @@ class Alignment:
         matrix = np.array(self.transform, float)
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
             raise ValueError(f'transform: expected a (3, 3) matrix that can be inverted, got {matrix.tolist()}')
-        if self.kind not in KINDS:
-            raise ValueError(f'kind: expected one of {", ".join(KINDS)}, got {self.kind!r}')
+        one_of('kind', self.kind, KINDS)
         matrix.flags.writeable = False
         object.__setattr__(self, 'transform', matrix)
         for name in ('fixed_size', 'moving_size'):
@@ -156,8 +156,7 @@ def resize_pair(
     Raises:
         ValueError: On another `to`, or where the aspect ratios differ: the cameras do not see the same field.
     """
-    if to not in ('vi', 'ir'):
-        raise ValueError(f"resize: expected 'vi' or 'ir', got {to!r}")
+    one_of('resize', to, ('vi', 'ir'))
     sizes = vi.shape[1::-1], ir.shape[1::-1]
     check_aspect(*sizes, 'the visible picture', 'the infrared picture', tolerance)
     return (vi, _resize(ir, sizes[0])) if to == 'vi' else (_resize(vi, sizes[1]), ir)

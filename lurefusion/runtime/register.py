@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from lurefusion.choices import one_of
 from lurefusion.ops.colour import LUMA
 from lurefusion.runtime.alignment import (
     KINDS,
@@ -43,6 +44,9 @@ SHARPNESS = 20.0  # log-likelihood per unit of correlation
 OUTLIERS = 0.5  # part of the blocks that may show the other modality nothing
 # evidence in nats: mismatched pairs reach 25, pairs of one scene start at about 45 (benchmarks/registration.py)
 EVIDENCE, EVIDENCE_WIDTH = 35.0, 4.0
+# evidence of a second transform, as a part of that of the first, from which on both may be right: blocks of real pairs
+# reach 0.2 near by, gratings and stripes 0.5
+NEAR_RIVAL, FAR_RIVAL = 0.4, 0.6
 SMALLEST = 64
 
 
@@ -81,8 +85,7 @@ def estimate(
         NotAligned: If the pictures have too little structure in common, or several transforms fit.
         ValueError, TypeError: On pictures or options of other kinds.
     """
-    if kind not in KINDS:
-        raise ValueError(f'kind: expected one of {", ".join(KINDS)}, got {kind!r}')
+    one_of('kind', kind, KINDS)
     for name, value, limit in (
         ('max_shift', max_shift, 0.25),
         ('max_scale', max_scale, 0.5),
@@ -103,8 +106,8 @@ def estimate(
         near = _refine(pictures, start, STAGE[kind], MIDDLE, (3.0, 2.0, 1.5))
         first.append(_refine(pictures, near.transform, STAGE[kind], MIDDLE, (2.0, 1.5)))
     first.sort(key=lambda fit: -fit.evidence)
-    best = _refine(pictures, first[0].transform, kind, MIDDLE, (2.0, 1.5, 1.0))
-    best = _refine(pictures, best.transform, kind, FINE, (2.0, 1.5, 1.0), spread=True)
+    middle = _refine(pictures, first[0].transform, kind, MIDDLE, (2.0, 1.5, 1.0), beside=True)
+    best = _refine(pictures, middle.transform, kind, FINE, (2.0, 1.5, 1.0), spread=True)
     confidence = 1 / (1 + math.exp(min(700.0, (EVIDENCE - best.evidence) / EVIDENCE_WIDTH)))
     width = sizes[0][0]
     if confidence < 0.75:
@@ -112,12 +115,12 @@ def estimate(
             f'not aligned: too little structure in common (confidence {confidence:.2f}, needed 0.75); are the pictures '
             f'of one scene, within {max_shift:.0%} of the width, {max_scale:.0%} of scale and {max_rotation:g} degrees?'
         )
-    for other in first[1:]:
-        apart = corner_distance(other.transform, first[0].transform, sizes[0])
-        if other.evidence > 0.66 * first[0].evidence and apart > 0.03 * width:
-            raise NotAligned(
-                f'not aligned: two transforms {apart:.0f} pixels apart fit about equally well (a pattern that repeats?)'
-            )
+    # far rivals are found by the search, near ones by the blocks
+    far = [f.evidence for f in first[1:] if corner_distance(f.transform, first[0].transform, sizes[0]) > 0.03 * width]
+    if middle.rival > NEAR_RIVAL * middle.evidence or max(far, default=0.0) > FAR_RIVAL * first[0].evidence:
+        raise NotAligned(
+            'not aligned: several transforms fit about equally well (a pattern that repeats, or parallel edges alone?)'
+        )
     if not best.residual <= max_residual * width:
         raise NotAligned(
             f'not aligned: the corners are uncertain by {best.residual:.1f} pixels (accepted: '
@@ -258,6 +261,7 @@ class _Fit(NamedTuple):
     transform: np.ndarray
     evidence: float
     residual: float
+    rival: float
 
 
 def _refine(
@@ -267,6 +271,7 @@ def _refine(
     working: int,
     widths: tuple[float, ...],
     spread: bool = False,
+    beside: bool = False,
 ) -> _Fit:
     """Fit a transform near a given one to the correlation surfaces of blocks.
 
@@ -277,6 +282,7 @@ def _refine(
         working: Longer side of the fixed picture while fitting, in pixels.
         widths: Standard deviations of the kernel that the surfaces are seen through, one fit each, in working pixels.
         spread: Whether the residual is estimated.
+        beside: Whether the rival is sought, else 0.
     """
     fixed, moving = pictures
     factor = working / max(fixed.shape)
@@ -292,7 +298,7 @@ def _refine(
     blocks = _Blocks.match(edges, warped, seen, reach, block, kind)
     count = PARAMETERS[kind]
     if blocks is None:
-        return _Fit(transform, 0.0, math.inf)
+        return _Fit(transform, 0.0, math.inf, 1.0)
     parameters = np.zeros(count)
     for width in widths:
         parameters = blocks.fit(parameters, width)
@@ -309,7 +315,8 @@ def _refine(
         )
         residual = math.sqrt(variance) / factor
     result = from_shrunk @ start @ motion @ np.linalg.inv(to_full)
-    return _Fit(result / result[2, 2], evidence, residual)
+    rival = blocks.rival(parameters, widths[-1], reach) if beside else 0.0
+    return _Fit(result / result[2, 2], evidence, residual, rival)
 
 
 class _Blocks:
@@ -389,6 +396,16 @@ class _Blocks:
         """Log of how much more likely the surfaces are under the parameters than under any displacements, in nats."""
         density = self._moments(self.derivatives @ parameters, width)[0]
         return float(np.log((1 - OUTLIERS) * density + OUTLIERS).sum())
+
+    def rival(self, parameters: np.ndarray, width: float, reach: int) -> float:
+        """The largest evidence (nats) at least four pixels beside the parameters, as far as the surfaces reach.
+
+        It is near that of the parameters where nothing but parallel edges, or a pattern that repeats, is seen.
+        """
+        steps = np.arange(-reach, reach + 1, 2)
+        shifts = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+        beside = np.pad(shifts[np.hypot(*shifts.T) >= 4], ((0, 0), (0, len(parameters) - 2)))
+        return max(self.evidence(parameters + shift, width) for shift in beside)
 
     def corner_variance(self, parameters: np.ndarray, width: float, size: tuple[int, int]) -> float:
         """Mean square error of the corners by the curvature of the fit, of what no block holds in the first place."""

@@ -130,7 +130,7 @@ def test_refuses(fixed, moving, kind):
 @pytest.mark.parametrize(
     ('changes', 'error', 'message'),
     [
-        (dict(kind='rigid'), ValueError, "kind: expected one of translation, affine, homography, got 'rigid'"),
+        (dict(kind='rigid'), ValueError, "kind must be one of translation, affine, homography; got 'rigid'"),
         (dict(max_shift=0.4), ValueError, r'max_shift: expected 0 to 0\.25, got 0\.4'),
         (dict(fixed=VISIBLE[:40]), ValueError, r'fixed: expected .* at least 64 a side, got \(40, 320\)'),
         (dict(moving=VISIBLE * np.nan), ValueError, 'moving: some pixels are not finite'),
@@ -219,7 +219,7 @@ def test_file(tmp_path):
         (lambda c: json.dumps({k: v for k, v in c.items() if k != 'residual'}), 'residual missing'),
         (lambda c: json.dumps({**c, 'transform': [[1, 0, 0]] * 3}), 'can be inverted'),
         (lambda c: json.dumps({**c, 'transform': 'unit'}), 'is no alignment'),
-        (lambda c: json.dumps({**c, 'kind': 'rigid'}), 'kind: expected one of'),
+        (lambda c: json.dumps({**c, 'kind': 'rigid'}), 'kind must be one of'),
         (lambda c: json.dumps({**c, 'fixed_size': [320]}), 'is no alignment'),
         (lambda c: json.dumps({**c, 'moving_size': 3}), 'is no alignment'),
     ],
@@ -262,7 +262,7 @@ def test_resize_pair(to, size):
 
 
 def test_resize_pair_refuses():
-    with pytest.raises(ValueError, match="resize: expected 'vi' or 'ir', got 'both'"):
+    with pytest.raises(ValueError, match="resize must be one of vi, ir; got 'both'"):
         resize_pair(np.zeros((4, 4)), np.zeros((4, 4)), 'both')
     with pytest.raises(
         ValueError, match=r'aspect ratios differ: the visible picture 640x480, the infrared picture 640x512.*register'
