@@ -32,7 +32,7 @@ class Alignment:
         residual: Expected distance of the corners of the fixed picture from their true place, in its pixels, root mean
             square: the spread over resampled blocks, and the curvature of the fit where nothing holds it. It knows
             nothing of parallax, which no transform of these kinds mends.
-        confidence: In [0, 1], from the evidence for the transform; 0.5 is where unrelated pictures have never been.
+        confidence: In [0, 1], from the evidence for the transform; near 0 for pictures of two scenes.
     """
 
     transform: np.ndarray

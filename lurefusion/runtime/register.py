@@ -42,10 +42,10 @@ COARSE, MIDDLE, FINE = 160, 320, 512
 STEP_SCALE, STEP_ROTATION = 0.023, 1.7
 SHARPNESS = 20.0  # log-likelihood per unit of correlation
 OUTLIERS = 0.5  # part of the blocks that may show the other modality nothing
-# evidence in nats: mismatched pairs reach 25, pairs of one scene start at about 45 (benchmarks/registration.py)
+# evidence in nats where the confidence is a half, and how fast it changes: pictures of two scenes stay well below (the
+# column `strangers` of benchmarks/registration.py)
 EVIDENCE, EVIDENCE_WIDTH = 35.0, 4.0
-# evidence of a second transform, as a part of that of the first, from which on both may be right: blocks of real pairs
-# reach 0.2 near by, gratings and stripes 0.5
+# evidence of a second transform, as a part of that of the first, from which on both may be right
 NEAR_RIVAL, FAR_RIVAL = 0.4, 0.6
 SMALLEST = 64
 
