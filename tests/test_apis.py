@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lurefusion.apis import FusionInferencer, PictureWarning, pick_device
+from lurefusion.apis import FusionInferencer, PictureWarning
 from lurefusion.io.images import as_rgb, write_image
+from lurefusion.runtime.torch_runner import pick_device
 
 CONFIG = 'lurefusion::lure/lure_demo.py'
 
@@ -144,7 +145,7 @@ def test_folders_go_on_after_a_bad_file(inferencer, folders):
 
 
 def test_a_pair_too_large_for_memory_is_that_pair_s_error(inferencer, folders, monkeypatch):
-    step, raised = inferencer.model.test_step, iter(
+    core, raised = inferencer.model.core, iter(
         [
             RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried"),
             torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB'),
@@ -154,13 +155,13 @@ def test_a_pair_too_large_for_memory_is_that_pair_s_error(inferencer, folders, m
         ]
     )  # fmt: skip
 
-    def run(data):
+    def run(images, text):
         error = next(raised)
         if error is not None:
             raise error
-        return step(data)
+        return core(images, text)
 
-    monkeypatch.setattr(inferencer.model, 'test_step', run)
+    monkeypatch.setattr(inferencer.model, 'core', run)
     sources = dict(vi=folders / 'vi', ir=folders / 'ir')
     report = inferencer.fuse_folders(sources, folders / 'out')
     assert report.done == ['2']
@@ -250,12 +251,12 @@ def test_ranges_belong_to_modalities(folders):
     expected = as_rgb(counts, '29000:30020')[0]
     fixed = FusionInferencer(CONFIG, 'random', range_mode=dict(ir='29000:30020', vi='full'))
     seen = {}
-    step = fixed.model.test_step
-    fixed.model.test_step = lambda data: seen.update(data['inputs']) or step(data)
+    run = fixed.runner.run
+    fixed.runner.run = lambda item: seen.update(item.pictures) or run(item)
     for frame in (counts, hot, stored(folders / 'hot.tif', hot)):
         fixed(vi=vi.astype(np.uint16) * 257, ir=frame)
-        np.testing.assert_array_equal(seen['ir'][0].permute(1, 2, 0)[4:], expected[4:])
-        np.testing.assert_allclose(seen['vi'][0].permute(1, 2, 0), vi / 255, atol=1e-6)
+        np.testing.assert_array_equal(seen['ir'][4:], expected[4:])
+        np.testing.assert_allclose(seen['vi'], vi / 255, atol=1e-6)
     with pytest.raises(ValueError, match=r"range irr=full: 'irr' is no modality; there are vi, ir"):
         FusionInferencer(CONFIG, 'random', range_mode='irr=full')
     plain = FusionInferencer(CONFIG, 'random')

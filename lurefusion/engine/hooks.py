@@ -175,7 +175,7 @@ class FrozenCheckHook(Hook):
     @staticmethod
     def _digests(runner: Any) -> dict[str, str]:
         model = plain_model(runner)
-        return {name: weights_digest(getattr(model, name).state_dict()) for name in model.frozen}
+        return {name: weights_digest(model.get_submodule(name).state_dict()) for name in model.frozen}
 
 
 @HOOKS.register_module()
