@@ -46,6 +46,17 @@ def test_fuse_folders_with_a_prompt_for_each(pair, capsys):
     assert '1 failed' in capsys.readouterr().out
 
 
+def test_sixteen_bits_on_request(pair, capsys):
+    arguments = ['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), *MODEL, '--bit-depth', '16']
+    assert main([*arguments, '--out', str(pair / 'out'), '--batch-size', '2']) == 0
+    assert cv2.imread(str(pair / 'out/b.png'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    one = ['fuse', '--vi', str(pair / 'vi/a.png'), '--ir', str(pair / 'ir/a.png'), *MODEL, '--bit-depth', '16']
+    assert main([*one, '--out', str(pair / 'f.tif')]) == 0
+    assert cv2.imread(str(pair / 'f.tif'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    assert main([*one, '--out', str(pair / 'f.jpg')]) == 1
+    assert '.jpg files have 8 bits' in capsys.readouterr().err
+
+
 def test_mistakes_end_in_one_line(pair, capsys):
     assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir/a.png'), '--out', 'x', *MODEL]) == 1
     assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'none'), '--out', 'x', *MODEL]) == 1

@@ -263,7 +263,7 @@ class FusionInferencer:
         restore: bool = False,
     ) -> Iterator[Item | Failure]:
         """Read and check pictures, and route their prompts; arguments as of :meth:`stream`."""
-        self.check_names(images, restore)
+        self.runner.check_names(images, restore)
         for name, several in images.items():
             if not _several(several):
                 raise TypeError(f'{name}: expected a list or an iterator of pictures, got {_kind(several)}')
@@ -311,19 +311,11 @@ class FusionInferencer:
 
     # ---------------------------------------------------------------- inside
 
-    def check_names(self, images: Mapping[str, Any], restore: bool = False) -> None:
-        """Refuse sets of pictures that the model does not take; to restore, a model that only fuses."""
-        self.runner.check_names(images, restore)
-        if restore and self.router is None:
-            raise ValueError(
-                f'{self.runner.title} only fuses; to restore a picture take a model with text, e.g. lure-tiny'
-            )
-
     def _predictions(
         self, images: Mapping[str, Any], prompt: Any, batch_size: int, restore: bool
     ) -> Prediction | Iterator[Prediction]:
         """Of one pair, or of several; the first error is raised."""
-        self.check_names(images, restore)
+        self.runner.check_names(images, restore)
         several = {name for name, image in images.items() if _several(image)}
         if several and len(several) < len(images):
             alone = ', '.join(name for name in images if name not in several)
@@ -471,7 +463,7 @@ def inference_model(
     for pair in pairs:
         if not isinstance(pair, Mapping):
             raise TypeError(f'a pair is a dict of modality -> picture, got {_kind(pair)}')
-        inferencer.check_names(pair)
+        inferencer.runner.check_names(pair)
     return inferencer.predict(prompt, batch_size, **{m: [pair[m] for pair in pairs] for m in inferencer.modalities})
 
 

@@ -177,6 +177,7 @@ class Runner(ABC):
 
         Raises:
             TypeError: If a modality is unknown or missing; to restore, if there is not exactly one.
+            ValueError: To restore, if the network only fuses.
         """
         names, wanted = list(names), ', '.join(self.modalities)
         for name in names:
@@ -184,6 +185,10 @@ class Runner(ABC):
                 hint = did_you_mean(name, list(self.modalities))
                 raise TypeError(f'unknown modality {name!r}.{hint} The model takes {wanted}')
         if single:
+            if self.prompts is None:
+                raise ValueError(
+                    f'{self.title} only fuses; to restore a picture take a model with text, e.g. lure-tiny'
+                )
             if len(names) != 1:
                 raise TypeError(f'a picture of one modality is restored at a time, got {", ".join(names) or "none"}')
             return

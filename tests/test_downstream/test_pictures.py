@@ -161,6 +161,7 @@ def test_interrupted_fusing_goes_on(tmp_path, monkeypatch):
     done.pop()  # leave room for one more
     role = p.fuse(found, AVERAGE, None)
     assert done == ['scene_00000', 'scene_00002'], 'what was fused before is not fused again'
+    monkeypatch.undo()
     whole = scenes(tmp_path / 'other')
     assert p.fuse(whole, AVERAGE, None) == role
     for item in found.items('train'):
