@@ -10,8 +10,8 @@ from mmengine.logging import print_log
 
 # first: it imports mmengine.model without what only trainings need
 import lurefusion.models  # noqa: F401
-from lurefusion.models.base import FusionModel
 from lurefusion.choices import did_you_mean
+from lurefusion.models.base import FusionModel
 from lurefusion.registry import MODELS
 from lurefusion.runtime.torch_runner import pick_device
 from lurefusion.weights import described_model, find_weights, load_weights, read_weights, shipped_weights

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lurefusion.choices import did_you_mean
 from lurefusion.io.pairing import different_sizes
 from lurefusion.ops.layout import image_to_tensor, tensor_to_image
 from lurefusion.prompts import PSEUDO_TASK, PromptBank, Route
-from lurefusion.choices import did_you_mean
 from lurefusion.runtime.batches import MIN_SIDE, stack
 from lurefusion.runtime.passes import RunOptions, finished_rows, routes_of, with_chroma_of
 from lurefusion.structures import Failure, FusionDataSample, Item, Prediction
@@ -151,7 +151,8 @@ class Runner(ABC):
         grey = [owner in item.grey for item in items]
         height, width = items[0].pictures[names[0]].shape[:2]
         with out_of_memory(f' ({width}x{height} pixels)'):
-            images = [stack(name, [image_to_tensor(item.pictures[name]) for item in items], self.device) for name in names]
+            columns = {name: [image_to_tensor(item.pictures[name]) for item in items] for name in names}
+            images = [stack(name, column, self.device) for name, column in columns.items()]
             out = finished_rows(self, images, (height, width), routes, grey, single)
             pictures = [np.ascontiguousarray(tensor_to_image(row)) for row in out]
         if self.keep_chroma and not single and owner is not None:

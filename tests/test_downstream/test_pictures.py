@@ -185,11 +185,6 @@ class ScalingFuser(FusionModel):
     def forward(self, inputs, data_samples=None, mode='tensor'):
         return self.core(tuple(inputs.values()))
 
-    def test_step(self, batch):
-        [sample] = batch['data_samples']
-        sample.set_data(dict(pred=batch['inputs']['vi'][0] / 255 * self.part.weight.item()))
-        return [sample]
-
 
 def test_other_weights_under_the_same_name_are_fused_anew(tmp_path):
     found = scenes(tmp_path)
