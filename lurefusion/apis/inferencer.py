@@ -49,8 +49,9 @@ class FusionInferencer:
     """Fuses pictures: a pair, lists and endless streams of pairs, folders paired by file stem.
 
     The steps are those of MMEngine's `BaseInferencer` (:meth:`preprocess`, :meth:`forward`, :meth:`visualize`,
-    :meth:`postprocess`, :meth:`list_models`). It does not derive from it, since importing `mmengine.infer` imports
-    MMEngine's runner, data sets, visualizers and optimisers, which fusing does not need.
+    :meth:`postprocess`, :meth:`list_models`). It does not derive from it: there, a call takes one `inputs` and keywords
+    that the class declares, here the keywords are the modalities of the model; and `mmengine.infer` imports MMEngine's
+    runner, data sets and visualizers, which fusing does not need.
 
     Args:
         model: Name of shipped weights; a file of published weights or a checkpoint, which says of which model it is; or
