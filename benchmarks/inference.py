@@ -48,7 +48,7 @@ def measure(model: str, weights: str | None, size: tuple[int, int], threads: int
     spent, started = dict.fromkeys(PARTS, 0.0), {}
 
     for name in PARTS:
-        part = getattr(network, name)
+        part = network.get_submodule(name)
         part.register_forward_pre_hook(lambda *_, name=name: started.__setitem__(name, time.perf_counter()))
         part.register_forward_hook(
             lambda *_, name=name: spent.__setitem__(name, spent[name] + time.perf_counter() - started[name])

@@ -10,11 +10,23 @@ logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
 announce()
 
 __version__ = '0.1.0'
-__all__ = ['FolderReport', 'FusionInferencer', '__version__', 'list_configs', 'load_config']
+__all__ = [
+    'FolderReport',
+    'FusionInferencer',
+    '__version__',
+    'inference_model',
+    'init_model',
+    'list_configs',
+    'list_models',
+    'load_config',
+]
 
 _HOMES = {
     'FusionInferencer': 'lurefusion.apis',
     'FolderReport': 'lurefusion.apis',
+    'inference_model': 'lurefusion.apis',
+    'init_model': 'lurefusion.apis',
+    'list_models': 'lurefusion.apis',
     'load_config': 'lurefusion.config',
     'list_configs': 'lurefusion.config',
 }

@@ -291,8 +291,9 @@ def _in(module: str, name: str) -> Callable[[], type]:
 MODELS = _Models(
     'model',
     MMENGINE_MODELS,
-    """`lurefusion.models.base.FusionModel`: `modalities`, `chroma`, `prompts`, `size_divisor`,
-    `encode_text(sentences) -> (M,D)`, `core(images, text) -> (B,3,H,W)`; and, as of MMEngine's `BaseModel`,
+    """`lurefusion.models.base.FusionModel`: `modalities`, `chroma`, `prompts`, `size_divisor`, `running`,
+    `encode_text(sentences) -> (N,D)`, `core(images, text) -> (B,3,H,W)`, and where it restores single pictures
+    `restore(x, text, modality) -> (B,3,H,W)`; and, as of MMEngine's `BaseModel`,
     `forward(inputs, data_samples=None, mode='tensor' | 'predict' | 'loss')`: `loss` returns dict[str, Tensor] and
     `predict` data samples with `pred (3,H,W)` in [0,1]. Parts come from the kinds below.""",
     'models',

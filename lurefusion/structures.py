@@ -1,8 +1,20 @@
-"""The one element that carries what belongs to a sample beside its pixels."""
+"""The small typed records that travel: samples of data sets, and what goes into a runner and comes out of it."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
 from mmengine.structures import BaseDataElement
+
+from lurefusion.io.images import write_image
+from lurefusion.io.ranges import to_uint8
+
+if TYPE_CHECKING:
+    from lurefusion.prompts import Route
 
 
 class FusionDataSample(BaseDataElement):
@@ -18,6 +30,7 @@ class FusionDataSample(BaseDataElement):
     `task`          restoration: key of the degradation, ``pd`` for none
     `modality`      restoration: name of the modality
     `tasks`         fusion: dict of modality -> task key
+    `sentences`     dict of modality -> what is said instead of the canonical sentence of its task
     `degradation`   parameters of a synthetic degradation
     `seed`          integer that seeds whatever is drawn for this sample (its prompt)
     ==============  ====================================================================================
@@ -25,3 +38,74 @@ class FusionDataSample(BaseDataElement):
     Data fields, float32 in [0, 1], at the original size: `pred` (3,H,W); `references` dict of modality (or ``y``) ->
     (3,H,W) clean image; `sources` dict of modality -> (3,H,W) image the network saw; `label` (H,W) uint8.
     """
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is fused, or restored if it is a picture of one modality: one scene.
+
+    Attributes:
+        name: Of the scene.
+        pictures: Modality -> (H,W,3) RGB, uint8 or float32 in [0, 1].
+        grey: The modalities whose pictures have no colour.
+        routes: Modality -> task key and sentence; those that are left out are asked to be kept as they are.
+        notes: What looks wrong in the pictures.
+        paths: Modality -> file, where it came from one.
+        seconds: What it has cost so far, e.g. ``read``.
+    """
+
+    name: str
+    pictures: Mapping[str, np.ndarray]
+    grey: tuple[str, ...] = ()
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What became of an item.
+
+    Attributes:
+        name: Of the item.
+        picture: (H,W,3) float32 in [0, 1].
+        grey: Whether it has no colour: its channels are equal.
+        routes: Modality -> task and sentence as they were understood; empty for models without text.
+        notes: What looks wrong in the pictures that went in.
+        seconds: Wall-clock time by part: ``read``, and ``run``, of a batch its share.
+    """
+
+    name: str
+    picture: np.ndarray
+    grey: bool = False
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Modality -> task key."""
+        return {name: route.task for name, route in self.routes.items()}
+
+    def to_uint8(self) -> np.ndarray:
+        """(H,W,3), or (H,W) if grey.
+
+        Raises:
+            ValueError: On pixels that are not finite.
+        """
+        picture = to_uint8(self.picture)
+        return np.ascontiguousarray(picture[..., 0]) if self.grey else picture
+
+    def save(self, path: str | os.PathLike, bit_depth: int = 8) -> None:
+        """Write a file, see :func:`lurefusion.io.images.write_image`; a grey picture in one channel."""
+        write_image(path, self.picture[..., 0] if self.grey else self.picture, bit_depth)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Takes the place of a prediction in a stream: the error of one item, which stops no other."""
+
+    name: str
+    error: Exception
+    notes: tuple[str, ...] = ()

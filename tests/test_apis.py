@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lurefusion.apis import FusionInferencer, PictureWarning, pick_device
-from lurefusion.io.images import as_rgb, write_image
+from lurefusion.apis import Failure, FusionInferencer, PictureWarning, inference_model, init_model, list_models
+from lurefusion.io.images import as_rgb, read_image, write_image
+from lurefusion.runtime.torch_runner import TorchRunner, pick_device
 
 CONFIG = 'lurefusion::lure/lure_demo.py'
 
@@ -144,7 +145,7 @@ def test_folders_go_on_after_a_bad_file(inferencer, folders):
 
 
 def test_a_pair_too_large_for_memory_is_that_pair_s_error(inferencer, folders, monkeypatch):
-    step, raised = inferencer.model.test_step, iter(
+    core, raised = inferencer.model.core, iter(
         [
             RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried"),
             torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB'),
@@ -154,13 +155,13 @@ def test_a_pair_too_large_for_memory_is_that_pair_s_error(inferencer, folders, m
         ]
     )  # fmt: skip
 
-    def run(data):
+    def run(images, text):
         error = next(raised)
         if error is not None:
             raise error
-        return step(data)
+        return core(images, text)
 
-    monkeypatch.setattr(inferencer.model, 'test_step', run)
+    monkeypatch.setattr(inferencer.model, 'core', run)
     sources = dict(vi=folders / 'vi', ir=folders / 'ir')
     report = inferencer.fuse_folders(sources, folders / 'out')
     assert report.done == ['2']
@@ -250,12 +251,12 @@ def test_ranges_belong_to_modalities(folders):
     expected = as_rgb(counts, '29000:30020')[0]
     fixed = FusionInferencer(CONFIG, 'random', range_mode=dict(ir='29000:30020', vi='full'))
     seen = {}
-    step = fixed.model.test_step
-    fixed.model.test_step = lambda data: seen.update(data['inputs']) or step(data)
+    run = fixed.runner.run
+    fixed.runner.run = lambda item: seen.update(item.pictures) or run(item)
     for frame in (counts, hot, stored(folders / 'hot.tif', hot)):
         fixed(vi=vi.astype(np.uint16) * 257, ir=frame)
-        np.testing.assert_array_equal(seen['ir'][0].permute(1, 2, 0)[4:], expected[4:])
-        np.testing.assert_allclose(seen['vi'][0].permute(1, 2, 0), vi / 255, atol=1e-6)
+        np.testing.assert_array_equal(seen['ir'][4:], expected[4:])
+        np.testing.assert_allclose(seen['vi'], vi / 255, atol=1e-6)
     with pytest.raises(ValueError, match=r"range irr=full: 'irr' is no modality; there are vi, ir"):
         FusionInferencer(CONFIG, 'random', range_mode='irr=full')
     plain = FusionInferencer(CONFIG, 'random')
@@ -321,3 +322,146 @@ def test_mistakes_are_named(inferencer, arguments, error, message):
 def test_unknown_models_are_named(arguments, message):
     with pytest.raises(FileNotFoundError, match=message):
         FusionInferencer(*arguments)
+
+
+def pairs_of(number: int, *shape: int) -> dict[str, list[np.ndarray]]:
+    return dict(
+        vi=[noise(*shape, 3, seed=seed) for seed in range(number)],
+        ir=[noise(*shape, seed=seed + 50) for seed in range(number)],
+    )
+
+
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_lists_and_generators_give_what_pairs_give(inferencer, batch_size):
+    several = pairs_of(3, 24, 32)
+    alone = [inferencer(vi=vi, ir=ir) for vi, ir in zip(*several.values(), strict=True)]
+    for sources in (several, {name: (picture for picture in column) for name, column in several.items()}):
+        together = inferencer(batch_size=batch_size, **sources)
+        assert isinstance(together, list)
+        for one, other in zip(alone, together, strict=True):
+            assert np.abs(one.astype(int) - other).max() <= (batch_size > 1)
+
+
+def test_sizes_may_differ_within_a_list_and_every_item_may_have_its_prompt(inferencer):
+    vi, ir = [noise(24, 32, 3), noise(16, 40)], [noise(24, 32, seed=1), noise(16, 40, seed=1)]
+    first, second = inferencer.predict([None, dict(vi='ll')], 2, vi=vi, ir=ir)
+    assert (first.picture.shape, second.picture.shape, second.grey) == ((24, 32, 3), (16, 40, 3), True)
+    assert (first.tasks, second.tasks) == (dict(vi='pd', ir='pd'), dict(vi='ll', ir='pd'))
+    assert second.to_uint8().shape == (16, 40)
+    restored = inferencer.restore(vi, 'vi', ['ll', None])
+    assert [picture.shape for picture in restored] == [(24, 32, 3), (16, 40)]
+
+
+def test_a_prediction_knows_its_tasks_notes_and_timings(inferencer, folders):
+    result = inferencer.predict('the visible image is too dark', vi=folders / 'vi/0.png', ir=noise(24, 40, 3))
+    assert (result.name, result.tasks) == ('0', dict(vi='ll', ir='pd'))
+    assert 'is coloured' in result.notes[0]
+    assert set(result.seconds) == {'read', 'run'}
+    assert all(seconds > 0 for seconds in result.seconds.values())
+    # what was understood may be given back
+    again = inferencer.predict(inferencer.route('the visible image is too dark'), vi=folders / 'vi/0.png',
+                               ir=noise(24, 40, 3))  # fmt: skip
+    assert again.routes == result.routes
+
+
+def test_a_stream_goes_on_after_a_bad_frame(inferencer, folders):
+    (folders / 'vi/1.png').write_text('text')
+    frames = dict(vi=sorted((folders / 'vi').iterdir()), ir=sorted((folders / 'ir').iterdir()))
+    results = list(inferencer.stream(batch_size=2, **frames))
+    assert [result.name for result in results] == ['0', '1', '2']
+    assert [isinstance(result, Failure) for result in results] == [False, True, False]
+    assert 'not a readable image' in str(results[1].error)
+    with pytest.raises(ValueError, match='not a readable image'):
+        inferencer(**frames)
+    named = inferencer.stream(names=('a', 'b', 'c'), restore=True, ir=frames['ir'])
+    assert [result.name for result in named] == ['a', 'b', 'c']
+
+
+def test_routes_of_a_prompt_are_found_once(inferencer, monkeypatch):
+    asked, route = [], inferencer.router.route
+    monkeypatch.setattr(inferencer.router, 'route', lambda prompt: (asked.append(prompt), route(prompt))[1])
+    inferencer('it is dark', **pairs_of(3, 16, 16))
+    assert asked == ['it is dark']
+
+
+@pytest.mark.parametrize(
+    ('call', 'error', 'message'),
+    [
+        (dict(vi=[noise(16, 16)], ir=noise(16, 16)), TypeError, 'several of each: ir is a single one'),
+        (dict(vi=noise(16, 16), ir=noise(16, 16, seed=1), prompt=['pd']), TypeError, 'several prompts are given for'),
+        (dict(pairs_of(2, 16, 16), prompt=[None]), ValueError, 'vi, ir, prompts must have one length: prompts ended'),
+        (dict(pairs_of(2, 16, 16), batch_size=0), ValueError, 'batch_size must be at least 1'),
+        (dict(pairs_of(2, 16, 16), prompt=''), ValueError, 'the prompt is blank'),
+    ],
+)
+def test_mistakes_with_several_are_named(inferencer, call, error, message):
+    with pytest.raises(error, match=message):
+        inferencer(**call)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tif'])
+def test_sixteen_bits_make_no_detour_over_eight(inferencer, tmp_path, suffix):
+    for vi, shape in ((noise(24, 32, 3), (24, 32, 3)), (noise(24, 32), (24, 32))):
+        result = inferencer.predict(vi=vi, ir=noise(24, 32, seed=1))
+        result.save(tmp_path / f'f{suffix}', bit_depth=16)
+        written = cv2.imread(str(tmp_path / f'f{suffix}'), cv2.IMREAD_UNCHANGED)
+        assert (written.dtype, written.shape) == (np.uint16, shape)
+        assert len(np.unique(written)) > 256
+        back, grey = read_image(tmp_path / f'f{suffix}', 'full')
+        assert grey is result.grey
+        assert np.abs(back - result.picture).max() <= 0.501 / 65535
+    with pytest.raises(ValueError, match=r'\.jpg files have 8 bits; for 16 take one of \.png, \.tif, \.tiff'):
+        result.save(tmp_path / 'f.jpg', bit_depth=16)
+
+
+def test_folders_may_be_fused_to_sixteen_bits(inferencer, folders):
+    sources = dict(vi=folders / 'vi', ir=folders / 'ir')
+    with pytest.raises(ValueError, match=r'\.bmp files have 8 bits'):
+        inferencer.fuse_folders(sources, folders / 'out', suffix='.bmp', bit_depth=16)
+    report = inferencer.fuse_folders(sources, folders / 'out', suffix='.tif', bit_depth=16, batch_size=3)
+    assert report.done == ['0', '1', '2']
+    assert cv2.imread(str(folders / 'out/2.tif'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+def test_the_steps_are_those_of_openmmlab(inferencer, tmp_path):
+    items = list(inferencer.preprocess(pairs_of(2, 24, 32), 'it is dark'))
+    predictions = list(inferencer.forward(items, batch_size=2))
+    strips = inferencer.visualize(items, predictions)
+    pictures = inferencer.postprocess(predictions, tmp_path)
+    assert [strip.shape for strip in strips] == [(24 + 22, 3 * 32, 3)] * 2
+    np.testing.assert_array_equal(strips[0][22:, :32], items[0].pictures['vi'])
+    np.testing.assert_array_equal(strips[0][22:, 64:], pictures[0])
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ['0.png', '1.png']
+
+
+def test_models_by_name_and_by_network():
+    assert list_models()[0] == 'lure-tiny'
+    baselines = list_models(r'.*average.*')
+    assert baselines == ['lurefusion::baselines/average_ir_vi.py'] == FusionInferencer.list_models('.*average.*')
+    model = init_model(baselines[0], device='cpu')
+    pair, other = (dict(vi=noise(16, 24, 3, seed=seed), ir=noise(16, 24, seed=seed + 9)) for seed in (0, 1))
+    single = inference_model(model, pair)
+    both = inference_model(model, [pair, other], batch_size=2)
+    np.testing.assert_array_equal(single.to_uint8(), FusionInferencer(baselines[0])(**pair))
+    np.testing.assert_array_equal(single.picture, both[0].picture)
+    assert len(both) == 2
+    with pytest.raises(TypeError, match='a pair is a dict of modality -> picture, got str'):
+        inference_model(model, ['a.png', 'b.png'])
+    with pytest.raises(ValueError, match='a network that is built has its weights'):
+        FusionInferencer(model, 'random')
+    with pytest.raises(ValueError, match='BaselineFuser has no text encoder and takes no prompt'):
+        inference_model(model, pair, 'it is dark')
+    named = init_model(CONFIG, 'random', 'cpu')
+    assert not named.training
+    assert inference_model(named, pair, 'the visible image is dark').tasks['vi'] == 'll'
+
+
+def test_any_runner_may_fuse(inferencer):
+    class Other(TorchRunner):
+        title = 'Other'
+
+    runner = Other(inferencer.model, 'cpu')
+    pair = dict(vi=noise(16, 24, 3), ir=noise(16, 24))
+    np.testing.assert_array_equal(FusionInferencer(runner)(**pair), inferencer(**pair))
+    with pytest.raises(ValueError, match='a runner has its device'):
+        FusionInferencer(runner, device='cpu')

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lurefusion import apis, cli, registry
+from lurefusion import apis, registry
 from lurefusion.cli import exit_code, main
+from lurefusion.commands.fuse import parse_prompt
 from lurefusion.io.images import write_image
 from lurefusion.registry import REGISTRIES
 
@@ -45,6 +46,17 @@ def test_fuse_folders_with_a_prompt_for_each(pair, capsys):
     assert '1 failed' in capsys.readouterr().out
 
 
+def test_sixteen_bits_on_request(pair, capsys):
+    arguments = ['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), *MODEL, '--bit-depth', '16']
+    assert main([*arguments, '--out', str(pair / 'out'), '--batch-size', '2']) == 0
+    assert cv2.imread(str(pair / 'out/b.png'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    one = ['fuse', '--vi', str(pair / 'vi/a.png'), '--ir', str(pair / 'ir/a.png'), *MODEL, '--bit-depth', '16']
+    assert main([*one, '--out', str(pair / 'f.tif')]) == 0
+    assert cv2.imread(str(pair / 'f.tif'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    assert main([*one, '--out', str(pair / 'f.jpg')]) == 1
+    assert '.jpg files have 8 bits' in capsys.readouterr().err
+
+
 def test_mistakes_end_in_one_line(pair, capsys):
     assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir/a.png'), '--out', 'x', *MODEL]) == 1
     assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'none'), '--out', 'x', *MODEL]) == 1
@@ -71,7 +83,7 @@ def test_mistakes_end_in_one_line(pair, capsys):
     ],
 )
 def test_a_bad_output_is_refused_before_the_network_is_loaded(pair, capsys, monkeypatch, out, message):
-    monkeypatch.setattr(apis, '_build', lambda *_: pytest.fail('loaded'))
+    monkeypatch.setattr(apis, 'FusionInferencer', lambda *_, **__: pytest.fail('loaded'))
     (pair / 'folder.png').mkdir()
     (pair / 'soft.png').symlink_to(pair / 'vi/a.png')
     (pair / 'hard.png').hardlink_to(pair / 'ir/a.png')
@@ -242,13 +254,13 @@ def test_an_interrupted_command_says_so_in_one_line(capsys, words):
     ],
 )
 def test_a_prompt_for_each_modality_may_be_one_string(words, parts):
-    assert cli._prompt(words, ('vi', 'ir')) == parts
+    assert parse_prompt(words, ('vi', 'ir')) == parts
 
 
 @pytest.mark.parametrize('words', [['vi=ll', 'vi=hz'], ['vi=ll vi=hz'], ['ir=lc', 'vi=ll', 'ir=sr']])
 def test_two_prompts_for_one_modality_are_refused(words):
     with pytest.raises(ValueError, match='names a modality twice'):
-        cli._prompt(words, ('vi', 'ir'))
+        parse_prompt(words, ('vi', 'ir'))
 
 
 @pytest.mark.parametrize('inner', ['sub', 'a/b', '../ir/sub'])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
@@ -23,6 +22,8 @@ from lurefusion.io.labels import read_label
 from lurefusion.io.ranges import to_uint8
 from lurefusion.ops.layout import tensor_to_image
 from lurefusion.registry import DATASETS, MODELS
+from lurefusion.runtime.runner import item_of
+from lurefusion.runtime.torch_runner import TorchRunner
 from lurefusion.weights import load_weights
 
 FUSED = 'fused'
@@ -228,30 +229,18 @@ def fuse(
     network = MODELS.build(dict(model))
     if weights:
         load_weights(network, weights)
-    run = _runner_of(network)
+    runner = TorchRunner(network)
     write_bytes(
         pictures.root / f'{role}.json',
         json.dumps(dict(weights=str(weights), model=_plain(model)), default=str).encode(),
     )
     for count, (number, item) in enumerate(missing, start=1):
-        write_image(pictures.path(item, role), run(pictures.datasets[item[0]][number]))
+        sample = pictures.datasets[item[0]][number]
+        result = runner.run(item_of(sample['inputs'], sample['data_samples'], runner))
+        write_image(pictures.path(item, role), result.picture)
         if count % 50 == 0 or count == len(missing):
             print_log(f'fused {count} of {len(missing)} pictures')
     return role
-
-
-def _runner_of(network: torch.nn.Module) -> Callable[[dict], np.ndarray]:
-    """Sample of a data set -> (H,W,3) uint8."""
-    network = network.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-
-    @torch.no_grad()
-    def run(sample: dict) -> np.ndarray:
-        batch = dict(
-            inputs={role: [image] for role, image in sample['inputs'].items()}, data_samples=[sample['data_samples']]
-        )
-        return to_uint8(tensor_to_image(network.test_step(batch)[0].pred))
-
-    return run
 
 
 def channel_statistics(groups: Iterable[Sequence[str | Path]]) -> dict[str, Any]:

@@ -392,7 +392,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         Exit code: 1 if pictures were left out, which are named at the end.
     """
-    from lurefusion.apis import pick_device
+    from lurefusion.runtime.torch_runner import pick_device
 
     load_plugins(args.plugins)
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}

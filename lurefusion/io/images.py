@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from lurefusion.io import formats
-from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_unit_range
+from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_uint16, to_unit_range
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 # WebP is read and not written: OpenCV would write it with losses
+DEEP_SUFFIXES = ('.png', '.tif', '.tiff')
 READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
 
 # levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
@@ -188,26 +189,44 @@ def colourfulness(image: np.ndarray) -> tuple[float, bool]:
     return spread, needed <= min(700, cells.size / 4)
 
 
-def check_suffix(path: Path) -> None:
-    """ValueError if pictures of this suffix cannot be written."""
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(f'cannot write {path}: the suffix must be one of {", ".join(IMAGE_SUFFIXES)}')
-
-
-def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an (H, W, 3) RGB or (H, W) grey image, uint8 or float in [0, 1], under a temporary name first.
+def check_suffix(path: str | os.PathLike, bit_depth: int = 8) -> None:
+    """Refuse a file that no picture of this bit depth can be written to.
 
     Raises:
-        ValueError: On an unknown suffix, a wrong shape or another dtype.
+        ValueError: On an unknown suffix or bit depth, or a file type that has no 16 bits.
+    """
+    suffix = Path(path).suffix.lower()
+    if bit_depth not in (8, 16):
+        raise ValueError(f'cannot write {path}: bit_depth must be 8 or 16, got {bit_depth!r}')
+    if suffix not in IMAGE_SUFFIXES:
+        raise ValueError(f'cannot write {path}: the suffix must be one of {", ".join(IMAGE_SUFFIXES)}')
+    if bit_depth == 16 and suffix not in DEEP_SUFFIXES:
+        raise ValueError(
+            f'cannot write {path}: {suffix} files have 8 bits; for 16 take one of {", ".join(DEEP_SUFFIXES)}'
+        )
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray, bit_depth: int = 8) -> None:
+    """Write an (H, W, 3) RGB or (H, W) grey image, uint8 or float in [0, 1], under a temporary name first.
+
+    Args:
+        path: PNG, TIFF, JPEG or BMP.
+        image: The picture.
+        bit_depth: 8, or 16 (PNG and TIFF): floats are rounded to 0..65535, without a detour over 8 bit.
+
+    Raises:
+        ValueError: On an unknown suffix or one that does not have this depth, a wrong shape or another dtype.
     """
     path = Path(path)
-    check_suffix(path)
+    check_suffix(path, bit_depth)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f'cannot write {path}: expected (H, W), (H, W, 1) or (H, W, 3), got {image.shape}')
-    if image.dtype != np.uint8:
-        if not np.issubdtype(image.dtype, np.floating):
-            raise ValueError(f'cannot write {path}: expected uint8 or float in [0, 1], got {image.dtype}')
-        image = to_uint8(image)
+    if image.dtype == np.uint8:
+        image = image if bit_depth == 8 else image.astype(np.uint16) * 257
+    elif np.issubdtype(image.dtype, np.floating):
+        image = to_uint8(image) if bit_depth == 8 else to_uint16(image)
+    else:
+        raise ValueError(f'cannot write {path}: expected uint8 or float in [0, 1], got {image.dtype}')
     if image.ndim == 3 and image.shape[2] == 3:
         image = image[..., ::-1]
     done, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(image))

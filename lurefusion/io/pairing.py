@@ -12,22 +12,23 @@ from typing import Any
 from lurefusion.io.images import READ_SUFFIXES, check_suffix
 
 
-def check_output(path: str | os.PathLike, folder: bool = False) -> None:
+def check_output(path: str | os.PathLike, folder: bool = False, bit_depth: int = 8) -> None:
     """Refuse a path that could not be written, before the work is done whose result it takes.
 
     Args:
         path: A picture, or with `folder` the folder for pictures.
         folder: See `path`.
+        bit_depth: Of the picture.
 
     Raises:
-        ValueError: On an unknown suffix of a picture.
+        ValueError: On an unknown suffix of a picture, or one that does not have this depth.
         IsADirectoryError: If a folder stands where the picture should be.
         NotADirectoryError: If a file stands where a folder should be.
         PermissionError: If the folder may not be written to.
     """
     path = Path(path)
     if not folder:
-        check_suffix(path)
+        check_suffix(path, bit_depth)
         if path.is_dir():
             raise IsADirectoryError(f'cannot write {path}: it is a folder')
     place = path if folder else path.parent

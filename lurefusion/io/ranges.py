@@ -167,6 +167,15 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: On pixels that are not finite: they would become black without a word.
     """
+    return np.round(_clipped(image) * 255).astype(np.uint8)
+
+
+def to_uint16(image: np.ndarray) -> np.ndarray:
+    """Float in [0, 1] to uint16, as :func:`to_uint8`."""
+    return np.round(_clipped(image) * 65535).astype(np.uint16)
+
+
+def _clipped(image: np.ndarray) -> np.ndarray:
     if not np.isfinite(image).all():
         raise ValueError(f'{int((~np.isfinite(image)).sum())} of {image.size} values of the picture are not finite')
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.clip(image, 0, 1)

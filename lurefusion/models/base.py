@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from lurefusion.prompts import PromptBank
+from lurefusion.runtime.passes import RunOptions, predict_samples
+from lurefusion.structures import FusionDataSample
 
 
 class FusionModel(BaseModel):
@@ -24,6 +25,7 @@ class FusionModel(BaseModel):
         chroma: Modality that owns the colour; None where there is none.
         prompts: The sentences of its tasks; None for a model without text.
         frozen: Names of children that neither train nor leave eval mode, see :meth:`freeze`.
+        running: How it wants to be run: in tiles, with a coarse pass.
         diagnose: Whether `loss` shall also report diagnostics, under keys without the word "loss"; ignored by models
             that have none.
     """
@@ -32,6 +34,7 @@ class FusionModel(BaseModel):
     chroma: str | None = None
     prompts: PromptBank | None = None
     frozen: tuple[str, ...] = ()
+    running: RunOptions = RunOptions()
     diagnose: bool = False
 
     @property
@@ -47,14 +50,22 @@ class FusionModel(BaseModel):
 
         Args:
             images: One (B,3,H,W) in [0,1] for each of `modalities`; H and W multiples of `size_divisor`.
-            text: (M,D) of :meth:`encode_text`; None for a model without text.
+            text: (M,D) of :meth:`encode_text`, a sentence for each modality; None for a model without text.
 
         Returns:
             (B,3,H,W), not clamped.
         """
 
+    def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
+        """One modality alone: x (B,3,H,W) in [0,1], text (D,), modality index m, to (B,3,H,W), not clamped.
+
+        Raises:
+            TypeError: For a model that only fuses.
+        """
+        raise TypeError(f'{type(self).__name__} only fuses')
+
     def encode_text(self, sentences: Sequence[str]) -> Tensor | None:
-        """(M,D) of one sentence for each modality; None for a model without text."""
+        """(N,D) of N sentences; None for a model without text."""
         return None
 
     def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
@@ -65,7 +76,11 @@ class FusionModel(BaseModel):
         """
         raise TypeError(f'{type(self).__name__} has no text encoder')
 
-    def latents(self, x: Tensor, data_samples: list[Any]) -> list[Tensor]:
+    def predict(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> list[FusionDataSample]:
+        """The samples with `pred` (3,H,W) in [0,1] at the original size, grey where the owner of the colour is grey."""
+        return predict_samples(self, inputs, data_samples)
+
+    def latents(self, x: Tensor, data_samples: list[FusionDataSample]) -> list[Tensor]:
         """Latents, fine to coarse, of single pictures x (B,3,H,W), for those who study the latent space.
 
         Raises:

@@ -15,6 +15,7 @@ from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from lurefusion.ops.pyramids import pyramid_down, pyramid_up
 from lurefusion.ops.windows import box_mean, filter_valid, gaussian_window, guided_filter
 from lurefusion.registry import MODELS
+from lurefusion.runtime.passes import sources_of
 from lurefusion.structures import FusionDataSample
 
 
@@ -133,32 +134,20 @@ class BaselineFuser(FusionModel):
         Args:
             inputs: Modality -> (N,3,H,W) in [0,1].
             data_samples: One per picture; with `ori_shape` the padding is cut off before fusing.
-            mode: ``tensor``: (N,3,H,W) in [0,1]; ``predict``: the samples, with `pred` (3,H,W) and `sources`.
+            mode: ``tensor``: (N,3,H,W) in [0,1]; ``predict``: the samples, with `pred` (3,H,W).
 
         Raises:
-            KeyError: If a modality is missing.
-            ValueError: On another mode; ``loss`` among them, since there is nothing to train.
+            ValueError: If a modality is missing; on another mode, ``loss`` among them, since there is nothing to train.
         """
         if mode == 'loss':
             raise ValueError(f'the baseline {self.method!r} has no weights to train: test it, with mode="predict"')
         if mode not in ('tensor', 'predict'):
             raise ValueError(f'mode must be "tensor" or "predict", got {mode!r}')
-        missing = [m for m in self.modalities if m not in inputs]
-        if missing:
-            raise KeyError(f'inputs lack the modality {", ".join(missing)}; they hold {", ".join(inputs)}')
-        images = {m: inputs[m] for m in self.modalities}
         if mode == 'tensor':
-            return self.fuse(images)
+            return self.core(tuple(sources_of(self, inputs)[0]))
         if data_samples is None:
-            data_samples = [FusionDataSample() for _ in range(len(images[self.modalities[0]]))]
-        for index, sample in enumerate(data_samples):
-            own = {m: x[index] for m, x in images.items()}
-            if 'ori_shape' in sample:
-                own = {m: self.data_preprocessor.unpad(x, sample) for m, x in own.items()}
-            if 'sources' not in sample:
-                sample.set_field(own, 'sources')
-            sample.set_field(self.fuse({m: x[None] for m, x in own.items()})[0], 'pred')
-        return data_samples
+            data_samples = [FusionDataSample() for _ in next(iter(inputs.values()))]
+        return self.predict(inputs, data_samples)
 
     @property
     def size_divisor(self) -> int:

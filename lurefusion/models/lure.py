@@ -17,9 +17,9 @@ from lurefusion.choices import one_of
 from lurefusion.models.base import FusionModel
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
-from lurefusion.models.tiling import add_coarse_pass, run_tiled
 from lurefusion.prompts import TASKS, PromptBank
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
+from lurefusion.runtime.passes import CoarsePass, RunOptions, routes_of, run_rows, sources_of
 from lurefusion.structures import FusionDataSample
 
 STAGES = ('restoration', 'fusion', 'joint')
@@ -50,9 +50,9 @@ class LURE(FusionModel):
         max_pixels: Larger pictures are predicted in tiles.
         tile: Side of those tiles.
         overlap: Pixels that neighbouring tiles share.
-        coarse: ``dict(tasks=('hz', 'lc'), size=128)``: where the text is about one of these tasks, the prediction is
-            corrected by a second pass over pictures whose short side is shrunk to `size` (:func:`add_coarse_pass`).
-            A built-in task that the model does not have is passed over. None (paper): no second pass.
+        coarse: ``dict(tasks=('hz', 'lc'), size=128)``: where one of these tasks is named, the prediction is corrected
+            by a second pass over pictures whose short side is shrunk to `size` (`runtime.passes.add_coarse_pass`). A
+            built-in task that the model does not have is passed over. None (paper): no second pass.
         data_preprocessor: Of MMEngine's BaseModel.
         init_cfg: Of MMEngine's BaseModel.
 
@@ -85,8 +85,6 @@ class LURE(FusionModel):
         self.stage = one_of('model.stage', stage, STAGES)
         self.modalities = tuple(modalities)
         self.chroma = chroma
-        self.tiling = dict(tile=tile, overlap=overlap)
-        self.max_pixels = max_pixels
         self.prompts = PromptBank(**{'modalities': self.modalities, **(prompts or {})})
         self.text_encoder = TextEncoder(**text_encoder, num_classes=len(self.prompts))
         self.image_encoder = IMAGE_ENCODERS.build(
@@ -97,18 +95,17 @@ class LURE(FusionModel):
         self.fuser = None
         if stage != 'restoration':
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
-        self._check_fit()
-        self.coarse = coarse
-        if coarse is not None:
-            unknown = sorted(set(coarse['tasks']) - {*self.prompts.keys, *TASKS})
-            if unknown:
-                raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {self.prompts.keys}')
+        self._check_fit(tile)
+        if coarse is not None and (unknown := sorted(set(coarse['tasks']) - {*self.prompts.keys, *TASKS})):
+            raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {self.prompts.keys}')
+        second = None if coarse is None else CoarsePass(frozenset(coarse['tasks']), coarse['size'])
+        self.running = RunOptions(max_pixels, tile, overlap, second)
         self.losses = LossSet(losses or {})
         for loss in self.losses.values():
             loss.fit(channels, len(self.modalities))
         self.freeze(frozen)
 
-    def _check_fit(self) -> None:
+    def _check_fit(self, tile: int) -> None:
         channels = self.image_encoder.out_channels
         for name, part in (('decoder', self.decoder), ('fuser', self.fuser)):
             if part is not None and tuple(part.channels) != channels:
@@ -119,10 +116,8 @@ class LURE(FusionModel):
                 )
         last = self.size_divisor
         divisor = self.data_preprocessor.take_divisor(last)
-        if self.tiling['tile'] % last:
-            raise ValueError(
-                f'model.tile={self.tiling["tile"]} is no multiple of the last stride {last} of image_encoder'
-            )
+        if tile % last:
+            raise ValueError(f'model.tile={tile} is no multiple of the last stride {last} of image_encoder')
         if divisor % last:
             raise ValueError(
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of the last stride '
@@ -152,7 +147,8 @@ class LURE(FusionModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
-            return self.reconstruct(inputs, data_samples)
+            images, single = sources_of(self, inputs)
+            return run_rows(self, images, routes_of(self, data_samples, single), single)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
 
     # ---------------------------------------------------------------- losses
@@ -240,8 +236,8 @@ class LURE(FusionModel):
 
     def latents(self, x: Tensor, data_samples: list[FusionDataSample]) -> list[Tensor]:
         """Z of single pictures x (B,3,H,W), each under the sentence of its sample's task and modality."""
-        c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
-        return self._latents(x, c, self._modality_index(data_samples).to(x.device))
+        said = [next(iter(routes.values())).sentence for routes in routes_of(self, data_samples, single=True)]
+        return self._latents(x, self.encode_text(said), self._modality_index(data_samples).to(x.device))
 
     @property
     def size_divisor(self) -> int:
@@ -249,7 +245,7 @@ class LURE(FusionModel):
         return max(self.image_encoder.strides)
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
-        """(M,D) of one sentence for each modality."""
+        """(N,D) of N sentences."""
         return self.text_encoder(sentences)[0]
 
     def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
@@ -269,9 +265,11 @@ class LURE(FusionModel):
             )
         return self.decoder(self.fuser(self.encode(images, c)))
 
-    def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
-        """D(E(x, c, m)), (B,3,H,W) not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""
-        return self.decoder(self._latents(x, c, m))
+    def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
+        """D(E(x, c, m)), (B,3,H,W) not clamped: x (B,3,H,W), c (D,), m the index of the modality."""
+        batch = x.shape[0]
+        m = torch.full((batch,), modality, device=x.device)
+        return self.decoder(self._latents(x, text.expand(batch, -1), m))
 
     def _latents(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """What the image encoder returns, held against what it declares: plug-ins are written by others."""
@@ -283,46 +281,3 @@ class LURE(FusionModel):
                 f'declares out_channels={declared}, which model.decoder.channels and model.fuser.channels take over'
             )
         return z
-
-    def reconstruct(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> Tensor:
-        """Restored (`x` in the inputs) or fused image, (B,3,H,W), not clamped; large pictures in tiles."""
-        if 'x' in inputs:
-            said = [self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])]
-            m = self._modality_index(data_samples).to(said[0][0].device)
-            images, run = [inputs['x']], lambda x: self.restore(x, said[0][0], m)
-        else:
-            images = self._images(inputs, self.modalities)
-            said = [self.text_encoder([self._sentence(s, name) for s in data_samples]) for name in self.modalities]
-            run = lambda *tiles: self.fuse(tiles, [c for c, _ in said])  # noqa: E731
-        if images[0].shape[-2] * images[0].shape[-1] <= self.max_pixels:
-            out = run(*images)
-        else:
-            out = run_tiled(run, images, **self.tiling)
-        if self.coarse is None:
-            return out
-        # a config of other tasks may inherit this one
-        known = [self.prompts.index(task) for task in self.coarse['tasks'] if task in self.prompts.keys]
-        tasks = torch.tensor(known, device=out.device, dtype=torch.long)
-        rows = torch.stack([torch.isin(logits.argmax(dim=1), tasks) for _, logits in said]).any(dim=0)
-        if not rows.any():
-            return out
-        return add_coarse_pass(run, images, out, rows, self.coarse['size'], max(self.image_encoder.strides))
-
-    def predict(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> list[FusionDataSample]:
-        """The samples with `pred` (3,H,W) in [0,1] at the original size, grey where the owner of the colour is grey."""
-        out = self.reconstruct(inputs, data_samples)
-        for row, sample in zip(out, data_samples, strict=True):
-            pred = self.data_preprocessor.unpad(row, sample)
-            owner = self.chroma if 'x' not in inputs else 'x'
-            if owner is not None and owner in sample.get('grey', ()):
-                pred = pred.mean(0, keepdim=True).expand(3, -1, -1)
-            sample.set_data(dict(pred=pred))
-        return data_samples
-
-    def _sentence(self, sample: FusionDataSample, modality: str | None) -> str:
-        """What the text encoder reads: the sample's own sentence, else the canonical one of its task, else "keep"."""
-        own = sample.get('sentences', {}).get(modality)
-        if own is not None:
-            return own
-        task = sample.get('tasks', {}).get(modality) or sample.get('task') or PSEUDO_TASK
-        return self.prompts.canonical(task)

@@ -45,8 +45,8 @@ RESTORED_COLUMNS = ('PSNR degraded', 'PSNR restored', 'PSNR gain', 'SSIM degrade
                     'SD restored', 'SD clean')  # fmt: skip
 # what is imported to fuse, read or measure; the rest of the package has no say in the numbers
 NUMBERS_CODE = (
-    '*.py', 'config/*', 'datasets/**/*', 'engine/*.py', 'evaluation/*', 'io/*', 'models/**/*', 'ops/*', 'prompts/*',
-    'runtime/*',
+    '*.py', 'apis/*', 'config/*', 'datasets/**/*', 'engine/*.py', 'evaluation/*', 'io/*', 'models/**/*', 'ops/*',
+    'prompts/*', 'runtime/*',
 )  # fmt: skip
 NO_NUMBERS = ('__pycache__', 'cli.py')
 PACKAGES = ('torch', 'numpy', 'opencv-python', 'transformers', 'safetensors', 'mmengine', 'pillow')

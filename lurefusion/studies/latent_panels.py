@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lurefusion.apis import FusionInferencer
+from lurefusion.apis import init_model
 from lurefusion.config import at_data_root
 from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_image
@@ -28,7 +28,7 @@ def compare(
     """Print the numbers of all records and of the weights, and draw them."""
     found = {name: latents for record in records for name, latents in recorded(record).items()}
     if weights:
-        model = FusionInferencer(config or weights, weights if config else None).model
+        model = init_model(config or weights, weights if config else None)
         with at_data_root(data_root):
             found[weights] = collect_latents(model, build_probe(probe))
         if save:

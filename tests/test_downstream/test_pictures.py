@@ -140,32 +140,28 @@ def test_fused_pictures_are_those_of_the_model_and_made_once(tmp_path, monkeypat
     expected = MODELS.build(AVERAGE).fuse(tensors)[0].permute(1, 2, 0).numpy()
     fused = cv2.imread(str(found.path(('train', 'scene_00002'), role)))[..., ::-1]
     assert np.abs(fused - expected * 255).max() < 0.51
-    monkeypatch.setattr(p, '_runner_of', lambda network: pytest.fail('fused again'))
+    monkeypatch.setattr(p, 'TorchRunner', lambda network: pytest.fail('fused again'))
     assert p.fuse(found, AVERAGE, None) == role
 
 
 def test_interrupted_fusing_goes_on(tmp_path, monkeypatch):
     found = scenes(tmp_path)
-    original, done = p._runner_of, []
+    done = []
 
-    def breaking(network):
-        run = original(network)
-
-        def one(sample):
+    class Breaking(p.TorchRunner):
+        def run(self, item):
             if len(done) == 2:
                 raise KeyboardInterrupt
-            done.append(sample['data_samples'].name)
-            return run(sample)
+            done.append(item.name)
+            return super().run(item)
 
-        return one
-
-    monkeypatch.setattr(p, '_runner_of', breaking)
+    monkeypatch.setattr(p, 'TorchRunner', Breaking)
     with pytest.raises(KeyboardInterrupt):
         p.fuse(found, AVERAGE, None)
     done.pop()  # leave room for one more
     role = p.fuse(found, AVERAGE, None)
     assert done == ['scene_00000', 'scene_00002'], 'what was fused before is not fused again'
-    monkeypatch.setattr(p, '_runner_of', original)
+    monkeypatch.undo()
     whole = scenes(tmp_path / 'other')
     assert p.fuse(whole, AVERAGE, None) == role
     for item in found.items('train'):
@@ -188,11 +184,6 @@ class ScalingFuser(FusionModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         return self.core(tuple(inputs.values()))
-
-    def test_step(self, batch):
-        [sample] = batch['data_samples']
-        sample.set_data(dict(pred=batch['inputs']['vi'][0] / 255 * self.part.weight.item()))
-        return [sample]
 
 
 def test_other_weights_under_the_same_name_are_fused_anew(tmp_path):

@@ -10,11 +10,12 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from lurefusion.config import load_config
-from lurefusion.models import lure
 from lurefusion.models.losses import DetailLoss, latent_diagnostics
 from lurefusion.models.lure import LURE
-from lurefusion.models.tiling import add_coarse_pass, run_tiled
 from lurefusion.registry import MODELS
+from lurefusion.runtime import passes
+from lurefusion.runtime.passes import add_coarse_pass, routes_of
+from lurefusion.runtime.tiling import run_tiled
 from lurefusion.structures import FusionDataSample
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -402,31 +403,43 @@ def test_prompts_change_the_output(stage: str) -> None:
         assert (output(task) - keep).abs().max() > 1e-4, task
 
 
-@torch.no_grad()
 def test_own_sentence_then_tasks_then_task_then_keep(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build('fusion').eval()
-    read: list[list[str]] = []
-    forward = model.text_encoder.forward
-    monkeypatch.setattr(
-        model.text_encoder, 'forward', lambda sentences: (read.append(sentences), forward(sentences))[1]
-    )
     metas = [
         dict(),
         dict(tasks=dict(vi='ll', ir='lc')),
         dict(tasks=dict(vi='ll'), task='sr'),
         dict(tasks=dict(vi='ll'), sentences=dict(vi='make it bright')),
     ]
-    samples = [FusionDataSample(metainfo=meta) for meta in metas]
-    model(**prepared(model, dict(inputs=fusion_batch(4, 16, 16)['inputs'], data_samples=samples)))
+    monkeypatch.setattr(model, 'classify_text', lambda sentences: pytest.fail('the task is known'))
     say = model.prompts.canonical
-    assert read == [[say('pd'), say('ll'), say('ll'), 'make it bright'], [say('pd'), say('lc'), say('sr'), say('pd')]]
+    found = routes_of(model, [FusionDataSample(metainfo=meta) for meta in metas])
+    assert [[(route.task, route.sentence) for route in routes.values()] for routes in found] == [
+        [('pd', say('pd')), ('pd', say('pd'))],
+        [('ll', say('ll')), ('lc', say('lc'))],
+        [('ll', say('ll')), ('sr', say('sr'))],
+        [('ll', 'make it bright'), ('pd', say('pd'))],
+    ]
+    assert list(found[0]) == ['vi', 'ir']
+
+
+def test_a_sentence_without_a_task_is_classified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = build().eval(), []
+    scores = torch.eye(len(model.prompts))[[model.prompts.index('hz')]].numpy()
+    monkeypatch.setattr(model, 'classify_text', lambda sentences: (asked.append(sentences), scores)[1])
+    sample = FusionDataSample(metainfo=dict(modality='ir', sentences=dict(ir='smoke')))
+    [routes] = routes_of(model, [sample], single=True)
+    assert (routes['ir'].task, routes['ir'].sentence, routes['ir'].source) == ('hz', 'smoke', 'classifier')
+    assert asked == [['smoke']]
+    with pytest.raises(ValueError, match=r"of modality 'depth'; model.modalities=\('vi', 'ir'\)"):
+        routes_of(model, [FusionDataSample(metainfo=dict(modality='depth', task='ll'))], single=True)
 
 
 @torch.no_grad()
 def test_large_pictures_are_predicted_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     model = settle(build('fusion', max_pixels=48 * 48, tile=32, overlap=8))
     calls: list[int] = []
-    monkeypatch.setattr(lure, 'run_tiled', lambda *a, **k: (calls.append(1), run_tiled(*a, **k))[1])
+    monkeypatch.setattr(passes, 'run_tiled', lambda *a, **k: (calls.append(1), run_tiled(*a, **k))[1])
     small = prepared(model, fusion_batch(1, 48, 48))
     model(**small)
     assert not calls
@@ -446,38 +459,35 @@ def test_large_pictures_are_restored_in_tiles(monkeypatch: pytest.MonkeyPatch) -
     model = settle(build(max_pixels=1000, tile=32, overlap=8))
     seen = []
     monkeypatch.setattr(
-        model, 'restore', lambda x, c, m: (seen.append(tuple(x.shape)), LURE.restore(model, x, c, m))[1]
+        model, 'restore', lambda x, text, m: (seen.append(tuple(x.shape)), LURE.restore(model, x, text, m))[1]
     )
     samples = restoration_batch(2)['data_samples']
     data = prepared(model, dict(inputs=dict(x=pictures(2, 56, 32)), data_samples=samples))
     assert model(**data).shape == (2, 3, 56, 32)
-    assert seen == [(2, 3, 32, 32)] * 2
+    # two tasks, and two tiles of each
+    assert seen == [(1, 3, 32, 32)] * 4
 
 
-def test_the_text_asks_for_the_coarse_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+@torch.no_grad()
+def test_the_task_asks_for_the_coarse_pass() -> None:
     model = settle(build('fusion', coarse=dict(tasks=('hz', 'lc'), size=32)))
     plain = settle(build('fusion'))
     plain.load_state_dict(model.state_dict())
-    # the head is not trained here: it shall read the canonical sentences rightly
-    known = {model.prompts.canonical(task): model.prompts.index(task) for task in model.prompts.keys}
-    encode = type(model.text_encoder).forward
-
-    def read(self: nn.Module, sentences: list[str]) -> tuple[Tensor, Tensor]:
-        tasks = torch.tensor([known[sentence] for sentence in sentences])
-        return encode(self, sentences)[0], nn.functional.one_hot(tasks, len(known)).float()
-
-    monkeypatch.setattr(type(model.text_encoder), 'forward', read)
     inputs = {name: pictures(4, 64, 80, seed=i) for i, name in enumerate(('vi', 'ir'))}
     chosen = [{}, dict(vi='hz'), dict(vi='ll', ir='lc'), dict(vi='ll', ir='sr')]
-    samples = [FusionDataSample(metainfo=dict(tasks=tasks)) for tasks in chosen]
+    # the task counts, whatever the sentence says
+    metas = [dict(tasks=tasks, sentences=dict.fromkeys(tasks, 'look')) for tasks in chosen]
+    samples = [FusionDataSample(metainfo=meta) for meta in metas]
     out, before = (m(inputs, samples, mode='tensor') for m in (model, plain))
     changed = (out - before).abs().amax(dim=(1, 2, 3))
-    assert (changed > 0).tolist() == [False, True, True, False]
-    expected = add_coarse_pass(
-        lambda vi, ir: plain(dict(vi=vi, ir=ir), samples, mode='tensor'), list(inputs.values()), before,
-        torch.tensor([False, True, True, False]), size=32, stride=2,
-    )  # fmt: skip
-    torch.testing.assert_close(out, expected)
+    assert (changed > 1e-5).tolist() == [False, True, True, False]
+    for row in (1, 2):
+        own = [x[row : row + 1] for x in inputs.values()]
+        expected = add_coarse_pass(
+            lambda vi, ir, row=row: plain(dict(vi=vi, ir=ir), samples[row : row + 1], mode='tensor'), own,
+            before[row : row + 1], size=32, stride=2,
+        )  # fmt: skip
+        torch.testing.assert_close(out[row : row + 1], expected)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ def tool(name: str):
 def test_operations_of_the_decoders_last_convolution_are_those_of_the_formula(small):
     get_flops = tool('analysis_tools/get_flops.py')
     rows = {side: get_flops.count(str(small / 'small_stage2.py'), (side, side)) for side in (16, 32)}
-    network = get_flops.FusionInferencer(str(small / 'small_stage2.py'), 'random').model
+    network = get_flops.init_model(str(small / 'small_stage2.py'), 'random')
     assert rows[16]['model'][0] == sum(p.numel() for p in network.parameters())
     assert sum(size for size, _ in list(rows[16].values())[1:]) == rows[16]['model'][0]
     # every part is linear in the pixels but for products of weights with attention

@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lurefusion.apis import RANDOM, FusionInferencer
+from lurefusion.apis import RANDOM, Item, init_model
 from lurefusion.cli import exit_code
-from lurefusion.structures import FusionDataSample
+from lurefusion.runtime.torch_runner import TorchRunner
 
 
 def main() -> int:
@@ -36,16 +37,17 @@ def count(model: str, shape: tuple[int, int] = (480, 640)) -> dict[str, tuple[in
     """
     if min(shape) < 8:
         raise ValueError(f'shape is height and width, at least 8 each; got {tuple(shape)}')
-    network = FusionInferencer(model, RANDOM if model.endswith('.py') else None, device='cpu').model
-    inputs = {name: [torch.rand(3, *shape)] for name in network.modalities}
-    with torch.no_grad(), FlopCounterMode(display=False, depth=2) as counter:
-        network.test_step(dict(inputs=inputs, data_samples=[FusionDataSample()]))
-    kind = type(network).__name__
+    network = init_model(model, RANDOM if model.endswith('.py') else None, device='cpu')
+    noise = np.random.default_rng(0)
+    pair = {name: noise.integers(0, 256, (*shape, 3), np.uint8) for name in network.modalities}
+    with FlopCounterMode(display=False, depth=2) as counter:
+        TorchRunner(network, 'cpu').run(Item('noise', pair))
     rows = {'model': (_parameters(network), counter.get_total_flops() / 2e9)}
     flops = counter.get_flop_counts()
     for name, part in network.named_children():
         if size := _parameters(part):
-            rows[name] = size, sum(flops.get(f'{kind}.{name}', {}).values()) / 2e9
+            # the network itself is not called, so that its parts are roots, which are counted under their class
+            rows[name] = size, sum(flops.get(type(part).__name__, {}).values()) / 2e9
     return rows
 
 

@@ -1,0 +1,77 @@
+"""PyTorch as a back-end: a `FusionModel` on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lurefusion.runtime.runner import Runner
+
+if TYPE_CHECKING:
+    from lurefusion.models.base import FusionModel
+
+
+class TorchRunner(Runner):
+    """Runs a model with PyTorch.
+
+    Args:
+        model: Is moved to the device and set to eval mode.
+        device: See :func:`pick_device`.
+        keep_chroma: See :class:`Runner`.
+    """
+
+    def __init__(self, model: FusionModel, device: str | torch.device | None = None, keep_chroma: bool = False) -> None:
+        self.device = pick_device(device)
+        self.model = model.to(self.device).eval()
+        self.modalities = model.modalities
+        self.chroma = model.chroma
+        self.prompts = model.prompts
+        self.size_divisor = model.size_divisor
+        self.running = model.running
+        self.keep_chroma = keep_chroma
+
+    @property
+    def title(self) -> str:
+        """Name of the model's class."""
+        return type(self.model).__name__
+
+    def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+        """See :class:`Runner`."""
+        return self.model.core(images, text)
+
+    def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
+        """See :class:`Runner`."""
+        return self.model.restore(x, text, modality)
+
+    def encode_text(self, sentences: Sequence[str]) -> Tensor | None:
+        """See :class:`Runner`."""
+        return self.model.encode_text(sentences)
+
+    def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
+        """See :class:`Runner`."""
+        return self.model.classify_text(sentences)
+
+
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of a name (``cpu``, ``cuda``, ``cuda:1``); None: CUDA where there is any.
+
+    Raises:
+        ValueError: If there is no such device here; says which there are.
+    """
+    if name is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ', '.join(('cpu', *(f'cuda:{number}' for number in range(count))))
+    try:
+        device = torch.device(name)
+        if device.type == 'meta':
+            raise ValueError
+        torch.zeros(1, device=device)
+    # PyTorch reports a missing device by many kinds of errors
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError, ImportError):
+        raise ValueError(f'there is no device {str(name)!r} here; there are: {there}') from None
+    return device
