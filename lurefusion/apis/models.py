@@ -60,7 +60,7 @@ def init_model(
         config = DEFAULT_MODEL if state_of is None or 'model' not in read_weights(state_of)[1] else state_of
     config = str(config)
     if config.endswith('.py'):
-        from lurefusion.engine.stages import load_stages
+        from lurefusion.config import load_stages
 
         network = MODELS.build(load_stages(config)[1][-1].model)
         if weights is None and any(True for _ in network.parameters()):
