@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from lurefusion.choices import unknown
 from lurefusion.prompts.statistics import picture_statistics
-from lurefusion.prompts.tasks import PSEUDO_TASK, unknown
+from lurefusion.prompts.tasks import PSEUDO_TASK
 from lurefusion.registry import PROMPTERS
 
 AUTO = 'auto'
@@ -185,6 +186,17 @@ class AutoPrompt:
                 chosen.append(new)
         return chosen
 
+    def check(self, modality: str) -> list[Prompter]:
+        """Those who can judge pictures of a modality; ValueError if there is none."""
+        asked = [prompter for prompter in self.prompters if modality in prompter.tasks]
+        if not asked:
+            known = sorted({name for prompter in self.prompters for name in prompter.tasks})
+            raise ValueError(
+                f'the automatic prompt cannot judge pictures of {modality!r}, only of {", ".join(known)}; give it a '
+                f'task or sentence, or register a prompter for it (lurefusion.registry.PROMPTERS)'
+            )
+        return asked
+
     def __call__(self, picture: np.ndarray, modality: str) -> Found:
         """Look at one picture.
 
@@ -196,13 +208,7 @@ class AutoPrompt:
             ValueError: If no prompter knows the modality, or the picture is none.
             TypeError: On another type.
         """
-        asked = [prompter for prompter in self.prompters if modality in prompter.tasks]
-        if not asked:
-            known = sorted({name for prompter in self.prompters for name in prompter.tasks})
-            raise ValueError(
-                f'the automatic prompt cannot judge pictures of {modality!r}, only of {", ".join(known)}; give it a '
-                f'task or sentence, or register a prompter for it (lurefusion.registry.PROMPTERS)'
-            )
+        asked = self.check(modality)
         everything: dict[str, float] = {}
         believed: dict[str, float] = {}
         untouched = 1.0

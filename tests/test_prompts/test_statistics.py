@@ -132,6 +132,7 @@ def test_lines_find_columns_and_not_noise():
     found = lines(picture)
     away = columns - cv2.blur(columns, (9, 1))
     assert found['offset'] == pytest.approx(np.log(away.std()), abs=0.05)
+    deviation = (picture - cv2.blur(picture, (9, 1))).std()
     assert found['excess'] == pytest.approx(np.log(away.std() * np.sqrt(120) / deviation), abs=0.05)
     assert found['alike'] > 0.9
     plain = lines(0.5 + noise((120, 160), 0.02))
