@@ -28,6 +28,8 @@ def main() -> int:
     parser.add_argument('--data-root', default='.', help='default: $LUREFUSION_DATA, else data/')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/auto_prompt'), help='keeps statistics.npz')
     parser.add_argument('--out', type=Path, help='safetensors file to write')
+    parser.add_argument('--every', type=int, default=1, help='take every n-th picture of the training, to be quick')
+    parser.add_argument('--first', type=int, default=0, help='of these, the number of the first one')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--check', action='store_true', help='confusion on the validation sets')
     parser.add_argument('--weights', type=Path, default=SHIPPED, help='with --check: the file; default: --out, shipped')
@@ -43,12 +45,13 @@ def _run(args: argparse.Namespace) -> None:
     if args.out:
         kept = args.work_dir / 'statistics.npz'
         if not kept.is_file():
-            measure(samples(root)).save(kept)
+            measure(samples(root)[args.first :: args.every]).save(kept)
         print_log(f'statistics: {kept} (remove the file to take them anew)')
         table = Table.load(kept)
         torch.set_num_threads(1)
         tensors, meta = train(table, seed=args.seed)
         meta['thresholds'] = choose_thresholds(tensors, meta, table)
+        meta['training'] = dict(pictures=len(table.rows), held_out=int(table.held_out.sum()), seed=args.seed)
         publish(args.out, tensors, meta)
         size = sum(value.size for value in tensors.values())
         print(f'{args.out}: {size:,} numbers, believed from {meta["thresholds"]} on')
