@@ -260,7 +260,7 @@ def test_the_page_on_prompters_runs(forget_plugins: Path) -> None:
 
 @pytest.mark.real_data
 def test_real_pictures_are_told_as_the_card_says(data_root: Path) -> None:
-    """Of the clean ones every fourth; the limits are those of the issue: 95 % of formulas, 90 % of real ones; 5 % touched."""
+    """Of the clean ones every fourth; the issue wants 95 % of the formulas, 90 % of the real ones."""
     auto = AutoPrompt(('ll', 'hz', 'oe', 'lc', 'sr', 'pd'), ['StatisticsPrompter'])
     counts: dict[str, list[bool]] = {}
     for number, (name, modality, file, task) in enumerate(validation(data_root)):
