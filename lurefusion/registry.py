@@ -432,6 +432,14 @@ DEGRADATIONS = KindRegistry(
     ['lurefusion.datasets.degradations'],
     base=_base_of('datasets.degradations.base', 'Degradation'),
 )
+PROMPTERS = KindRegistry(
+    'prompter',
+    """Looks at a picture and says what is wrong with it. Constructor works without arguments. Attribute `tasks:
+    modality -> keys`; optional `thresholds: modality -> least probability`. `__call__(picture (H,W,3) uint8 or float in
+    [0,1], modality) -> dict of key -> probability`, of its tasks and of `pd`, which add up to 1.""",
+    ['lurefusion.prompts.auto'],
+    base=_base_of('prompts.auto', 'Prompter'),
+)
 
 MEASURES = MetricRegistry(
     'metric',
@@ -444,7 +452,8 @@ MEASURES = MetricRegistry(
 )
 
 KINDS: tuple[KindRegistry, ...] = (
-    TEXT_ENCODERS, IMAGE_ENCODERS, INTERACTIONS, FUSERS, FUSION_RULES, DECODERS, LOSSES, DEGRADATIONS, MEASURES,
+    TEXT_ENCODERS, IMAGE_ENCODERS, INTERACTIONS, FUSERS, FUSION_RULES, DECODERS, LOSSES, DEGRADATIONS, PROMPTERS,
+    MEASURES,
 )  # fmt: skip
 REGISTRIES: tuple[Registry, ...] = (
     *KINDS, METRICS, DATASETS, DATA_SAMPLERS, TRANSFORMS, MODELS, HOOKS, LOOPS, OPTIMIZERS, OPTIM_WRAPPERS,

@@ -28,6 +28,8 @@ from lurefusion.io.images import write_bytes
 from lurefusion.models.base import FusionModel
 
 WEIGHTS_DIR = Path(__file__).resolve().parent / 'weights'
+#: shipped beside the networks, and no network that fuses
+NO_MODEL = ('auto-prompt',)
 #: in the folder of a pipeline: the names of its stages in their order
 STAGES_FILE = 'stages.json'
 #: what a training leaves in its folder, and the next one there must not take for its own
@@ -107,8 +109,8 @@ def set_aside(folder: str | Path, patterns: Sequence[str]) -> Path | None:
 
 
 def shipped_weights() -> dict[str, Path]:
-    """Name -> safetensors file of the weights that come with the package."""
-    return {path.stem: path for path in sorted(WEIGHTS_DIR.glob('*.safetensors'))}
+    """Name -> safetensors file of the fusion models that come with the package."""
+    return {path.stem: path for path in sorted(WEIGHTS_DIR.glob('*.safetensors')) if path.stem not in NO_MODEL}
 
 
 def find_weights(name: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from lurefusion.apis import Failure, FusionInferencer, PictureWarning, inference_model, init_model, list_models
 from lurefusion.io.images import as_rgb, read_image, write_image
+from lurefusion.prompts import AutoPrompt, Prompter
 from lurefusion.runtime.torch_runner import TorchRunner, pick_device
 
 CONFIG = 'lurefusion::lure/lure_demo.py'
@@ -465,3 +467,44 @@ def test_any_runner_may_fuse(inferencer):
     np.testing.assert_array_equal(FusionInferencer(runner)(**pair), inferencer(**pair))
     with pytest.raises(ValueError, match='a runner has its device'):
         FusionInferencer(runner, device='cpu')
+
+
+class Bright(Prompter):
+    """Believes in low light where a picture is dark."""
+
+    tasks: Mapping = {'vi': ('ll',), 'ir': ('lc',)}
+
+    def __call__(self, picture, modality):
+        share = 0.9 if picture.mean() < 64 else 0.2
+        return {self.tasks[modality][0]: share, 'pd': 1 - share}
+
+
+@pytest.fixture
+def automatic():
+    fuser = FusionInferencer(CONFIG, 'random')
+    fuser.router.auto = AutoPrompt(fuser.router.bank.keys, [dict(type=Bright)])
+    return fuser
+
+
+def test_an_automatic_prompt_is_that_of_each_picture(automatic):
+    dark, bright, ir = noise(24, 40, 3) // 8, noise(24, 40, 3), noise(24, 40)
+    results = list(automatic.stream('auto', vi=[dark, bright], ir=[ir, ir // 8]))
+    assert [result.tasks for result in results] == [dict(vi='ll', ir='pd'), dict(vi='pd', ir='lc')]
+    assert results[0].routes['vi'].found.probability == 0.9
+    np.testing.assert_array_equal(results[0].to_uint8(), automatic(vi=dark, ir=ir, prompt={'vi': 'll'}))
+    one = automatic.predict({'vi': 'auto', 'ir': 'lc'}, vi=dark, ir=ir)
+    assert {name: (route.task, route.source) for name, route in one.routes.items()} == {
+        'vi': ('ll', 'auto'), 'ir': ('lc', 'key'),
+    }  # fmt: skip
+    np.testing.assert_array_equal(automatic.restore(dark, 'vi', 'auto'), automatic.restore(dark, 'vi', 'll'))
+
+
+def test_a_folder_says_what_was_found(automatic, folders):
+    write_image(folders / 'vi/1.png', noise(24, 40, 3) // 8)
+    report = automatic.fuse_folders({'vi': folders / 'vi', 'ir': folders / 'ir'}, folders / 'out', 'auto')
+    assert {name: routes['vi'].task for name, routes in report.routes.items()} == {'0': 'pd', '1': 'll', '2': 'pd'}
+
+
+def test_an_automatic_prompt_needs_a_model_with_text():
+    with pytest.raises(ValueError, match="takes no prompt, got 'auto'"):
+        FusionInferencer('lurefusion::baselines/average_ir_vi.py')(vi=noise(8, 8, 3), ir=noise(8, 8), prompt='auto')

@@ -38,11 +38,19 @@ class PictureWarning(UserWarning):
 
 @dataclass
 class FolderReport:
-    """What became of a folder: names of fused pictures, name -> error of those left out, name -> what looks wrong."""
+    """What became of a folder.
+
+    Attributes:
+        done: Names of fused pictures.
+        failed: Name -> error of those left out.
+        notes: Name -> what looks wrong.
+        routes: Name of a fused picture -> what each of its modalities was restored from.
+    """
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    routes: dict[str, Mapping[str, Route]] = field(default_factory=dict)
 
 
 class FusionInferencer:
@@ -113,7 +121,9 @@ class FusionInferencer:
 
         Args:
             prompt: None: nothing is degraded. A sentence about any of the pictures, or a dict of modality -> task key
-                or sentence. With several pictures, also a list of these, one for each.
+                or sentence. ``auto``, alone or in a dict: told from the picture, and nothing is mended that is not sure
+                (see `lurefusion.prompts.AutoPrompt`; :meth:`predict` says what was found). With several pictures, also
+                a list of these, one for each.
             batch_size: How many of several pictures are run together, if they are of one size and prompt.
             **images: Modality -> file, NumPy array, torch tensor or PIL image; see `lurefusion.io.images.as_rgb`. Or,
                 for every modality, a list or generator of these.
@@ -231,6 +241,7 @@ class FusionInferencer:
                 try:
                     result.save(results[result.name], bit_depth)
                     report.done.append(result.name)
+                    report.routes[result.name] = result.routes
                 except (ValueError, OSError) as problem:
                     error = problem
             if error is not None:
@@ -244,6 +255,7 @@ class FusionInferencer:
     def route(self, prompt: Prompt | Mapping[str, Route]) -> dict[str, Route]:
         """Task and sentence of each modality that a prompt leads to; empty for models without text.
 
+        Those of ``auto`` are pending until the pictures are there.
         What this returns may be given for a prompt, so that nothing is routed twice.
         """
         if isinstance(prompt, Mapping) and prompt and all(isinstance(route, Route) for route in prompt.values()):
@@ -389,8 +401,9 @@ class FusionInferencer:
         self.runner.check(item, restore)
         if not self.trust_pictures:
             self._check_twins(item, notes)
+        seen = self.router.look(item.routes, item.pictures) if self.router is not None else item.routes
         seconds = dict(read=time.perf_counter() - start)
-        return Item(item.name, item.pictures, item.grey, item.routes, tuple(notes), paths, seconds)
+        return Item(item.name, item.pictures, item.grey, seen, tuple(notes), paths, seconds)
 
     def _load(self, name: str, image: Picture, notes: list[str]) -> tuple[np.ndarray, bool]:
         """(H,W,3) uint8 or float32 in [0,1], and whether it is grey."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 # warnings about single pictures of a folder that are printed
@@ -20,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--out', required=True, help='result: a picture for a pair, a folder for folders')
     parser.add_argument(
-        '--prompt', nargs='+', metavar='TEXT', help='a sentence about the pictures, or NAME=TEXT for each modality'
+        '--prompt',
+        nargs='+',
+        metavar='TEXT',
+        help="a sentence about the pictures, or NAME=TEXT for each modality; 'auto': told from each picture",
     )
     parser.add_argument(
         '--model', help='lure-tiny (default), a file of published weights, or a config (then with --weights)'
@@ -85,11 +89,15 @@ def run(args: argparse.Namespace) -> int:
     )
     routes = inferencer.route(parse_prompt(args.prompt, inferencer.modalities))
     for name, route in routes.items():
-        print(f'{name}: {route.task} ("{route.sentence}")')
+        if not route.pending:
+            print(f'{name}: {route.task} ("{route.sentence}")')
     if not any(folders.values()):
         result = inferencer.predict(routes or None, **sources)
         for note in result.notes:
             print(f'warning: {note}', file=sys.stderr)
+        for name, route in result.routes.items():
+            if route.found is not None:
+                print(f'{name}: {route.found} ("{route.sentence}")')
         result.save(args.out, args.bit_depth)
         print(args.out)
         return 0
@@ -101,6 +109,9 @@ def run(args: argparse.Namespace) -> int:
         print(f'warning: {note}', file=sys.stderr)
     if len(notes) > SHOWN:
         print(f'warning: and {len(notes) - SHOWN} more of these', file=sys.stderr)
+    for name in (name for name, route in routes.items() if route.pending):
+        counts = Counter(own[name].task for own in report.routes.values())
+        print(f'{name}: {", ".join(f"{task} {count}" for task, count in counts.most_common())}')
     print(f'{len(report.done)} fused into {args.out}, {len(report.failed)} failed')
     for stem, error in report.failed.items():
         print(f'  {stem}: {error}', file=sys.stderr)

@@ -6,11 +6,13 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from mmengine.logging import print_log
 
 from lurefusion.choices import did_you_mean, unknown
+from lurefusion.prompts.auto import AUTO, AutoPrompt, Found
 from lurefusion.prompts.bank import PromptBank
 from lurefusion.prompts.builtin_tasks import TASKS
 from lurefusion.prompts.grammar import (
@@ -35,12 +37,25 @@ class Route:
     Attributes:
         task: Task key.
         sentence: Text to embed.
-        source: 'key' (named outright), 'pattern', 'classifier', or 'default' (nothing usable was said: pd).
+        source: 'key' (named outright), 'pattern', 'classifier', 'auto' (told from the picture), or 'default' (nothing
+            usable was said: pd).
+        found: What was told from the picture, with its probability; None if that was not asked for.
     """
 
     task: str
     sentence: str
     source: str
+    found: Found | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the picture has yet to be looked at, see :meth:`PromptRouter.look`."""
+        return self.source == AUTO and self.found is None
+
+
+def is_automatic(prompt: object) -> bool:
+    """Whether a prompt is ``auto``: to be told from the picture."""
+    return isinstance(prompt, str) and prompt.strip().lower() == AUTO
 
 
 @dataclass(frozen=True)
@@ -152,20 +167,46 @@ class PromptRouter:
             if MENDED.get(fault) not in self.bank:
                 yield _FAULT, fault, compile_any(patterns, fault)
 
+    @cached_property
+    def auto(self) -> AutoPrompt:
+        """Tells the task of a picture, for ``auto``; may be replaced by one of other prompters."""
+        return AutoPrompt(self.bank.keys)
+
+    def look(self, routes: Mapping[str, Route], pictures: Mapping[str, np.ndarray]) -> dict[str, Route]:
+        """The routes, with the task of those that are `pending` told from the picture.
+
+        Args:
+            routes: Of :meth:`route`.
+            pictures: Modality -> (H,W,3), uint8 or float in [0, 1]; routes of other modalities stay as they are.
+
+        Raises:
+            ValueError: If no prompter can judge pictures of a modality.
+        """
+        seen = dict(routes)
+        for name, route in routes.items():
+            if route.pending and name in pictures:
+                found = self.auto(pictures[name], name)
+                seen[name] = Route(found.task, self.bank.canonical(found.task), AUTO, found)
+        return seen
+
     def route(self, text: str | Mapping[str, str | None] | None = None) -> dict[str, Route]:
         """Task and sentence of every modality, in the order of `modalities`.
 
         Args:
             text: None: no degradation anywhere. A sentence about any or all modalities, or a task key: routed. A dict
                 `{modality: task key or sentence about that image}`: each taken for its modality, None or absent: pd.
+                ``auto``, alone or in a dict: the route is `pending`, until :meth:`look` sees the picture.
 
         Raises:
-            ValueError: On a blank text, one of more than 2,000 characters, or one with control characters.
+            ValueError: On a blank text, one of more than 2,000 characters, or one with control characters; on ``auto``
+                for a modality that no prompter can judge.
             TypeError: On anything but None, str and dict.
             KeyError: On an unknown modality in a dict.
         """
         if text is None:
             return self._complete({})
+        if is_automatic(text):
+            text = dict.fromkeys(self.modalities, AUTO)
         if isinstance(text, Mapping):
             for name in text:
                 if name not in self.modalities:
@@ -174,6 +215,9 @@ class PromptRouter:
         return self._complete(self._route_sentence(text))
 
     def _route_one(self, modality: str, text: str) -> Route | None:
+        if is_automatic(text):
+            self.auto.check(modality)
+            return Route(AUTO, AUTO, AUTO)
         clean = normalise(text)
         task = self._keys.get(clean)
         if task:
