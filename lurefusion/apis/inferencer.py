@@ -16,7 +16,7 @@ from mmengine.utils import ProgressBar
 
 from lurefusion.apis.models import init_model, list_models
 from lurefusion.io.images import COLOURED, TINTED, as_rgb, colourfulness, read_image
-from lurefusion.io.pairing import check_output, pair_by_stem, refuse_overwrite, refuse_same
+from lurefusion.io.pairing import check_output, pair_files, refuse_overwrite, refuse_same
 from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.layout import image_to_tensor
@@ -219,7 +219,7 @@ class FusionInferencer:
             if Path(folder).resolve() in Path(out).resolve().parents:
                 raise ValueError(f'the output {out} lies in the input {folder}: choose a place beside it')
         routes = self.route(prompt)
-        pairs = pair_by_stem(dict(folders))
+        pairs = pair_files(dict(folders)).pairs
         results = {stem: Path(out) / f'{stem}{suffix}' for stem in pairs}
         refuse_overwrite(results.values(), (path for paths in pairs.values() for path in paths.values()))
         report = FolderReport()
