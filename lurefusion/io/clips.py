@@ -35,11 +35,10 @@ def pyav() -> ModuleType:
         ImportError: If it is not installed; says how to get it.
     """
     try:
+        # its logging stays off, as it is: switched on, FFmpeg's threads wait for Python's lock, and it for them
         import av
     except ImportError:
         raise ImportError('videos need PyAV: pip install "lurefusion[video]" (or: pip install av)') from None
-    # FFmpeg's own lines say less than our errors
-    av.logging.set_level(av.logging.PANIC)
     return av
 
 
