@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lurefusion.io.locks import take_lock
+from lurefusion.structures import Failure, Prediction
 
 # where an output folder remembers how its pictures were made; hidden, so that no listing takes it for pictures
 RECORDS = '.lurefusion'
@@ -28,13 +29,6 @@ class Task:
     name: str
     inputs: Mapping[str, Path]
     output: Path
-
-
-class Result(Protocol):
-    """What a job takes of a fused picture, see :class:`lurefusion.structures.Prediction`; errors have `error`."""
-
-    name: str
-    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -65,22 +59,30 @@ class Outcome:
 
 
 @dataclass
-class JobReport:
-    """Counts of a job, and the outcomes that somebody should look at (failed ones, and those with notes)."""
+class FolderReport:
+    """What became of a folder, by names of pictures.
 
-    done: int = 0
-    skipped: int = 0
-    planned: int = 0
-    failed: list[Outcome] = field(default_factory=list)
-    noted: list[Outcome] = field(default_factory=list)
+    Attributes:
+        done: Fused now.
+        skipped: There already, made of the same.
+        planned: To be fused, in a dry run.
+        failed: Name -> error.
+        notes: Name -> what looks wrong.
+        seconds: What it took.
+    """
+
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    planned: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        parts = [f'{self.done} fused'] if not self.planned else [f'{self.planned} to fuse']
-        parts += [f'{self.skipped} unchanged'] if self.skipped else []
-        parts += [f'{len(self.failed)} failed'] if self.failed or not self.planned else []
-        rate = f' ({self.done / self.seconds:.2f} pictures/s)' if self.done and self.seconds > 0 else ''
-        return ', '.join(parts) + rate
+        parts = [f'{len(self.planned)} to fuse'] if self.planned else [f'{len(self.done)} fused']
+        parts += [f'{len(self.skipped)} unchanged'] if self.skipped else []
+        parts += [] if self.planned else [f'{len(self.failed)} failed']
+        return ', '.join(parts)
 
     @property
     def exit_code(self) -> int:
@@ -147,7 +149,7 @@ class Records:
         settings: What the pictures depend on beside their inputs (weights, options, version).
 
     Raises:
-        RuntimeError: From :meth:`claim`, if another process does the same part.
+        BlockingIOError: From :meth:`claim`, if another process does the same part.
     """
 
     def __init__(self, folder: Path, shard: Shard, settings: Mapping[str, Any]) -> None:
@@ -173,13 +175,13 @@ class Records:
             if other == path or not other.stem.endswith(f'-of-{self.shard.count}'):
                 with other.open('rb') as file:
                     if not take_lock(file):
-                        raise RuntimeError(
+                        raise BlockingIOError(
                             f'another process is fusing {other.stem.replace("-", " ")} into {self.place.parent}: wait '
                             f'for it, or give each process its part (--shard 1/2, --shard 2/2)'
                         )
         self._file = path.open('ab+')
         if not take_lock(self._file):
-            raise RuntimeError(f'another process is fusing shard {self.shard} into {self.place.parent}: wait for it')
+            raise BlockingIOError(f'another process is fusing shard {self.shard} into {self.place.parent}: wait for it')
         if self._file.tell():
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b'\n':  # it was killed in the middle of a line
@@ -263,14 +265,14 @@ def _modified(path: Path) -> int:
 def run_job(
     tasks: Sequence[Task],
     folder: str | os.PathLike,
-    fuse: Callable[[Iterable[Task]], Iterator[Any]],
-    save: Callable[[Any, Path], None],
+    fuse: Callable[[Iterable[Task]], Iterator[Prediction | Failure]],
+    save: Callable[[Prediction, Path], None],
     settings: Mapping[str, Any],
     shard: Shard | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     tell: Callable[[Outcome, int], None] | None = None,
-) -> JobReport:
+) -> FolderReport:
     """Make the pictures of a folder that are not made yet.
 
     Results that are there and were made of the same inputs with the same settings are left as they are, however the
@@ -279,8 +281,8 @@ def run_job(
     Args:
         tasks: All of the job, in the same order in every process that shares it.
         folder: Output folder; remembers in `.lurefusion` how its pictures were made.
-        fuse: Takes the tasks to do and yields one result for each in their order: an object with `notes`, and with
-            `error` where it failed; see :meth:`lurefusion.runtime.runner.Runner.stream`.
+        fuse: Takes the tasks to do and yields one result for each in their order; see
+            :meth:`lurefusion.runtime.runner.Runner.stream`.
         save: Writes a result to a file, atomically.
         settings: What the pictures depend on beside their inputs: weights (their hash), options, version.
         shard: The part of this process.
@@ -291,12 +293,12 @@ def run_job(
     Raises:
         FileExistsError: If results are there that were made otherwise, and not `overwrite`; lists them. Nothing was
             changed.
-        RuntimeError: If another process does the same part.
+        BlockingIOError: If another process does the same part.
         OSError: If the disk is full or cannot be written to.
     """
     shard, folder = shard or Shard(), Path(folder)
     own = shard.of(tasks)
-    report, start = JobReport(), time.perf_counter()
+    report, start = FolderReport(), time.perf_counter()
     records = Records(folder, shard, settings)
     states = {task.name: records.state(task) for task in own}
     other = [task for task in own if states[task.name] == 'other']
@@ -312,11 +314,11 @@ def run_job(
         inputs = {role: str(path) for role, path in task.inputs.items()}
         outcome = Outcome(task.name, status, str(task.output), inputs, **more)
         if status == 'failed':
-            report.failed.append(outcome)
+            report.failed[task.name] = outcome.error
         else:
-            setattr(report, status, getattr(report, status) + 1)
+            getattr(report, status).append(task.name)
         if outcome.notes:
-            report.noted.append(outcome)
+            report.notes[task.name] = outcome.notes
         if tell is not None:
             tell(outcome, len(own))
 
@@ -342,8 +344,8 @@ def run_job(
 
 def _work(
     todo: Sequence[Task],
-    fuse: Callable[[Iterable[Task]], Iterator[Any]],
-    save: Callable[[Any, Path], None],
+    fuse: Callable[[Iterable[Task]], Iterator[Prediction | Failure]],
+    save: Callable[[Prediction, Path], None],
     records: Records,
     note: Callable[..., None],
 ) -> None:
@@ -360,8 +362,8 @@ def _work(
 
     for task, result in zip(todo, fuse(readable()), strict=True):
         inputs, notes = seen.pop(task.name), list(result.notes)
-        error = getattr(result, 'error', None)
-        seconds = dict(getattr(result, 'seconds', {}))
+        error = result.error if isinstance(result, Failure) else None
+        seconds = {} if isinstance(result, Failure) else dict(result.seconds)
         if error is None and isinstance(inputs, OSError):
             error = inputs
         if error is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import cv2
@@ -21,30 +22,20 @@ from lurefusion.io.pairing import list_images, pair_files
 from lurefusion.runtime import jobs
 from lurefusion.runtime.jobs import RECORDS, Outcome, Shard, Task, parse_shard, run_job
 from lurefusion.runtime.progress import Progress
+from lurefusion.structures import Failure, Prediction
 
 COUNT = 12
 SETTINGS = dict(weights='abc', prompt=None)
 
 
-@dataclass
-class Fused:
-    name: str
-    picture: np.ndarray | None
-    error: Exception | None = None
-    notes: tuple[str, ...] = ()
-    seconds: dict = field(default_factory=dict)
-
-
 def average(tasks):
     """The mean of the pictures; stands in for a runner."""
     for task in tasks:
-        try:
-            pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in task.inputs.values()]
-            if any(picture is None for picture in pictures):
-                raise ValueError(f'{task.name} is broken')
-            yield Fused(task.name, np.mean(pictures, axis=0).astype(np.uint8), seconds=dict(run=0.5))
-        except ValueError as error:
-            yield Fused(task.name, None, error)
+        pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in task.inputs.values()]
+        if any(picture is None for picture in pictures):
+            yield Failure(task.name, ValueError(f'{task.name} is broken'))
+        else:
+            yield Prediction(task.name, np.mean(pictures, axis=0).astype(np.uint8), seconds=dict(run=0.5))
 
 
 def save(result, path):
@@ -95,12 +86,12 @@ def never(tasks):
 
 def test_a_job_fuses_all_and_its_repetition_nothing(root):
     report, told = job(root)
-    assert (report.done, report.skipped, report.failed, report.exit_code) == (COUNT, 0, [], 0)
+    assert (len(report.done), report.skipped, report.failed, report.exit_code) == (COUNT, [], {}, 0)
     assert [outcome.name for outcome in told] == sorted(pictures(root / 'out'))
     assert set(told[0].seconds) == {'run', 'save'}
     before = pictures(root / 'out')
     report, told = job(root, never)
-    assert (report.done, report.skipped) == (0, COUNT)
+    assert (len(report.done), len(report.skipped)) == (0, COUNT)
     assert {outcome.status for outcome in told} == {'skipped'}
     assert str(report) == f'0 fused, {COUNT} unchanged, 0 failed'
     assert pictures(root / 'out') == before
@@ -110,7 +101,7 @@ def test_only_what_has_no_result_is_fused(root):
     job(root)
     (root / 'out/d1/03.png').unlink()
     report, told = job(root)
-    assert (report.done, report.skipped) == (1, COUNT - 1)
+    assert (len(report.done), len(report.skipped)) == (1, COUNT - 1)
     assert [outcome.name for outcome in told if outcome.status == 'done'] == ['d1/03']
 
 
@@ -154,9 +145,9 @@ def test_what_was_made_otherwise_is_replaced_on_request_only(root, change, count
         job(root, never, **options)
     assert pictures(root / 'out') == before
     report, _ = job(root, overwrite=True, **options)
-    assert (report.done, report.skipped) == (count, COUNT - count)
+    assert (len(report.done), len(report.skipped)) == (count, COUNT - count)
     # once is enough
-    assert job(root, never, overwrite=True, **options)[0].skipped == COUNT
+    assert len(job(root, never, overwrite=True, **options)[0].skipped) == COUNT
     if change is not change_input:
         assert pictures(root / 'out') == expected
 
@@ -167,12 +158,12 @@ def test_files_that_were_only_copied_are_unchanged(root):
         os.utime(path, ns=(1, 1))
     (root / 'ir').rename(root / 'moved')
     (root / 'moved').rename(root / 'ir')
-    assert job(root, never)[0].skipped == COUNT
+    assert len(job(root, never)[0].skipped) == COUNT
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(root):
     report, told = job(root, never, dry_run=True)
-    assert (report.planned, report.done, report.exit_code) == (COUNT, 0, 0)
+    assert (len(report.planned), report.done, report.exit_code) == (COUNT, [], 0)
     assert str(report) == f'{COUNT} to fuse'
     assert not (root / 'out').exists()
     job(root)
@@ -191,15 +182,14 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(root):
 def test_one_bad_picture_is_only_its_own(root):
     (root / 'ir/d1/03.png').write_bytes(b'no picture')
     report, _ = job(root)
-    assert report.done == COUNT - 1
-    (failed,) = report.failed
-    assert (failed.name, failed.error) == ('d1/03', 'd1/03 is broken')
+    assert len(report.done) == COUNT - 1
+    assert report.failed == {'d1/03': 'd1/03 is broken'}
     assert report.exit_code == 1
     # tried again, the others not
     report, _ = job(root)
-    assert (report.done, report.skipped, len(report.failed)) == (0, COUNT - 1, 1)
+    assert (len(report.done), len(report.skipped), len(report.failed)) == (0, COUNT - 1, 1)
     make_pairs(root)
-    assert job(root)[0].done == 1
+    assert len(job(root)[0].done) == 1
 
 
 def test_an_input_that_is_gone_and_a_result_that_cannot_be_saved(root):
@@ -209,18 +199,17 @@ def test_an_input_that_is_gone_and_a_result_that_cannot_be_saved(root):
     def fuse(tasks):
         for task in tasks:
             if task.name == 'd1/03':
-                yield Fused(task.name, None, Odd())
+                yield Failure(task.name, Odd())
             elif task.name == 'd1/05':
-                yield Fused(task.name, np.zeros((2, 2, 2, 2), np.uint8), notes=('odd',))
+                yield Prediction(task.name, np.zeros((2, 2, 2, 2), np.uint8), notes=('odd',))
             else:
                 yield from average([task])
 
     report, _ = job(root, fuse)
-    errors = {outcome.name: outcome.error for outcome in report.failed}
-    assert errors['d1/03'] == 'Odd'
-    assert 'expected (H, W)' in errors['d1/05']
-    assert [outcome.notes for outcome in report.noted] == [['odd']]
-    assert report.done == COUNT - 2
+    assert report.failed['d1/03'] == 'Odd'
+    assert 'expected (H, W)' in report.failed['d1/05']
+    assert report.notes == {'d1/05': ['odd']}
+    assert len(report.done) == COUNT - 2
 
 
 def test_a_full_disk_ends_the_job(root, monkeypatch):
@@ -230,7 +219,7 @@ def test_a_full_disk_ends_the_job(root, monkeypatch):
     with pytest.raises(OSError, match='No space left'):
         run_job(tasks_of(root), root / 'out', average, full, SETTINGS)
     # and what is not there is made when there is room
-    assert job(root)[0].done == COUNT
+    assert len(job(root)[0].done) == COUNT
 
 
 # several processes
@@ -246,7 +235,7 @@ def test_shards_share_the_work(root, count):
     assert sorted(names) == sorted(pictures(root / 'whole'))
     assert pictures(root / 'out') == pictures(root / 'whole')
     # what others did is known to all
-    assert job(root, never)[0].skipped == COUNT
+    assert len(job(root, never)[0].skipped) == COUNT
 
 
 @pytest.mark.parametrize(
@@ -274,63 +263,63 @@ def test_parts_that_make_no_sense(text):
         parse_shard(text)
 
 
-SLOWLY = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_jobs as here
-from lurefusion.runtime.jobs import parse_shard, run_job
+def work(root: Path, shard: str, delay: float, told: Connection) -> None:
+    """A job that takes its time and says what it has done."""
 
-def slowly(tasks):
-    for result in here.average(tasks):
-        time.sleep(float(sys.argv[4]))
-        yield result
+    def slowly(tasks):
+        for result in average(tasks):
+            time.sleep(delay)
+            yield result
 
-root = Path(sys.argv[2])
-print('ready', flush=True)
-run_job(here.tasks_of(root), root / 'out', slowly, here.save, here.SETTINGS, parse_shard(sys.argv[3]),
-        tell=lambda outcome, total: print(outcome.name, outcome.status, flush=True))
-"""
+    run_job(
+        tasks_of(root), root / 'out', slowly, save, SETTINGS, parse_shard(shard),
+        tell=lambda outcome, total: told.send((outcome.name, outcome.status)),
+    )  # fmt: skip
 
 
-def start(root: Path, shard: str, delay: float = 0.01) -> subprocess.Popen:
-    command = [sys.executable, '-c', SLOWLY, str(Path(__file__).parent), str(root), shard, str(delay)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def start(root: Path, shard: str, delay: float) -> tuple[BaseProcess, Connection]:
+    """The job in a process of its own."""
+    context = get_context('fork')
+    told, writer = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(root, shard, delay, writer))
+    process.start()
+    writer.close()
+    return process, told
 
 
 def test_two_processes_at_once_fuse_nothing_twice_and_a_third_is_refused(root):
-    one, two = start(root, '1/2', 0.2), start(root, '2/2', 0.2)
-    for run in (one, two):
-        assert run.stdout.readline() == 'ready\n'
-        assert run.stdout.readline().endswith('done\n')
+    runs = [start(root, '1/2', 0.05), start(root, '2/2', 0.05)]
+    said = [told.recv() for _, told in runs]
     for shard in ('1/2', '1/1', '1/3'):
-        with pytest.raises(RuntimeError, match='another process is fusing shard'):
+        with pytest.raises(BlockingIOError, match='another process is fusing shard'):
             job(root, never, shard=parse_shard(shard))
-    lines = [line for run in (one, two) for line in run.stdout.read().splitlines()]
-    assert (one.wait(), two.wait()) == (0, 0)
-    done = [line.split()[0] for line in lines if line.endswith('done')]
-    assert len(done) == len(set(done)) == COUNT - 2
+    for process, told in runs:
+        with contextlib.suppress(EOFError):
+            while True:
+                said.append(told.recv())
+        process.join()
+        assert process.exitcode == 0
+    done = [name for name, status in said if status == 'done']
+    assert len(done) == len(set(done)) == COUNT
     assert len(pictures(root / 'out')) == COUNT
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_pictures_of_the_unbroken_run(root):
     job(root, out='whole')
-    moments = (0, 1, 3)
-    for moment in moments:
-        run = start(root, '1/1', 0.02)
-        for _ in range(moment + 1):
-            run.stdout.readline()
-        time.sleep(0.007 * moment)
-        run.send_signal(signal.SIGKILL)
-        run.stdout.close()
-        run.wait()
-        for name, data in (
-            pictures(root / 'out').items() if (root / 'out').exists() and any((root / 'out').rglob('*.png')) else ()
-        ):
-            assert data == pictures(root / 'whole')[name]
+    # ten moments, over two starts in which nothing new is done in time, and steps in between
+    for moment in range(10):
+        process, told = start(root, '1/1', 0.004)
+        if moment % 3:
+            for _ in range(moment):
+                told.recv()
+        time.sleep(0.001 * (moment % 4))
+        process.kill()
+        process.join()
+        for path in (root / 'out').glob('d?/[!.]*'):
+            assert path.read_bytes() == (root / 'whole' / path.relative_to(root / 'out')).read_bytes()
     report, _ = job(root)
-    assert report.failed == []
-    assert report.skipped >= max(moments)
+    assert report.failed == {}
+    assert len(report.skipped) >= 5
     assert pictures(root / 'out') == pictures(root / 'whole')
     assert {p.name for p in (root / 'out').iterdir()} == {'d0', 'd1', RECORDS}
     assert not list((root / 'out').glob('d?/.*'))
@@ -362,10 +351,10 @@ def test_killed_between_two_steps(root, monkeypatch, moment):
     (root / 'out/d0/.00.png.abcd1234').write_bytes(b'half')
     (root / 'out/d0/.notes.txt').write_bytes(b'of somebody else')
     report, _ = job(root)
-    assert (report.done, report.failed) == (COUNT, [])
+    assert (len(report.done), report.failed) == (COUNT, {})
     assert pictures(root / 'out') == pictures(root / 'whole')
     assert [p.name for p in (root / 'out/d0').glob('.*')] == ['.notes.txt']
-    assert job(root, never)[0].skipped == COUNT
+    assert len(job(root, never)[0].skipped) == COUNT
 
 
 # progress
