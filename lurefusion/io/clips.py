@@ -86,13 +86,20 @@ class Clip(ABC):
 class FrameFolder(Clip):
     """A folder of pictures, in the order of their names (``frame_2`` before ``frame_10``), one every ``1 / rate`` s.
 
+    Args:
+        path: The folder.
+        rate: Frames per second; None: 25.
+        files: Name -> file, where not all of the folder are meant.
+
     Raises:
         FileNotFoundError, ValueError: See :func:`lurefusion.io.pairing.list_images`.
     """
 
-    def __init__(self, path: str | os.PathLike, rate: Fraction | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike, rate: Fraction | None = None, files: Mapping[str, Path] | None = None
+    ) -> None:
         super().__init__(path)
-        files = list_images(path)
+        files = list_images(path) if files is None else files
         self.files = {stem: files[stem] for stem in sorted(files, key=_natural)}
         self.rate, self.frames = rate, len(files)
 

@@ -13,7 +13,6 @@ from lurefusion.io.images import decode
 PERCENTILES = (0.1, 99.9)
 # values of pictures of other types than 16 bit that are kept, about
 _KEPT = 1 << 20
-SHARED = 'shared'
 
 
 def shared_range(pictures: Iterable[np.ndarray]) -> str | None:

@@ -68,6 +68,7 @@ class FolderReport:
         planned: To be fused, in a dry run.
         failed: Name -> error.
         notes: Name -> what looks wrong.
+        unpaired: Modality -> what was left out since it has no partner.
         seconds: What it took.
     """
 
@@ -76,6 +77,7 @@ class FolderReport:
     planned: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    unpaired: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __str__(self) -> str:
