@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import tee
 from pathlib import Path
@@ -49,6 +50,10 @@ class ClipReport:
     frame_notes: dict[str, list[str]] = field(default_factory=dict)
     ranges: dict[str, str] = field(default_factory=dict)
 
+    def to_json(self) -> str:
+        """One line for machines."""
+        return json.dumps(asdict(self))
+
 
 def fuse_video(
     inferencer: FusionInferencer,
@@ -63,6 +68,7 @@ def fuse_video(
     pixel_format: str | None = None,
     quality: int | None = None,
     audio: bool = True,
+    bit_depth: int = 8,
     batch_size: int = 1,
     patterns: Mapping[str, str] | None = None,
     recursive: bool = True,
@@ -85,6 +91,7 @@ def fuse_video(
             :class:`lurefusion.runtime.steady.Steady`; None: not at all.
         codec, pixel_format, quality: See :func:`lurefusion.io.codecs.choose_encoding`.
         audio: Keep the sound of the reference.
+        bit_depth: Of a folder of frames; a video has that of its pixel format.
         batch_size: Frames that are run together.
         patterns, recursive, allow_unpaired: For folders alone, see :func:`lurefusion.io.pairing.pair_files`.
         overwrite: Replace what is there.
@@ -135,7 +142,7 @@ def fuse_video(
             if writer is None:
                 size = picture.shape[1::-1]
                 writer = stack.enter_context(
-                    open_writer(out, size, clips[reference].rate, sound, codec, pixel_format, quality)
+                    open_writer(out, size, clips[reference].rate, sound, codec, pixel_format, quality, bit_depth)
                 )
             writer.write(picture, time, result.name)
             report.frames += 1

@@ -54,13 +54,13 @@ class ClipWriter(ABC):
 class FrameFolderWriter(ClipWriter):
     """A folder with one picture for each frame, each written atomically."""
 
-    def __init__(self, path: str | os.PathLike, suffix: str = '.png') -> None:
-        self.path, self.suffix = Path(path), suffix
+    def __init__(self, path: str | os.PathLike, suffix: str = '.png', bit_depth: int = 8) -> None:
+        self.path, self.suffix, self.bit_depth = Path(path), suffix, bit_depth
         check_output(self.path, folder=True)
-        check_output(self.path / f'a{suffix}')
+        check_output(self.path / f'a{suffix}', bit_depth=bit_depth)
 
     def write(self, picture: np.ndarray, time: float, name: str) -> None:
-        write_image(self.path / f'{name}{self.suffix}', picture)
+        write_image(self.path / f'{name}{self.suffix}', picture, self.bit_depth)
 
     def finish(self) -> None:
         """Nothing is left to do."""
@@ -321,6 +321,7 @@ def open_writer(
     codec: str | None = None,
     pixel_format: str | None = None,
     quality: int | None = None,
+    bit_depth: int = 8,
 ) -> ClipWriter:
     """The writer of a video, or of a folder of frames where the path has no suffix of a video.
 
@@ -334,4 +335,4 @@ def open_writer(
     wrong = [f'--{name.replace("_", "-")}' for name, value in given.items() if value is not None]
     if wrong:
         raise ValueError(f'{", ".join(wrong)}: only for videos, and {path} is to be a folder of frames')
-    return FrameFolderWriter(path)
+    return FrameFolderWriter(path, bit_depth=bit_depth)
