@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='lurefusion', description='degradation-aware multi-modal image fusion')
     commands = parser.add_subparsers(dest='command', required=True)
     for name, command, text in (
-        ('fuse', fuse, 'fuse a pair of pictures, or folders paired by file stem'),
+        ('fuse', fuse, 'fuse a pair of pictures, folders paired by their names, or videos'),
         ('eval', evaluate, 'score fused pictures of any program'),
         ('train', train, 'train a stage or a whole pipeline'),
         ('test', test, 'measure weights on every test set of a config'),

@@ -143,7 +143,7 @@ def test_folders_go_on_after_a_bad_file(inferencer, folders):
     assert report.done == ['0']
     assert 'not a readable image' in report.failed['1']
     assert '2.png' in report.failed['2']
-    assert [p.name for p in (folders / 'out').iterdir()] == ['0.png']
+    assert [p.name for p in (folders / 'out').glob('[!.]*')] == ['0.png']
 
 
 def test_a_pair_too_large_for_memory_is_that_pair_s_error(inferencer, folders, monkeypatch):

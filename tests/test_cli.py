@@ -40,9 +40,9 @@ def test_fuse_folders_with_a_prompt_for_each(pair, capsys):
     assert 'vi: hz' in out
     assert 'ir: lc' in out
     assert '2 fused' in out
-    assert sorted(p.name for p in (pair / 'out').iterdir()) == ['a.png', 'b.png']
+    assert sorted(p.name for p in (pair / 'out').glob('[!.]*')) == ['a.png', 'b.png']
     (pair / 'vi/a.png').write_text('text')
-    assert main(arguments) == 1
+    assert main([*arguments, '--overwrite']) == 1
     assert '1 failed' in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ import sys
 from lurefusion.cli import exit_code
 from lurefusion.downstream.pictures import channel_statistics
 from lurefusion.io.images import write_bytes
-from lurefusion.io.pairing import pair_by_stem
+from lurefusion.io.pairing import pair_files
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    groups = pair_by_stem({str(number): folder for number, folder in enumerate(args.folders)})
+    groups = pair_files({str(number): folder for number, folder in enumerate(args.folders)}).pairs
     found = channel_statistics([files[str(n)] for n in range(len(args.folders))] for files in groups.values())
     write_bytes(args.out, json.dumps(found, indent=1).encode())
     print(json.dumps(found))

@@ -1,11 +1,14 @@
 """What programs call: `FusionInferencer`, and the functions that OpenMMLab users expect."""
 
-from lurefusion.apis.inferencer import FolderReport, FusionInferencer, PictureWarning, inference_model
+from lurefusion.apis.clips import ClipReport
+from lurefusion.apis.inferencer import FusionInferencer, PictureWarning, inference_model
 from lurefusion.apis.models import RANDOM, init_model, list_models
+from lurefusion.runtime.jobs import FolderReport
 from lurefusion.structures import Failure, Item, Prediction
 
 __all__ = [
     'RANDOM',
+    'ClipReport',
     'Failure',
     'FolderReport',
     'FusionInferencer',

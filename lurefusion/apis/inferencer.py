@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations, repeat, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mmengine.utils import ProgressBar
 
 from lurefusion.apis.models import init_model, list_models
 from lurefusion.io.images import COLOURED, TINTED, as_rgb, colourfulness, read_image
-from lurefusion.io.pairing import check_output, pair_by_stem, refuse_overwrite, refuse_same
+from lurefusion.io.pairing import refuse_same
 from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.layout import image_to_tensor
@@ -26,6 +25,10 @@ from lurefusion.runtime.runner import OWN_ERRORS, Runner, origin, out_of_memory
 from lurefusion.runtime.torch_runner import TorchRunner
 from lurefusion.structures import Failure, Item, Prediction
 
+if TYPE_CHECKING:
+    from lurefusion.apis.clips import ClipReport
+    from lurefusion.runtime.jobs import FolderReport
+
 # a file, NumPy array, torch tensor or PIL image; see lurefusion.io.images.as_rgb
 Picture = Any
 Prompt = str | Mapping[str, str] | None
@@ -34,23 +37,6 @@ _END = object()
 
 class PictureWarning(UserWarning):
     """Something in a picture looks wrong, and it was fused all the same."""
-
-
-@dataclass
-class FolderReport:
-    """What became of a folder.
-
-    Attributes:
-        done: Names of fused pictures.
-        failed: Name -> error of those left out.
-        notes: Name -> what looks wrong.
-        routes: Name of a fused picture -> what each of its modalities was restored from.
-    """
-
-    done: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-    routes: dict[str, Mapping[str, Route]] = field(default_factory=dict)
 
 
 class FusionInferencer:
@@ -197,60 +183,42 @@ class FusionInferencer:
         return self._arrays(self._predictions({modality: image}, prompt, batch_size, True))
 
     def fuse_folders(
-        self,
-        folders: Mapping[str, str | os.PathLike],
-        out: str | os.PathLike,
-        prompt: Prompt = None,
-        suffix: str = '.png',
-        bit_depth: int = 8,
-        batch_size: int = 1,
+        self, folders: Mapping[str, str | os.PathLike], out: str | os.PathLike, prompt: Prompt = None, **options: Any
     ) -> FolderReport:
-        """Fuse all pictures of several folders, paired by file stem; one bad file does not stop the rest.
+        """Fuse all pictures of several folders; see :func:`lurefusion.apis.folders.fuse_folders`."""
+        from lurefusion.apis.folders import fuse_folders
+
+        return fuse_folders(self, folders, out, prompt, **options)
+
+    def fuse_video(
+        self, sources: Mapping[str, str | os.PathLike], out: str | os.PathLike, prompt: Prompt = None, **options: Any
+    ) -> ClipReport:
+        """Fuse videos or folders of frames into a clip; see :func:`lurefusion.apis.clips.fuse_video`."""
+        from lurefusion.apis.clips import fuse_video
+
+        return fuse_video(self, sources, out, prompt, **options)
+
+    @contextmanager
+    def sharing_ranges(self, pictures: Mapping[str, Callable[[], Iterable[np.ndarray]]]) -> Iterator[dict[str, str]]:
+        """Inside of it, modalities of the range ``shared`` have one range, that of all their pictures.
 
         Args:
-            folders: Modality -> folder.
-            out: Folder of the results, named by stem.
-            prompt: For all pictures.
-            suffix: File type of the results.
-            bit_depth: 8, or 16 (PNG and TIFF).
-            batch_size: As of a call.
+            pictures: Modality -> a call that gives its pictures as they are stored.
 
-        Raises:
-            FileNotFoundError: If a folder or a partner is missing (all are listed), before anything is fused.
-            ValueError: If `out` is a folder of sources or a result would overwrite one, or `suffix` is unknown.
-            OSError: If `out` cannot be written to.
+        Yields:
+            Modality -> the range that was found, where there is something to share.
         """
-        self.runner.check_names(folders)
-        check_output(Path(out), folder=True)
-        check_output(Path(out) / f'a{suffix}', bit_depth=bit_depth)
-        refuse_overwrite([out], folders.values())
-        for folder in folders.values():
-            # folders are read with what lies in them, so that the results would be sources of the next run
-            if Path(folder).resolve() in Path(out).resolve().parents:
-                raise ValueError(f'the output {out} lies in the input {folder}: choose a place beside it')
-        routes = self.route(prompt)
-        pairs = pair_by_stem(dict(folders))
-        results = {stem: Path(out) / f'{stem}{suffix}' for stem in pairs}
-        refuse_overwrite(results.values(), (path for paths in pairs.values() for path in paths.values()))
-        report = FolderReport()
-        bar = ProgressBar(len(pairs))
-        sources = {name: [paths[name] for paths in pairs.values()] for name in folders}
-        for result in self.stream(routes or None, batch_size, list(pairs), **sources):
-            error = result.error if isinstance(result, Failure) else None
-            if error is None:
-                try:
-                    result.save(results[result.name], bit_depth)
-                    report.done.append(result.name)
-                    report.routes[result.name] = result.routes
-                except (ValueError, OSError) as problem:
-                    error = problem
-            if error is not None:
-                report.failed[result.name] = str(error)
-            if result.notes:
-                report.notes[result.name] = list(result.notes)
-            bar.update()
-        bar.file.write('\n')
-        return report
+        from lurefusion.io.shared_range import shared_range
+
+        before, found = self.ranges, {}
+        for name in self.modalities:
+            if range_of(before, name) == 'shared':
+                found[name] = shared_range(pictures[name]()) or 'auto'
+        self.ranges = {**before, **found}
+        try:
+            yield {name: range_ for name, range_ in found.items() if range_ != 'auto'}
+        finally:
+            self.ranges = before
 
     def route(self, prompt: Prompt | Mapping[str, Route]) -> dict[str, Route]:
         """Task and sentence of each modality that a prompt leads to; empty for models without text.

@@ -1,4 +1,4 @@
-"""The command `lurefusion fuse`: a pair of pictures, or folders paired by file stem."""
+"""The command `lurefusion fuse`: a pair of pictures, folders paired by their names, or videos."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import re
 import sys
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, TextIO
 
 # warnings about single pictures of a folder that are printed
 SHOWN = 10
@@ -14,12 +16,19 @@ SHOWN = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('--vi', help='visible picture or folder')
-    parser.add_argument('--ir', help='infrared picture or folder')
+    parser.add_argument('--vi', help='visible picture, folder or video')
+    parser.add_argument('--ir', help='infrared picture, folder or video')
     parser.add_argument(
-        '--source', action='append', default=[], metavar='NAME=PATH', help='picture or folder of another modality'
+        '--source',
+        action='append',
+        default=[],
+        metavar='NAME=PATH',
+        help='picture, folder or video of another modality',
     )
-    parser.add_argument('--out', required=True, help='result: a picture for a pair, a folder for folders')
+    parser.add_argument(
+        '--out',
+        help='result: a picture for a pair, a folder for folders, a video (.mp4, .mkv, ...) or a folder for a clip',
+    )
     parser.add_argument(
         '--prompt',
         nargs='+',
@@ -36,49 +45,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=['auto'],
         metavar='[NAME=]RANGE',
-        help='16-bit and float pictures: auto, percentile, minmax, full, agc, or fixed limits LOW:HIGH; for all, or '
-        'NAME=RANGE for each modality (ir=28000:31000 vi=full)',
+        help='16-bit and float pictures: auto, percentile, minmax, full, agc, fixed limits LOW:HIGH, or shared (one '
+        'for all of a folder or clip); for all, or NAME=RANGE for each modality (ir=28000:31000 vi=full)',
     )
     parser.add_argument(
         '--bit-depth', type=int, choices=(8, 16), default=8, help='of the result; 16 for PNG and TIFF (default: 8)'
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='pairs of a folder run together (default: 1)')
+    parser.add_argument('--batch-size', type=int, default=1, help='pairs or frames run together (default: 1)')
     parser.add_argument('--keep-chroma', action='store_true', help='colour of the visible picture (if not degraded)')
     parser.add_argument(
         '--trust-pictures',
         action='store_true',
         help='fuse pseudo-colour infrared pictures, and one picture given for two modalities, all the same',
     )
+    folders = parser.add_argument_group('folders and clips')
+    folders.add_argument(
+        '--pair',
+        nargs='+',
+        metavar='PATTERN',
+        help="how files are named where stems differ, for each modality: '{id}_vis' '{id}_ir'",
+    )
+    folders.add_argument('--recursive', action='store_true', help='sub-folders too; results keep them')
+    folders.add_argument('--allow-unpaired', action='store_true', help='go on without pictures that have no partner')
+    folders.add_argument('--overwrite', action='store_true', help='replace results that were made otherwise')
+    folders.add_argument('--dry-run', action='store_true', help='only say what would be done (folders)')
+    folders.add_argument('--json', action='store_true', help='one line of JSON for each picture, or for the clip')
+    folders.add_argument(
+        '--shard',
+        metavar='N/COUNT',
+        help='the part of this process, e.g. 1/4 to 4/4 for four; by itself under torchrun and srun',
+    )
+    clips = parser.add_argument_group('clips')
+    clips.add_argument('--reference', metavar='NAME', help='modality that gives frames, times and sound (default: vi)')
+    clips.add_argument('--fps', type=Fraction, help='frames per second of folders of frames (default: 25)')
+    clips.add_argument(
+        '--offset', action='append', default=[], metavar='NAME=SECONDS', help='how much later a clip starts'
+    )
+    clips.add_argument(
+        '--steady', type=float, metavar='SECONDS', help='damp shorter changes of brightness and contrast, e.g. 0.5'
+    )
+    clips.add_argument('--codec', help="e.g. libx264, libx265, ffv1, libvpx-vp9; 'list' shows all that there are")
+    clips.add_argument('--pixel-format', help='e.g. yuv420p, yuv444p, yuv420p10le, gray16le')
+    clips.add_argument('--quality', type=int, help="on the codec's scale, lower is better (libx264: 0 to 51, 18)")
+    clips.add_argument('--no-audio', dest='audio', action='store_false', help='leave the sound out')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out `lurefusion fuse`; the code is 1 if pictures of folders failed."""
-    from lurefusion.apis import FusionInferencer
+    """Carry out `lurefusion fuse`; the code is 1 if pictures of folders or frames failed."""
+    if args.codec == 'list':
+        return _list_codecs()
+    if args.out is None:
+        raise ValueError('--out is missing: where the result goes')
+    from lurefusion.io.clips import is_video
     from lurefusion.io.pairing import check_output, refuse_overwrite, refuse_same
     from lurefusion.io.ranges import parse_range
 
-    sources = {name: path for name, path in (('vi', args.vi), ('ir', args.ir)) if path}
-    for item in args.source:
-        name, equals, path = item.partition('=')
-        if not equals:
-            raise ValueError(f'--source takes NAME=PATH, got {item!r}')
-        if name in sources:
-            raise ValueError(f'the source {name!r} is named twice: {sources[name]} and {path}')
-        sources[name] = path
-    for name, path in sources.items():
-        if not Path(path).exists():
-            raise FileNotFoundError(f'{name}: no such picture or folder: {path}')
-    folders = {name: Path(path).is_dir() for name, path in sources.items()}
-    if len(set(folders.values())) > 1:
-        raise ValueError(f'give a picture of each modality or a folder of each, not both: {sources}')
+    sources = _sources(args)
+    kind = _kind(args, sources)
+    _refuse_options_of_other_kinds(args, kind)
+    patterns = _patterns(args.pair, sources)
     # what is wrong with the command is said before the network is loaded
     parse_range(args.range)
-    check_output(args.out, folder=any(folders.values()), bit_depth=args.bit_depth)
+    if is_video(args.out):
+        check_output(Path(args.out).parent, folder=True)
+    else:
+        check_output(args.out, folder=kind != 'picture', bit_depth=args.bit_depth)
     if args.batch_size < 1:
         raise ValueError(f'--batch-size must be at least 1, got {args.batch_size}')
     refuse_overwrite([args.out], sources.values())
-    if not args.trust_pictures:
+    if not args.trust_pictures and patterns is None:
         refuse_same(sources)
+    from lurefusion.apis import FusionInferencer
+
     inferencer = FusionInferencer(
         args.model,
         args.weights,
@@ -90,8 +128,8 @@ def run(args: argparse.Namespace) -> int:
     routes = inferencer.route(parse_prompt(args.prompt, inferencer.modalities))
     for name, route in routes.items():
         if not route.pending:
-            print(f'{name}: {route.task} ("{route.sentence}")')
-    if not any(folders.values()):
+            print(f'{name}: {route.task} ("{route.sentence}")', file=_words(args))
+    if kind == 'picture':
         result = inferencer.predict(routes or None, **sources)
         for note in result.notes:
             print(f'warning: {note}', file=sys.stderr)
@@ -101,21 +139,174 @@ def run(args: argparse.Namespace) -> int:
         result.save(args.out, args.bit_depth)
         print(args.out)
         return 0
+    named = dict(patterns=patterns, recursive=args.recursive, allow_unpaired=args.allow_unpaired)
+    common = dict(named, batch_size=args.batch_size, overwrite=args.overwrite)
+    if kind == 'clip':
+        return _clip(args, inferencer, sources, routes or None, common)
+    return _folders(args, inferencer, sources, routes or None, common)
+
+
+def _sources(args: argparse.Namespace) -> dict[str, str]:
+    sources = {name: path for name, path in (('vi', args.vi), ('ir', args.ir)) if path}
+    for item in args.source:
+        name, equals, path = item.partition('=')
+        if not equals:
+            raise ValueError(f'--source takes NAME=PATH, got {item!r}')
+        if name in sources:
+            raise ValueError(f'the source {name!r} is named twice: {sources[name]} and {path}')
+        sources[name] = path
+    for name, path in sources.items():
+        if not Path(path).exists():
+            raise FileNotFoundError(f'{name}: no such picture, folder or video: {path}')
+    return sources
+
+
+def _kind(args: argparse.Namespace, sources: dict[str, str]) -> str:
+    """``picture``, ``folder`` or ``clip``."""
+    from lurefusion.io.clips import is_video
+
+    folders = {name: Path(path).is_dir() for name, path in sources.items()}
+    videos = {name: is_video(path) and not folders[name] for name, path in sources.items()}
+    if any(videos.values()) or (is_video(args.out) and any(folders.values())):
+        pictures = [sources[name] for name in sources if not folders[name] and not videos[name]]
+        if pictures:
+            raise ValueError(f'a clip is made of videos and folders of frames; {pictures[0]} is a picture')
+        return 'clip'
+    if len(set(folders.values())) > 1:
+        raise ValueError(f'give a picture of each modality or a folder of each, not both: {sources}')
+    return 'folder' if any(folders.values()) else 'picture'
+
+
+def _refuse_options_of_other_kinds(args: argparse.Namespace, kind: str) -> None:
+    folders_too = ('pair', 'recursive', 'allow_unpaired', 'overwrite', 'json')
+    clips = ('reference', 'fps', 'offset', 'steady', 'codec', 'pixel_format', 'quality')
+    wrong = {
+        'picture': (*folders_too, 'dry_run', 'shard', *clips),
+        'folder': clips,
+        'clip': ('dry_run', 'shard'),
+    }[kind]
+    given = [f'--{name.replace("_", "-")}' for name in wrong if getattr(args, name) not in (None, False, [])]
+    given += ['--no-audio'] if not args.audio and kind != 'clip' else []
+    if given:
+        what = {'picture': 'one pair of pictures', 'folder': 'folders of pictures', 'clip': 'a clip'}[kind]
+        raise ValueError(f'{", ".join(given)} means nothing for {what}; leave it out')
+
+
+def _patterns(words: list[str] | None, sources: dict[str, str]) -> dict[str, str] | None:
+    """Modality -> pattern, from patterns in the order of the modalities or NAME=PATTERN."""
+    if words is None:
+        return None
+    named = {}
+    for word in words:
+        name, equals, pattern = word.partition('=')
+        if equals and name in sources:
+            named[name] = pattern
+    if len(named) == len(words) == len(sources):
+        return named
+    if named or len(words) != len(sources):
+        raise ValueError(
+            f'--pair takes a pattern for each of {", ".join(sources)}, in this order or as NAME=PATTERN; got '
+            f'{" ".join(words)}'
+        )
+    return dict(zip(sources, words, strict=True))
+
+
+def _words(args: argparse.Namespace) -> TextIO:
+    """Where words for people go: with --json not where the lines for machines do."""
+    return sys.stderr if args.json else sys.stdout
+
+
+def _folders(args: argparse.Namespace, inferencer: Any, sources: dict[str, str], routes: Any, common: Any) -> int:
+    from lurefusion.runtime.jobs import parse_shard
+
+    shard = parse_shard(args.shard)
+    if shard.count > 1:
+        print(f'part {shard} of the pictures', file=_words(args))
+
+    def tell(outcome: Any, total: int) -> None:
+        if args.json:
+            print(outcome.to_json(), flush=True)
+        elif outcome.status == 'planned':
+            print(f'{" + ".join(outcome.inputs.values())} -> {outcome.output}')
+
     report = inferencer.fuse_folders(
-        sources, args.out, routes or None, bit_depth=args.bit_depth, batch_size=args.batch_size
+        sources,
+        args.out,
+        routes,
+        bit_depth=args.bit_depth,
+        shard=shard,
+        dry_run=args.dry_run,
+        tell=tell if args.json or args.dry_run else None,
+        **common,
     )
-    notes = [f'{stem}: {note}' for stem, several in report.notes.items() for note in several]
+    for name, alone in report.unpaired.items():
+        print(f'warning: {name}: {len(alone)} without a partner left out: {_few(alone)}', file=sys.stderr)
+    _warn([f'{stem}: {note}' for stem, several in report.notes.items() for note in several])
+    for name in (name for name, route in (routes or {}).items() if route.pending):
+        counts = Counter(own[name].task for own in report.routes.values())
+        print(f'{name}: {", ".join(f"{task} {count}" for task, count in counts.most_common())}', file=_words(args))
+    print(str(report).replace(' fused', f' fused into {args.out}', 1), file=_words(args))
+    for stem, error in report.failed.items():
+        print(f'  {stem}: {error}', file=sys.stderr)
+    return report.exit_code
+
+
+def _clip(args: argparse.Namespace, inferencer: Any, sources: dict[str, str], routes: Any, common: Any) -> int:
+    offsets = {}
+    for item in args.offset:
+        name, _, seconds = item.partition('=')
+        try:
+            offsets[name] = float(seconds)
+        except ValueError:
+            raise ValueError(f'--offset takes NAME=SECONDS, got {item!r}') from None
+        if name not in sources:
+            raise ValueError(f'--offset {item}: {name!r} is none of {", ".join(sources)}')
+    report = inferencer.fuse_video(
+        sources,
+        args.out,
+        routes,
+        reference=args.reference,
+        rate=args.fps,
+        offsets=offsets,
+        steady=args.steady,
+        codec=args.codec,
+        pixel_format=args.pixel_format,
+        quality=args.quality,
+        audio=args.audio,
+        bit_depth=args.bit_depth,
+        **common,
+    )
+    for name, limits in report.ranges.items():
+        print(f'{name}: one range, {limits}', file=_words(args))
+    _warn([*report.notes, *(f'frame {name}: {n}' for name, notes in report.frame_notes.items() for n in notes)])
+    print(f'{report.frames} frames fused into {args.out}, {len(report.failed)} failed', file=_words(args))
+    print(report.times, file=_words(args))
+    for name, error in report.failed.items():
+        print(f'  frame {name}: {error}', file=sys.stderr)
+    if args.json:
+        print(report.to_json())
+    return int(bool(report.failed))
+
+
+def _warn(notes: list[str]) -> None:
     for note in notes[:SHOWN]:
         print(f'warning: {note}', file=sys.stderr)
     if len(notes) > SHOWN:
         print(f'warning: and {len(notes) - SHOWN} more of these', file=sys.stderr)
-    for name in (name for name, route in routes.items() if route.pending):
-        counts = Counter(own[name].task for own in report.routes.values())
-        print(f'{name}: {", ".join(f"{task} {count}" for task, count in counts.most_common())}')
-    print(f'{len(report.done)} fused into {args.out}, {len(report.failed)} failed')
-    for stem, error in report.failed.items():
-        print(f'  {stem}: {error}', file=sys.stderr)
-    return 1 if report.failed else 0
+
+
+def _few(names: list[str]) -> str:
+    return ', '.join(names[:SHOWN]) + (f' and {len(names) - SHOWN} more' if len(names) > SHOWN else '')
+
+
+def _list_codecs() -> int:
+    from lurefusion.io.codecs import QUALITIES, list_codecs
+
+    for name, formats in list_codecs().items():
+        scale = QUALITIES.get(name)
+        quality = f', quality {scale.best} (best) to {scale.worst}, {scale.default} by itself' if scale else ''
+        print(f'{name}{quality}: {", ".join(formats) or "any"}')
+    return 0
 
 
 def parse_prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[str, str] | None:

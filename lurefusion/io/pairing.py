@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import product
-from pathlib import Path
+from itertools import combinations, product, takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lurefusion.io.images import READ_SUFFIXES, check_suffix
+
+_SEPARATORS = '_-. '
 
 
 def check_output(path: str | os.PathLike, folder: bool = False, bit_depth: int = 8) -> None:
@@ -59,60 +63,213 @@ def refuse_overwrite(outputs: Iterable[str | os.PathLike], inputs: Iterable[str 
                 raise ValueError(f'the output {path} is the input {same}: choose another place, nothing was written')
 
 
-def list_images(folder: str | os.PathLike) -> dict[str, Path]:
+def list_images(folder: str | os.PathLike, recursive: bool = True) -> dict[str, Path]:
     """Image files below a folder by stem, sorted; in sub-folders the stem keeps the folder (``drive_1/0001``).
 
     Hidden files and whatever lies in hidden folders is left out.
+
+    Args:
+        folder: The folder.
+        recursive: Look into sub-folders too.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
         ValueError: If it holds no image, or two images of one stem.
     """
+    files: dict[str, Path] = {}
+    for inner, path in _image_files(folder, recursive).items():
+        stem = str(PurePosixPath(inner).with_suffix(''))
+        if stem in files:
+            raise ValueError(
+                f'two images of one stem in {folder}: {files[stem].name} and {path.name}; keep one of them there'
+            )
+        files[stem] = path
+    return files
+
+
+def _image_files(folder: str | os.PathLike, recursive: bool) -> dict[str, Path]:
+    """Image files by their path inside of the folder, sorted by path."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'no such folder: {folder}')
-    files: dict[str, Path] = {}
+    found: dict[str, Path] = {}
+    deeper = 0
     for path in sorted(folder.rglob('*')):
         inner = path.relative_to(folder)
         hidden = any(part.startswith('.') for part in inner.parts)
         if path.suffix.lower() in READ_SUFFIXES and not hidden and path.is_file():
-            stem = inner.with_suffix('').as_posix()
-            if stem in files:
-                raise ValueError(
-                    f'two images of one stem in {folder}: {files[stem].name} and {path.name}; keep one of them there'
-                )
-            files[stem] = path
-    if not files:
-        raise ValueError(f'no image in {folder} (looked for {", ".join(READ_SUFFIXES)})')
-    return files
+            if recursive or len(inner.parts) == 1:
+                found[inner.as_posix()] = path
+            else:
+                deeper += 1
+    if not found:
+        hint = f'; {deeper} lie in its sub-folders: --recursive takes them' if deeper else ''
+        raise ValueError(f'no image in {folder} (looked for {", ".join(READ_SUFFIXES)}){hint}')
+    return found
 
 
-def pair_by_stem(folders: dict[str, str | os.PathLike], optional: Iterable[str] = ()) -> dict[str, dict[str, Path]]:
-    """Group the images of several folders by file stem.
+@dataclass(frozen=True)
+class Pairing:
+    """What belongs together, and what was left without a partner.
+
+    Attributes:
+        pairs: Name -> role -> file, sorted by name; names keep sub-folders (``drive_1/0001``).
+        unpaired: Role -> names that the role has and another role lacks, or (with patterns) files that match none.
+    """
+
+    pairs: dict[str, dict[str, Path]]
+    unpaired: dict[str, list[str]]
+
+
+def pair_files(
+    folders: Mapping[str, str | os.PathLike],
+    optional: Iterable[str] = (),
+    patterns: Mapping[str, str] | None = None,
+    recursive: bool = True,
+    allow_unpaired: bool = False,
+) -> Pairing:
+    """Group the images of several folders by file stem, or by a pattern where stems differ.
 
     Args:
-        folders: Role (modality, ``label``, ...) -> folder.
+        folders: Role (modality, ``label``, ...) -> folder. Two roles may have one folder if their patterns differ.
         optional: Roles in which a missing partner is not an error.
-
-    Returns:
-        Stem -> role -> file, sorted by stem.
+        patterns: Role -> pattern of its file names, for every role: ``{id}_vis``. What stands in braces is compared
+            between the roles, ``*`` is anything, the rest is taken literally in upper or lower case. A pattern with an
+            image suffix (``{id}.jpeg``) looks at the suffix too; one with a slash (``{drive}/visible/{id}``) at the
+            whole path inside of the folder, else the sub-folder counts as a part of the name.
+        recursive: Look into sub-folders too.
+        allow_unpaired: Go on without what has no partner.
 
     Raises:
-        FileNotFoundError: If a stem lacks a partner; the message lists what is missing in which folder.
-        ValueError: If two roles have one folder.
+        FileNotFoundError: If files lack a partner; the message lists them. With `allow_unpaired`, if no pair is left.
+        ValueError: If two roles have one folder and no patterns, a pattern makes no sense, or two files have one name.
     """
     optional = set(optional)
-    refuse_same(folders)
-    listings = {role: list_images(folder) for role, folder in folders.items()}
+    if patterns is None:
+        refuse_same(folders)
+        listings = {role: list_images(folder, recursive) for role, folder in folders.items()}
+        strangers: dict[str, list[str]] = {role: [] for role in folders}
+    else:
+        listings, strangers = _match(folders, patterns, recursive)
     required = {role: files for role, files in listings.items() if role not in optional}
-    stems = sorted(set().union(*required.values()))
-    if problems := describe_missing(missing_stems(required), folders, len(stems)):
-        listed = '\n'.join(f'  {problem}' for problem in problems)
-        raise FileNotFoundError(
-            f'images are paired by file stem (one name for one scene in each folder, whatever the suffix), and some '
-            f'have no partner:\n{listed}{naming_advice(required)}'
+    names = sorted(set().union(*required.values()))
+    missing = missing_stems(required)
+    lacking = set().union(*missing.values())
+    whole = [name for name in names if name not in lacking]
+    if (any(missing.values()) or any(strangers.values())) and not (allow_unpaired and whole):
+        raise FileNotFoundError(_unpaired_message(folders, required, names, missing, strangers, patterns, whole))
+    pairs = {name: {role: files[name] for role, files in listings.items() if name in files} for name in whole}
+    paired = set(whole)
+    alone = {role: [name for name in files if name not in paired] + strangers[role] for role, files in required.items()}
+    return Pairing(pairs, {role: sorted(files) for role, files in alone.items() if files})
+
+
+def _unpaired_message(
+    folders: Mapping[str, str | os.PathLike],
+    required: Mapping[str, Mapping[str, Path]],
+    names: Sequence[str],
+    missing: Mapping[str, Sequence[str]],
+    strangers: Mapping[str, Sequence[str]],
+    patterns: Mapping[str, str] | None,
+    whole: Sequence[str],
+) -> str:
+    problems = describe_missing(missing, folders, len(names), 'stems' if patterns is None else 'names')
+    problems += [
+        f'{role} ({folders[role]}) has {len(files)} files that do not match {patterns[role]!r}: {_few(files)}'
+        for role, files in strangers.items()
+        if files and patterns is not None
+    ]
+    listed = '\n'.join(f'  {problem}' for problem in problems)
+    if patterns is None:
+        how = 'images are paired by file stem (one name for one scene in each folder, whatever the suffix)'
+        advice = naming_advice(required)
+    else:
+        how = f'images are paired by the patterns {" ".join(map(repr, patterns.values()))}'
+        advice = ''
+    if whole:
+        advice += f'\n  --allow-unpaired (allow_unpaired=True) goes on with the {len(whole)} that are whole'
+    return f'{how}, and some have no partner:\n{listed}{advice}'
+
+
+def _few(names: Sequence[str], count: int = 10) -> str:
+    return ', '.join(names[:count]) + (f' and {len(names) - count} more' if len(names) > count else '')
+
+
+def _match(
+    folders: Mapping[str, str | os.PathLike], patterns: Mapping[str, str], recursive: bool
+) -> tuple[dict[str, dict[str, Path]], dict[str, list[str]]]:
+    """Role -> name -> file by patterns, and role -> files that match no pattern of any role in their folder."""
+    if set(patterns) != set(folders):
+        raise ValueError(
+            f'give a pattern for each of {", ".join(folders)}; there are patterns for {", ".join(patterns) or "none"}'
         )
-    return {stem: {role: files[stem] for role, files in listings.items() if stem in files} for stem in stems}
+    compiled = {role: _compile(role, patterns[role]) for role in folders}
+    fields = {role: frozenset(pattern.expression.groupindex) for role, pattern in compiled.items()}
+    if len(set(fields.values())) > 1:
+        shown = ', '.join(f'{role}={patterns[role]}' for role in folders)
+        raise ValueError(f'the patterns of all modalities must have the same words in braces, got {shown}')
+    # names in the order of the first pattern, whatever the order of the others
+    order = list(next(iter(compiled.values())).expression.groupindex)
+    listings: dict[str, dict[str, Path]] = {}
+    left: dict[str, list[str]] = {}
+    for role, folder in folders.items():
+        files: dict[str, Path] = {}
+        left[role] = []
+        for inner, path in _image_files(folder, recursive).items():
+            name = compiled[role].name(inner, order)
+            if name is None:
+                left[role].append(inner)
+            elif name in files:
+                raise ValueError(
+                    f'the pattern {patterns[role]!r} gives two images of {folder} one name, {name}: '
+                    f'{files[name].name} and {path.name}; make it more exact'
+                )
+            else:
+                files[name] = path
+        listings[role] = files
+    for one, other in combinations(folders, 2):
+        if os.path.samefile(folders[one], folders[other]):
+            both = set(listings[one].values()) & set(listings[other].values())
+            if both:
+                raise ValueError(
+                    f'{one} and {other} would both take {min(both)}: in one folder the patterns must tell them apart'
+                )
+            left[one] = left[other] = [inner for inner in left[one] if inner in left[other]]
+    return listings, left
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    expression: re.Pattern[str]
+    with_suffix: bool
+    whole_path: bool
+
+    def name(self, inner: str, order: Sequence[str]) -> str | None:
+        """The name that a file's path inside of its folder has by the pattern; None where it does not match."""
+        path = PurePosixPath(inner)
+        text = inner if self.whole_path else path.name
+        found = self.expression.fullmatch(text if self.with_suffix else text.removesuffix(path.suffix))
+        if found is None:
+            return None
+        words = [found[field] for field in order]
+        return '/'.join(words) if self.whole_path else str(path.parent / '_'.join(words))
+
+
+def _compile(role: str, pattern: str) -> _Pattern:
+    parts = re.split(r'(\{\w+\}|\*)', pattern)
+    fields = [part[1:-1] for part in parts[1::2] if part != '*']
+    literal = ''.join(parts[0::2])
+    if not fields or len(set(fields)) < len(fields) or '{' in literal or '}' in literal:
+        raise ValueError(
+            f'the pattern {pattern!r} of {role} needs a word in braces for what both modalities have in common, each '
+            f"once: '{{id}}_vis' '{{id}}_ir'"
+        )
+    expression = ''.join(
+        re.escape(part) if number % 2 == 0 else '.*' if part == '*' else f'(?P<{part[1:-1]}>.+)'
+        for number, part in enumerate(parts)
+    )
+    with_suffix = PurePosixPath(pattern).suffix.lower() in READ_SUFFIXES
+    return _Pattern(re.compile(expression, re.IGNORECASE), with_suffix, '/' in pattern)
 
 
 def missing_stems(listings: Mapping[str, Mapping[str, Path]]) -> dict[str, list[str]]:
@@ -121,14 +278,15 @@ def missing_stems(listings: Mapping[str, Mapping[str, Path]]) -> dict[str, list[
     return {role: [stem for stem in stems if stem not in files] for role, files in listings.items()}
 
 
-def describe_missing(missing: Mapping[str, Sequence[str]], folders: Mapping[str, Any], total: int) -> list[str]:
+def describe_missing(
+    missing: Mapping[str, Sequence[str]], folders: Mapping[str, Any], total: int, what: str = 'stems'
+) -> list[str]:
     """A line for each role that lacks some of the `total` stems: how many, and the first ten of them."""
-    lines = []
-    for role, stems in missing.items():
-        if stems:
-            shown = ', '.join(stems[:10]) + (f' and {len(stems) - 10} more' if len(stems) > 10 else '')
-            lines.append(f'{role} ({folders[role]}) has no file for {len(stems)} of {total} stems: {shown}')
-    return lines
+    return [
+        f'{role} ({folders[role]}) has no file for {len(stems)} of {total} {what}: {_few(stems)}'
+        for role, stems in missing.items()
+        if stems
+    ]
 
 
 def different_sizes(sizes: Mapping[str, tuple[int, int]], files: Mapping[str, Any]) -> str | None:
@@ -182,6 +340,21 @@ def naming_advice(listings: Mapping[str, Mapping[str, Path]]) -> str:
         if SequenceMatcher(None, a, b).ratio() > 0.4:
             return (
                 f'\n  {a} and {b} look like a pair: rename the files so that both have one name, '
-                f'without a mark of {one} or {other}'
+                f'without a mark of {one} or {other}, or say how they are named: {_pattern_advice(a, b)}'
             )
     return ''
+
+
+def _pattern_advice(a: str, b: str) -> str:
+    """The option that pairs two stems: what they have in common at their ends is the name."""
+    head = _shared_start(a, b).rstrip(_SEPARATORS)
+    rest = a[len(head) :], b[len(head) :]
+    tail = _shared_start(*(text[::-1] for text in rest))[::-1].lstrip(_SEPARATORS)
+    marks = [text[: len(text) - len(tail)] for text in rest]
+    first = '{id}' if head else ''
+    last = '' if not tail else '{number}' if head else '{id}'
+    return '--pair ' + ' '.join(f"'{first}{mark}{last}'" for mark in marks)
+
+
+def _shared_start(a: str, b: str) -> str:
+    return ''.join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

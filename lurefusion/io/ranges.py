@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc')
+RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc', 'shared')
 # per cent of the pixels below which half of a range is wasted; street scenes with warm people in them have more
 _WASTED = 0.25
 # share of the pixels outside of fixed limits that is said
@@ -78,13 +78,17 @@ def to_unit_range(image: np.ndarray, mode: str = 'auto', notes: list[str] | None
     * ``full``: the whole range of the integer type (floats: divided by their maximum),
     * ``agc``: histogram equalisation with a plateau limit, as infrared cameras do.
 
+    ``shared``, the percentiles of a whole folder or clip, is brought to numbers before a picture comes here, see
+    :func:`lurefusion.io.shared_range.shared_range`.
+
     Args:
         image: Any shape and number type.
         mode: See above.
         notes: What looks wrong is appended: a range that a few hot pixels take, a frame outside of its limits.
 
     Raises:
-        ValueError: On NaN or infinite pixels, an unknown mode, or limits that the integer type cannot reach.
+        ValueError: On NaN or infinite pixels, an unknown mode, limits that the integer type cannot reach, or
+            ``shared``.
     """
     limits = _limits(mode)
     if limits is None and image.dtype == np.uint8:
@@ -103,6 +107,8 @@ def to_unit_range(image: np.ndarray, mode: str = 'auto', notes: list[str] | None
         return image.astype(np.float32)
     if mode == 'auto' and _is_eight_bit(values, lowest, highest):
         return np.round(values).astype(np.float32) / 255.0
+    if mode == 'shared':
+        raise ValueError('the range "shared" is for folders and clips; give one picture LOW:HIGH or percentile')
     if mode == 'agc':
         return _plateau_equalise(values)
     if mode == 'full':

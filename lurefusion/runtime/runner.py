@@ -52,6 +52,10 @@ class Runner(ABC):
     def title(self) -> str:
         """What is run, for messages."""
 
+    def fingerprint(self) -> str:
+        """Says whether two runners make the same pictures: a back-end adds its weights and options to its name."""
+        return f'{self.title} {self.running} {self.keep_chroma}'
+
     @abstractmethod
     def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
         """M pictures (B,3,H,W) in [0,1] and their text vectors (M,D), or None, to (B,3,H,W), not clamped."""

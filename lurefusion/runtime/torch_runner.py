@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,17 @@ class TorchRunner(Runner):
     def title(self) -> str:
         """Name of the model's class."""
         return type(self.model).__name__
+
+    def fingerprint(self) -> str:
+        """See :class:`Runner`: a hash of all weights, and of the numbers and words that the parts were built with."""
+        found = hashlib.blake2b(super().fingerprint().encode(), digest_size=16)
+        for name, part in self.model.named_modules():
+            plain = {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float | str | tuple | None)}
+            found.update(f'{name} {type(part).__qualname__} {sorted(plain.items())}'.encode())
+        for name, tensor in self.model.state_dict().items():
+            found.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
+            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
 
     def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
         """See :class:`Runner`."""

@@ -225,14 +225,14 @@ def test_a_box_and_no_grid(folders):
 
 @pytest.mark.real_data
 def test_classical_baselines_have_the_numbers_of_independent_code():
-    from lurefusion.io.pairing import pair_by_stem
+    from lurefusion.io.pairing import pair_files
     from lurefusion.models.baselines import BaselineFuser
 
     root = os.environ.get('LUREFUSION_DATA')
     if not root or not Path(root, 'RoadScene/val').is_dir():
         pytest.skip('needs RoadScene/val under $LUREFUSION_DATA')
     targets = read_means(Path(__file__).parents[2] / 'docs/targets.csv', 'RoadScene/val 15')
-    pairs = list(pair_by_stem({m: Path(root, 'RoadScene/val', m) for m in ('vi', 'ir')}).values())[::2]
+    pairs = list(pair_files({m: Path(root, 'RoadScene/val', m) for m in ('vi', 'ir')}).pairs.values())[::2]
     columns = ('CC', 'SCD', 'PSNR', 'SSIM', 'MS-SSIM', 'VIF', 'Qabf')
     fuser = BaselineFuser('lap_pyramid')
     rows = []

@@ -9,7 +9,7 @@ import torch
 from skimage.color import rgb2ycbcr
 
 from lurefusion.io.images import IMAGE_SUFFIXES, as_rgb, colourfulness, read_image, write_bytes, write_image
-from lurefusion.io.pairing import check_output, list_images, naming_advice, pair_by_stem, refuse_overwrite, refuse_same
+from lurefusion.io.pairing import check_output, list_images, naming_advice, pair_files, refuse_overwrite, refuse_same
 from lurefusion.io.ranges import parse_range, range_of, to_uint8, to_unit_range
 from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 
@@ -576,7 +576,7 @@ def test_list_errors(tmp_path):
 def test_pairs_by_stem_whatever_the_suffix(tmp_path):
     vi = touch(tmp_path / 'vi', 'b.png', 'a.jpg', 'd/c.png')
     ir = touch(tmp_path / 'ir', 'a.png', 'b.bmp', 'd/c.tif')
-    pairs = pair_by_stem(dict(vi=vi, ir=ir))
+    pairs = pair_files(dict(vi=vi, ir=ir)).pairs
     assert list(pairs) == ['a', 'b', 'd/c']
     assert pairs['b'] == dict(vi=vi / 'b.png', ir=ir / 'b.bmp')
 
@@ -585,11 +585,11 @@ def test_pairing_lists_every_orphan_of_every_role(tmp_path):
     vi = touch(tmp_path / 'vi', 'a.png', *(f'v{i:02}.png' for i in range(12)))
     ir = touch(tmp_path / 'ir', 'a.png', 'i1.png', 'i2.png')
     with pytest.raises(FileNotFoundError) as caught:
-        pair_by_stem(dict(vi=vi, ir=ir))
+        pair_files(dict(vi=vi, ir=ir))
     message = str(caught.value)
     assert f'vi ({vi}) has no file for 2 of 15 stems: i1, i2' in message
     assert f'ir ({ir}) has no file for 12 of 15 stems: v00, v01' in message
-    assert message.endswith('v09 and 2 more')
+    assert 'v09 and 2 more\n' in message
 
 
 @pytest.mark.parametrize(
@@ -607,7 +607,7 @@ def test_names_that_cannot_be_paired_come_with_advice(tmp_path, vi, ir, advice):
         vi=touch(tmp_path / 'vi', *(f'{n}.png' for n in vi)), ir=touch(tmp_path / 'ir', *(f'{n}.PNG' for n in ir))
     )
     with pytest.raises(FileNotFoundError, match=advice or 'some have no partner') as caught:
-        pair_by_stem(folders)
+        pair_files(folders)
     assert bool(advice) is any(words in str(caught.value) for words in ('look like', 'upper and lower'))
     assert naming_advice(dict(vi=list_images(folders['vi']))) == ''
 
@@ -617,7 +617,7 @@ def test_one_folder_for_two_modalities_is_refused(tmp_path):
     (tmp_path / 'link').symlink_to(folder)
     for other in (folder, str(folder) + '/', tmp_path / 'link', tmp_path / 'lytro/../lytro'):
         with pytest.raises(ValueError, match=r'near and far are the same folder, .*; sort it into one folder for each'):
-            pair_by_stem(dict(near=folder, far=other))
+            pair_files(dict(near=folder, far=other))
     with pytest.raises(ValueError, match='vi and ir are the same file'):
         refuse_same(dict(vi=folder / 'lytro-01-A.jpg', ir=str(folder / 'lytro-01-A.jpg')))
     refuse_same(dict(vi='gone', ir='gone', ct=np.zeros(3)))
@@ -626,5 +626,5 @@ def test_one_folder_for_two_modalities_is_refused(tmp_path):
 def test_optional_roles_may_lack_files_and_add_none(tmp_path):
     vi = touch(tmp_path / 'vi', 'a.png', 'b.png')
     label = touch(tmp_path / 'label', 'b.png', 'z.png')
-    pairs = pair_by_stem(dict(vi=vi, label=label), optional=['label'])
+    pairs = pair_files(dict(vi=vi, label=label), optional=['label']).pairs
     assert pairs == dict(a=dict(vi=vi / 'a.png'), b=dict(vi=vi / 'b.png', label=label / 'b.png'))

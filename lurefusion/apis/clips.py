@@ -1,0 +1,213 @@
+"""Videos and folders of frames to a fused clip."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lurefusion.apis.folders import refuse_inside
+from lurefusion.io.clips import FOLDER_RATE, Clip, Frame, FrameFolder, TimeReport, is_video, open_clips, pair_by_time
+from lurefusion.io.codecs import choose_encoding
+from lurefusion.io.images import read_image
+from lurefusion.io.pairing import list_images, pair_files
+from lurefusion.io.video import ClipWriter, open_writer
+from lurefusion.runtime.progress import Progress
+from lurefusion.runtime.steady import Steady
+from lurefusion.structures import Failure, Prediction
+
+if TYPE_CHECKING:
+    from lurefusion.apis.inferencer import FusionInferencer, Prompt
+
+# what looks wrong in frames is kept for so many of them
+_NOTED = 100
+
+
+@dataclass
+class ClipReport:
+    """What became of a clip.
+
+    Attributes:
+        frames: Written.
+        times: How the frames of the clips met.
+        failed: Name of a frame -> error; the frame before it is shown longer.
+        notes: What looks wrong in the clips; and name of a frame -> in its pictures, of the first hundred.
+        ranges: Modality -> range that all frames shared.
+    """
+
+    frames: int = 0
+    times: TimeReport = field(default_factory=TimeReport)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    frame_notes: dict[str, list[str]] = field(default_factory=dict)
+    ranges: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line for machines."""
+        return json.dumps(asdict(self))
+
+
+def fuse_video(
+    inferencer: FusionInferencer,
+    sources: Mapping[str, str | os.PathLike],
+    out: str | os.PathLike,
+    prompt: Prompt = None,
+    reference: str | None = None,
+    rate: Fraction | None = None,
+    offsets: Mapping[str, float] | None = None,
+    steady: float | None = None,
+    codec: str | None = None,
+    pixel_format: str | None = None,
+    quality: int | None = None,
+    audio: bool = True,
+    bit_depth: int = 8,
+    batch_size: int = 1,
+    patterns: Mapping[str, str] | None = None,
+    recursive: bool = True,
+    allow_unpaired: bool = False,
+    overwrite: bool = False,
+    tell: Callable[[str, int | None], None] | None = None,
+) -> ClipReport:
+    """Fuse a clip frame by frame; memory does not grow with its length.
+
+    Args:
+        inferencer: Fuses. Modalities of its range ``shared`` get one range for all frames, by a first pass.
+        sources: Modality -> video or folder of frames. Frames of folders alone are paired by their names, else all by
+            the nearest time.
+        out: A video (`.mp4`, `.mkv`, ...), or a folder of frames. A video is there when it is whole, not before.
+        prompt: For all frames.
+        reference: Modality that gives the frames, times and sound; None: the one that owns the colour, or the first.
+        rate: Frames per second of folders, see :func:`lurefusion.io.clips.open_clips`.
+        offsets: Modality -> seconds by which its clip starts later than the reference's.
+        steady: Time constant in seconds by which brightness and contrast are damped, see
+            :class:`lurefusion.runtime.steady.Steady`; None: not at all.
+        codec, pixel_format, quality: See :func:`lurefusion.io.codecs.choose_encoding`.
+        audio: Keep the sound of the reference.
+        bit_depth: Of a folder of frames; a video has that of its pixel format.
+        batch_size: Frames that are run together.
+        patterns, recursive, allow_unpaired: For folders alone, see :func:`lurefusion.io.pairing.pair_files`.
+        overwrite: Replace what is there.
+        tell: Called for every frame with its name and how many there are, if that is known; instead of showing the
+            progress.
+
+    Raises:
+        FileNotFoundError, ImportError: If a source is missing, or PyAV is.
+        FileExistsError: If `out` is there, and not `overwrite`.
+        ValueError: On clips that cannot be read or paired, or an encoding that there is not; if no frame can be fused.
+        OSError: If `out` cannot be written.
+    """
+    inferencer.runner.check_names(sources)
+    out = Path(out)
+    refuse_inside(out, sources)
+    _refuse_existing(out, overwrite)
+    reference = reference or inferencer.runner.chroma or inferencer.modalities[0]
+    if reference not in sources:
+        raise ValueError(f'the reference {reference!r} is none of the clips {", ".join(sources)}')
+    report = ClipReport()
+    clips = _open(sources, rate, patterns, recursive, allow_unpaired, report)
+    damp = None if steady is None else Steady(steady)
+    first = next(iter(clips[reference])).picture
+    first = read_image(first)[0] if isinstance(first, Path) else first
+    if is_video(out):
+        # what cannot be written is said before the work
+        choose_encoding(out, first.shape[1::-1], codec, pixel_format, quality)
+    routes = inferencer.route(prompt)
+    sound = clips[reference] if audio and clips[reference].has_audio and is_video(out) else None
+    stored = {name: _stored(clip) for name, clip in clips.items()}
+    with ExitStack() as stack:
+        report.ranges = stack.enter_context(inferencer.sharing_ranges(stored))
+        progress = stack.enter_context(Progress(clips[reference].frames, 'frames'))
+        pairs = pair_by_time(clips, reference, offsets, report.times)
+        times, names, *columns = tee(pairs, 2 + len(clips))
+        frames = {name: _pictures(name, column) for name, column in zip(clips, columns, strict=True)}
+        labels = (pair[reference].name for _, pair in names)
+        results = inferencer.stream(routes or None, batch_size, labels, **frames)
+        writer: ClipWriter | None = None
+        for result, (time, _) in zip(results, times, strict=True):
+            _note(report, result)
+            if isinstance(result, Failure):
+                if writer is None and not report.frames:
+                    # what is wrong with the first frame is wrong with all, in most cases
+                    raise type(result.error)(f'frame {result.name}: {result.error}') from None
+                continue
+            picture = _damped(result, time, damp)
+            if writer is None:
+                size = picture.shape[1::-1]
+                writer = stack.enter_context(
+                    open_writer(out, size, clips[reference].rate, sound, codec, pixel_format, quality, bit_depth)
+                )
+            writer.write(picture, time, result.name)
+            report.frames += 1
+            if tell is None:
+                progress.step()
+            else:
+                tell(result.name, clips[reference].frames)
+    if writer is None:
+        raise ValueError(f'no frame of {", ".join(str(clip.path) for clip in clips.values())} has a partner in time')
+    report.notes += [note for clip in clips.values() for note in clip.notes]
+    return report
+
+
+def _open(
+    sources: Mapping[str, str | os.PathLike],
+    rate: Fraction | None,
+    patterns: Mapping[str, str] | None,
+    recursive: bool,
+    allow_unpaired: bool,
+    report: ClipReport,
+) -> dict[str, Clip]:
+    if not all(Path(path).is_dir() for path in sources.values()):
+        if patterns is not None:
+            raise ValueError('patterns (--pair) are for folders; a video is paired by the times of its frames')
+        return open_clips(sources, rate)
+    pairing = pair_files(sources, patterns=patterns, recursive=recursive, allow_unpaired=allow_unpaired)
+    for name, alone in pairing.unpaired.items():
+        report.notes.append(f'{name}: {len(alone)} frames have no partner and are left out')
+    files = {name: {stem: paths[name] for stem, paths in pairing.pairs.items()} for name in sources}
+    return {name: FrameFolder(path, rate or FOLDER_RATE, files[name]) for name, path in sources.items()}
+
+
+def _pictures(name: str, pairs: Iterable[tuple[float, dict[str, Frame]]]) -> Iterator[np.ndarray | Path]:
+    return (pair[name].picture for _, pair in pairs)
+
+
+def _stored(clip: Clip) -> Callable[[], Iterable[np.ndarray]]:
+    from lurefusion.io.shared_range import pictures_of
+
+    def pictures() -> Iterator[np.ndarray]:
+        for frame in clip:
+            yield from pictures_of([frame.picture]) if isinstance(frame.picture, Path) else [frame.picture]
+
+    return pictures
+
+
+def _damped(result: Prediction, time: float, damp: Steady | None) -> np.ndarray:
+    picture = result.picture[..., 0] if result.grey else result.picture
+    return picture if damp is None else damp(picture, time)
+
+
+def _note(report: ClipReport, result: Prediction | Failure) -> None:
+    if isinstance(result, Failure):
+        report.failed[result.name] = str(result.error) or type(result.error).__name__
+    if result.notes and len(report.frame_notes) < _NOTED:
+        report.frame_notes[result.name] = list(result.notes)
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if overwrite or not out.exists():
+        return
+    if out.is_dir() and not is_video(out):
+        try:
+            held = len(list_images(out))
+        except ValueError:  # no picture in it
+            return
+        raise FileExistsError(f'{out} holds {held} pictures: --overwrite (overwrite=True) replaces those of one name')
+    raise FileExistsError(f'{out} is there already: --overwrite (overwrite=True) replaces it')

@@ -1,0 +1,238 @@
+"""`lurefusion fuse` over folders and clips, as typed."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lurefusion.cli import main
+from lurefusion.io.images import read_image, write_image
+
+# the mean of the luminances, with the chroma of the visible picture
+MODEL = ['--model', 'lurefusion::baselines/average_ir_vi.py', '--device', 'cpu']
+COUNT = 10
+
+
+def flat(level: int) -> np.ndarray:
+    return np.full((32, 48), level, np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    for n in range(4):
+        write_image(tmp_path / f'vi/{n}.png', flat(40 * n))
+        write_image(tmp_path / f'ir/{n}.png', flat(40 * n + 20))
+    return tmp_path
+
+
+def fuse(root: Path, out: str, *words: str, vi: str = 'vi', ir: str = 'ir') -> int:
+    return main(['fuse', '--vi', str(root / vi), '--ir', str(root / ir), '--out', str(root / out), *MODEL, *words])
+
+
+def test_a_folder_again_and_with_other_options(folders, capsys):
+    assert fuse(folders, 'out') == 0
+    assert '4 fused into' in capsys.readouterr().out
+    assert read_image(folders / 'out/2.png')[0].mean() == 90
+    assert fuse(folders, 'out') == 0
+    assert '0 fused into' in (out := capsys.readouterr().out)
+    assert '4 unchanged' in out
+    assert fuse(folders, 'out', '--bit-depth', '16') == 1
+    assert 'holds 4 pictures that were made otherwise' in capsys.readouterr().err
+    assert fuse(folders, 'out', '--bit-depth', '16', '--overwrite') == 0
+    assert cv2.imread(str(folders / 'out/2.png'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+def test_lines_for_machines_and_a_dry_run(folders, capsys):
+    (folders / 'vi/1.png').write_bytes(b'text')
+    assert fuse(folders, 'out', '--json', '--dry-run') == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line['status'] for line in lines] == ['planned'] * 4
+    assert not (folders / 'out').exists()
+    assert fuse(folders, 'out', '--json') == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line['status'] for line in lines] == ['done', 'failed', 'done', 'done']
+    assert 'not a readable image' in lines[1]['error']
+    assert lines[0]['inputs'] == dict(vi=str(folders / 'vi/0.png'), ir=str(folders / 'ir/0.png'))
+    assert fuse(folders, 'out', '--dry-run') == 0
+    out = capsys.readouterr().out
+    assert f'{folders / "vi/1.png"} + {folders / "ir/1.png"} -> {folders / "out/1.png"}' in out
+    assert '1 to fuse, 3 unchanged' in out
+
+
+def test_two_parts_make_the_whole(folders, capsys):
+    assert [fuse(folders, 'out', '--shard', f'{n}/2') for n in (1, 2)] == [0, 0]
+    assert 'part 2/2' in capsys.readouterr().out
+    assert sorted(path.name for path in (folders / 'out').glob('*.png')) == ['0.png', '1.png', '2.png', '3.png']
+    assert fuse(folders, 'out', '--shard', '3/2') == 1
+
+
+def test_patterns_sub_folders_and_what_has_no_partner(tmp_path, capsys):
+    for name in ('a_vis.png', 'a_IR.png', 'd/b_vis.png', 'd/b_ir.png', 'c_vis.png'):
+        write_image(tmp_path / 'all' / name, flat(len(name)))
+    words = ['--pair', '{id}_vis', '{id}_ir']
+    assert fuse(tmp_path, 'out', *words, '--recursive', vi='all', ir='all') == 1
+    assert 'ir' in (error := capsys.readouterr().err)
+    assert '1 of 3 names: c' in error
+    assert '--allow-unpaired' in error
+    words.append('--allow-unpaired')
+    assert fuse(tmp_path, 'out', *words, vi='all', ir='all') == 0
+    assert [p.name for p in (tmp_path / 'out').glob('[!.]*')] == ['a.png']
+    assert fuse(tmp_path, 'out', *words, '--recursive', vi='all', ir='all') == 0
+    assert 'vi: 1 without a partner left out: c' in capsys.readouterr().err
+    assert (tmp_path / 'out/d/b.png').is_file()
+    assert fuse(tmp_path, 'new', '--pair', '{id}_vis', vi='all', ir='all') == 1
+    assert '--pair takes a pattern for each of vi, ir' in capsys.readouterr().err
+
+
+def test_one_range_for_all_pictures_of_a_folder(tmp_path):
+    for n in range(3):
+        write_image(tmp_path / f'vi/{n}.png', flat(100))
+        (tmp_path / 'ir').mkdir(exist_ok=True)
+        counts = np.linspace(29000 + 500 * n, 29400 + 500 * n, 32 * 48).reshape(32, 48).astype(np.uint16)
+        cv2.imwrite(str(tmp_path / f'ir/{n}.png'), counts)
+    assert fuse(tmp_path, 'own') == 0
+    assert fuse(tmp_path, 'one', '--range', 'ir=shared') == 0
+    means = {out: [read_image(tmp_path / out / f'{n}.png')[0].mean() for n in range(3)] for out in ('own', 'one')}
+    # each stretched to its own range they are equal; with one range the warmer ones are brighter
+    assert np.ptp(means['own']) < 1
+    assert np.diff(means['one']).min() > 20
+
+
+# clips
+
+
+def clip(path: Path, levels: list[int], rate: int = 25) -> Path:
+    from lurefusion.io.video import open_writer
+
+    with open_writer(path, (48, 32), Fraction(rate), codec='ffv1', pixel_format='gray') as writer:
+        for n, level in enumerate(levels):
+            writer.write(flat(level), n / rate, '')
+    return path
+
+
+def levels_of(path: Path) -> list[int]:
+    from lurefusion.io.clips import VideoFile
+
+    return [round(float(frame.picture.mean())) for frame in VideoFile(path)]
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    pytest.importorskip('av')
+    clip(tmp_path / 'vi.mkv', [20 * n for n in range(COUNT)])
+    clip(tmp_path / 'ir.mkv', [20 * n + 10 for n in range(COUNT)])
+    return tmp_path
+
+
+def fuse_clips(root: Path, out: str, *words: str) -> int:
+    return fuse(root, out, *words, vi='vi.mkv', ir='ir.mkv')
+
+
+def test_two_videos_to_one(clips, capsys):
+    assert fuse_clips(clips, 'out.mkv', '--codec', 'ffv1', '--pixel-format', 'gray') == 0
+    out = capsys.readouterr().out
+    assert '10 frames fused into' in out
+    assert '10 frames paired by time, 0.0 ms apart on average' in out
+    assert levels_of(clips / 'out.mkv') == [20 * n + 5 for n in range(COUNT)]
+    assert fuse_clips(clips, 'out.mkv') == 1
+    assert 'out.mkv is there already: --overwrite' in capsys.readouterr().err
+    assert fuse_clips(clips, 'out.mkv', '--overwrite', '--batch-size', '3', '--json') == 0
+    assert json.loads(capsys.readouterr().out)['frames'] == COUNT
+    assert sorted(path.name for path in clips.iterdir()) == ['ir.mkv', 'out.mkv', 'vi.mkv']
+
+
+def test_rates_that_differ_and_frames_as_a_folder(clips):
+    clip(clips / 'ir.mkv', [100, 200], rate=5)
+    assert fuse_clips(clips, 'frames') == 0
+    found = [int(read_image(path)[0].mean()) for path in sorted((clips / 'frames').glob('*.png'))]
+    # 25 and 5 frames a second: the second of the slow ones is nearer from 0.12 s on
+    assert found == [round((20 * n + (100 if n < 3 else 200)) / 2) for n in range(COUNT)]
+    # the slow one gives the frames
+    assert fuse_clips(clips, 'slow.mkv', '--reference', 'ir', '--codec', 'ffv1', '--pixel-format', 'gray') == 0
+    assert levels_of(clips / 'slow.mkv') == [50, 150]
+
+
+def test_folders_of_frames_to_a_video(folders):
+    from lurefusion.io.clips import VideoFile
+
+    pytest.importorskip('av')
+    assert fuse(folders, 'out.mkv', '--fps', '10', '--codec', 'ffv1', '--pixel-format', 'gray') == 0
+    assert levels_of(folders / 'out.mkv') == [10, 50, 90, 130]
+    assert VideoFile(folders / 'out.mkv').rate == 10
+
+
+def test_flicker_is_damped_on_request(clips):
+    from lurefusion.evaluation.temporal import flicker
+    from lurefusion.io.clips import VideoFile
+
+    for name in ('vi.mkv', 'ir.mkv'):
+        clip(clips / name, [100 + 10 * (n % 2) for n in range(COUNT)])
+    encoding = ('--codec', 'ffv1', '--pixel-format', 'gray', '--trust-pictures')
+    assert fuse_clips(clips, 'as_is.mkv', *encoding) == 0
+    assert fuse_clips(clips, 'steady.mkv', *encoding, '--steady', '0.5') == 0
+    as_is, steady = (flicker(f.picture for f in VideoFile(clips / f'{name}.mkv')) for name in ('as_is', 'steady'))
+    assert as_is == pytest.approx(10)
+    assert steady < 1
+
+
+def test_a_bad_frame_is_left_out_and_a_bad_clip_leaves_nothing(clips, capsys, monkeypatch):
+    from lurefusion.runtime.torch_runner import TorchRunner
+
+    core, count = TorchRunner.core, iter(range(100))
+
+    def sometimes(self, images, text=None):
+        if next(count) == 4:
+            raise MemoryError
+        return core(self, images, text)
+
+    monkeypatch.setattr(TorchRunner, 'core', sometimes)
+    encoding = ('--codec', 'ffv1', '--pixel-format', 'gray')
+    assert fuse_clips(clips, 'out.mkv', *encoding) == 1
+    assert 'frame 000004: the pair does not fit into memory' in capsys.readouterr().err
+    assert levels_of(clips / 'out.mkv') == [20 * n + 5 for n in range(COUNT) if n != 4]
+    (clips / 'ir.mkv').write_bytes(b'text')
+    assert fuse_clips(clips, 'other.mkv', *encoding) == 1
+    assert 'is not a readable video' in capsys.readouterr().err
+    assert not (clips / 'other.mkv').exists()
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--codec', 'h266'], "cannot write the codec 'h266'"),
+        (['--shard', '1/2'], '--shard means nothing for a clip'),
+        (['--dry-run'], '--dry-run means nothing for a clip'),
+        (['--reference', 'vl'], "reference 'vl' is none of the clips vi, ir"),
+        (['--offset', 'ir'], '--offset takes NAME=SECONDS'),
+        (['--offset', 'mri=1'], "'mri' is none of vi, ir"),
+        (['--steady', '0'], 'must be a positive number of seconds'),
+        (['--pair', '{id}', '{id}'], 'are for folders; a video is paired by the times'),
+        (['--offset', 'ir=99'], 'has a partner in time'),
+    ],
+)
+def test_options_of_clips_that_make_no_sense(clips, capsys, words, message):
+    assert fuse_clips(clips, 'out.mp4', *words) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert sorted(path.name for path in clips.iterdir()) == ['ir.mkv', 'vi.mkv']
+
+
+def test_options_of_another_kind_are_refused(folders, capsys):
+    assert fuse(folders, 'out', '--steady', '1', '--no-audio') == 1
+    assert '--steady, --no-audio means nothing for folders of pictures' in capsys.readouterr().err
+    assert fuse(folders, 'out.png', '--shard', '1/2', vi='vi/0.png', ir='ir/0.png') == 1
+    assert '--shard means nothing for one pair of pictures' in capsys.readouterr().err
+    assert main(['fuse', '--vi', 'a', '--ir', 'b']) == 1
+    assert '--out is missing' in capsys.readouterr().err
+
+
+def test_codecs_are_listed(capsys):
+    pytest.importorskip('av')
+    assert main(['fuse', '--codec', 'list']) == 0
+    assert 'mpeg4, quality 1 (best) to 31, 3 by itself: yuv420p' in capsys.readouterr().out
