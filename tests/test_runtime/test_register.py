@@ -74,7 +74,9 @@ def test_finds_the_transform(kind, truth):
 
 
 @pytest.mark.parametrize(
-    'change', [lambda i: 1 - i, lambda i: i**2, lambda i: i**0.5, lambda i: 0.4 + 0.05 * (1 - i)], ids=str
+    'change',
+    [lambda i: 1 - i, lambda i: i**2, lambda i: i**0.5, lambda i: 0.4 + 0.05 * (1 - i)],
+    ids=['inverted', 'darker', 'brighter', 'flat'],
 )
 def test_levels_do_not_matter(change):
     truth = similarity(1.05, -3, 9, 11)
