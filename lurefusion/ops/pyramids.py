@@ -27,6 +27,7 @@ def pyramid_up(x: Tensor, size: tuple[int, int]) -> Tensor:
         padded = torch.cat([before, x, x.narrow(dim, length - 1, 1)], dim)
         left, centre, right = (padded.narrow(dim, i, length) for i in range(3))
         even, odd = (left + 6 * centre + right) / 8, (centre + right) / 2
-        x = torch.stack([even, odd], dim if dim == -1 else -2).flatten(dim - 1, dim)
-        x = x.narrow(dim, 0, size[dim])
+        # picked one by one: a cut that drops the last would tie an exported graph to odd sizes, or to even ones
+        position = torch.arange(size[dim], device=x.device)
+        x = torch.cat([even, odd], dim).index_select(dim, position // 2 + position % 2 * length)
     return x
