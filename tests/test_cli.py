@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lurefusion import apis, registry
+from lurefusion import apis, plugins
 from lurefusion.cli import exit_code, main
 from lurefusion.commands.fuse import parse_prompt
 from lurefusion.io.images import write_image
@@ -211,8 +211,8 @@ def test_metric_of_an_installed_plugin(forget_plugins, monkeypatch, capsys):
     )
     monkeypatch.syspath_prepend(str(forget_plugins))
     point = EntryPoint('mine', 'installed_plugin', 'lurefusion.plugins')
-    monkeypatch.setattr(registry, 'entry_points', lambda group: [point])
-    monkeypatch.setattr(registry, '_plugins_loaded', False)
+    monkeypatch.setattr(plugins, 'entry_points', lambda group: [point])
+    monkeypatch.setattr(plugins, '_plugins_loaded', False)
     for folder, level in (('one', 51), ('two', 102), ('v', 0), ('i', 0)):
         write_image(forget_plugins / folder / 'a.png', np.full((16, 16), level, np.uint8))
     assert main(['eval', 'one', 'two', '--vi', 'v', '--ir', 'i', '--metrics', 'Installed', '--out', 'report']) == 0

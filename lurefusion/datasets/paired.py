@@ -128,6 +128,8 @@ class PairedDataset(BaseDataset):
             pipeline=[TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline],
             indices=indices,
             test_mode=test_mode,
+            # a list of paths is small; to serialise it, MMEngine collects all garbage, twice for each set
+            serialize_data=False,
             lazy_init=lazy_init,
             metainfo=metainfo,
         )

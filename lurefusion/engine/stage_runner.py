@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 from pathlib import Path
+from pprint import pformat
 
 import torch
 from mmengine.config import Config
@@ -50,7 +51,17 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
         print_log('tensorboard is not installed: scalars go to the log and vis_data/ alone')
     # several runs in one process: MMEngine keeps its loggers, message hubs and visualizers by name
     cfg.experiment_name = f'{Path(work_dir).name}_{os.getpid()}_{len(MMLogger._instance_dict)}'
-    return StageRunner.from_cfg(cfg)
+    return StageRunner.from_cfg(_RunConfig(cfg.to_dict(), filename=cfg.filename))
+
+
+class _RunConfig(Config):
+    """A config that writes itself plainly: MMEngine has yapf lay it out anew for the log and for every checkpoint."""
+
+    @property
+    def pretty_text(self) -> str:
+        """Python code."""
+        items = self.to_dict().items()
+        return ''.join(f'{key} = {pformat(value, width=120, sort_dicts=False)}\n' for key, value in items)
 
 
 class StageRunner(Runner):

@@ -120,7 +120,7 @@ def test_one_hot_pixel_does_not_leave_an_empty_range():
 
 
 def test_range_errors():
-    with pytest.raises(ValueError, match=r"LOW:HIGH or one of auto, percentile, minmax, full, agc; got 'log'"):
+    with pytest.raises(ValueError, match=r"LOW:HIGH or one of auto, percentile, minmax, full, agc, shared; got 'log'"):
         to_unit_range(np.zeros((2, 2)), 'log')
     with pytest.raises(ValueError, match='2 of 4 pixels are NaN or infinite'):
         to_unit_range(np.array([[0, np.nan], [np.inf, 1]]))
