@@ -16,6 +16,9 @@ from lurefusion.io.ranges import to_uint8
 if TYPE_CHECKING:
     from lurefusion.prompts import Route
 
+#: what the fusion stage offers to losses; all other quantities are the restoration stage's
+FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
+
 
 class FusionDataSample(BaseDataElement):
     """Names, sizes, prompts, references and predictions of one sample.

@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 from lurefusion.choices import did_you_mean
 from lurefusion.io.images import write_bytes
-from lurefusion.models.base import FusionModel
+
+if TYPE_CHECKING:
+    from lurefusion.models.base import FusionModel
 
 WEIGHTS_DIR = Path(__file__).resolve().parent / 'weights'
 #: shipped beside the networks, and no network that fuses

@@ -13,8 +13,8 @@ import argparse
 import sys
 
 from lurefusion.cli import exit_code
+from lurefusion.evaluation.latents import DEFAULT_PROBE
 from lurefusion.studies.latent_panels import compare
-from lurefusion.studies.latents import DEFAULT_PROBE
 
 
 def main() -> int:

@@ -153,7 +153,7 @@ def _can_use(cfg: Config, key: str, value: Any) -> bool:
     """Whether the stage computes what a loss needs, and whether the class at the end of the way has the argument."""
     *way, last = key.removeprefix('+').split('.')
     if way == ['model', 'losses'] and isinstance(value, Mapping) and isinstance(value.get('type'), str):
-        from lurefusion.models.losses import FUSION_QUANTITIES
+        from lurefusion.structures import FUSION_QUANTITIES
 
         kind, stage = LOSSES.get(value['type']), cfg.model.get('stage')
         fusion = kind is not None and set(kind.needs) <= {*FUSION_QUANTITIES}

@@ -14,9 +14,9 @@ from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
 
 from lurefusion.datasets.paired import MissingDataError
+from lurefusion.evaluation.latents import build_probe, collect_latents
 from lurefusion.models.base import FusionModel
 from lurefusion.registry import HOOKS
-from lurefusion.studies.latents import build_probe, collect_latents
 from lurefusion.weights import (
     RECORD,
     RUN_FILES,
@@ -199,7 +199,7 @@ class LatentProbeHook(Hook):
     are followed, those of the checkpoints.
 
     Args:
-        dataset: Probe set, see :func:`lurefusion.studies.latents.build_probe`.
+        dataset: Probe set, see :func:`lurefusion.evaluation.latents.build_probe`.
         fractions: When, as parts of the training: 0 is before the first step, 1 after the last.
         iterations: When, as numbers of steps; in place of `fractions`.
         batch_size: Pictures at once.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lurefusion.apis import init_model
 from lurefusion.config import at_data_root
+from lurefusion.evaluation.latents import Latents, build_probe, collect_latents, embed, latent_numbers
 from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_image
-from lurefusion.studies.latents import Latents, build_probe, collect_latents, embed, latent_numbers
 from lurefusion.visualization import draw_clouds
 
 SHOWN = ('silhouette', 'linear probe', 'chance', 'Frechet', 'effective rank')

@@ -11,10 +11,10 @@ from mmengine.runner import get_priority
 from torch import nn
 
 from lurefusion.engine.hooks import FiniteCheckHook, FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
+from lurefusion.evaluation.latents import Latents
 from lurefusion.models.base import FusionModel
 from lurefusion.models.data_preprocessor import FusionDataPreprocessor
 from lurefusion.structures import FusionDataSample
-from lurefusion.studies.latents import Latents
 from lurefusion.weights import weights_digest
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lurefusion.engine.pipeline import train
+from lurefusion.evaluation.latents import Latents
 from lurefusion.studies.latent_panels import compare
-from lurefusion.studies.latents import Latents
 
 PROBE = """
 scenes = dict(type='EmbeddedRestoration', num=3, size=(64, 64), test_mode=True)

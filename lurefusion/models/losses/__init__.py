@@ -12,7 +12,7 @@ A stage offers named quantities, and each loss names those that it needs:
 Images are in [0, 1], predictions are not clamped, every loss is a mean over all axes.
 """
 
-from lurefusion.models.losses.base import FUSION_QUANTITIES, Loss, LossSet
+from lurefusion.models.losses.base import Loss, LossSet
 from lurefusion.models.losses.functional import latent_diagnostics, latent_distance
 from lurefusion.models.losses.fusion import (
     ColorLoss,
@@ -38,7 +38,6 @@ from lurefusion.models.losses.tiny import (
 from lurefusion.models.losses.vgg import VGG16Features
 
 __all__ = [
-    'FUSION_QUANTITIES',
     'ChromaLoss',
     'ColorLoss',
     'DetailLoss',

@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from lurefusion.choices import did_you_mean
 from lurefusion.registry import LOSSES, hands_on
 
-# What the fusion stage offers; all other quantities are the restoration stage's.
-FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
-
 
 class Loss(nn.Module):
     """Base of all losses. `forward` takes the quantities named in `needs` and returns the unweighted 0-dim value.

@@ -7,8 +7,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from lurefusion.registry import MODELS
-from lurefusion.studies.latents import (
+from lurefusion.evaluation.latents import (
     Latents,
     build_probe,
     collect_latents,
@@ -17,6 +16,7 @@ from lurefusion.studies.latents import (
     latent_numbers,
     standardised,
 )
+from lurefusion.registry import MODELS
 
 TASKS = ('ll', 'hz', 'oe', 'pd')
 SCENES = dict(type='EmbeddedRestoration', num=2, size=(64, 64), test_mode=True)
