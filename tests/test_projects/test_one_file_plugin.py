@@ -20,7 +20,8 @@ SHARED = """
 custom_imports = dict(imports=['one_file_plugin'])
 dead = dict(
     key='dc', modality='ir', canonical='The infrared image has dead columns, please fill them.',
-    defects=('dead columns', 'black columns'), remedies=('fill the columns of {image}',), states=('full of dead columns',),
+    defects=('dead columns', 'black columns'), remedies=('fill the columns of {image}',),
+    states=('full of dead columns',),
     patterns=(r'\\b(?:dead|black) columns\\b',),
 )
 prompts = dict(tasks=('ll', dead, 'pd'), per_template=2)
