@@ -37,7 +37,10 @@ def count(model: str, shape: tuple[int, int] = (480, 640)) -> dict[str, tuple[in
     """
     if min(shape) < 8:
         raise ValueError(f'shape is height and width, at least 8 each; got {tuple(shape)}')
-    network = init_model(model, RANDOM if model.endswith('.py') else None, device='cpu')
+    # random gates decide what a network leaves out
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = init_model(model, RANDOM if model.endswith('.py') else None, device='cpu')
     noise = np.random.default_rng(0)
     pair = {name: noise.integers(0, 256, (*shape, 3), np.uint8) for name in network.modalities}
     with FlopCounterMode(display=False, depth=2) as counter:
