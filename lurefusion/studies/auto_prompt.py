@@ -225,7 +225,7 @@ def _picture(sample: Sample) -> np.ndarray:
     if sample.file is not None:
         return read_image(sample.file)[0]
     scene = _rendered(int(sample.scene.split('/')[1]))
-    return scene.visible if sample.modality == 'vi' else np.repeat(scene.infrared[..., None], 3, 2)
+    return dict(vi=scene.visible, ir=np.repeat(scene.infrared[..., None], 3, 2))[sample.modality]
 
 
 @lru_cache(maxsize=1)
