@@ -58,22 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason='needs real images: LUREFUSION_DATA is not set'))
 
 
-def pytest_configure() -> None:
-    # MMEngine formats the whole config for every log, dump and checkpoint: most of the time of a tiny training
-    from mmengine.config import config
-
-    known: dict[tuple[str, str], object] = {}
-    format_code = config.FormatCode
-
-    def remembered(text: str, **options: object) -> object:
-        key = text, repr(options)
-        if key not in known:
-            known[key] = format_code(text, **options)
-        return known[key]
-
-    config.FormatCode = remembered
-
-
 def pytest_collection_finish() -> None:
     # every data set of MMEngine collects garbage, which takes a second where all imported modules are searched for it
     gc.freeze()
