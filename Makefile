@@ -1,7 +1,8 @@
 # Everything starts from Python 3.11, make and a C++ compiler:
 #   make demo    train both stages on rendered scenes, test, and say where the pictures are
 #   make test    run the tests
-# Both set up .venv first, once.
+#   make docs    build the documentation into site/, without the network
+# All set up .venv first, once.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -11,7 +12,7 @@ CONSTRAINTS := $(CURDIR)/constraints.txt
 # Spinning OpenMP threads starve each other as soon as more threads than cores run.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint docs bench
 
 setup: $(STAMP)
 
@@ -37,6 +38,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+
+# Warnings are errors; nothing is loaded from the net, neither now nor by who reads it.
+docs: setup
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 bench: setup
 	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done

@@ -30,6 +30,8 @@ EXTRAS = {
     'video': ['av>=16,<19'],
     # the numbers and pictures of the latent space
     'analysis': ['matplotlib>=3.8', 'scikit-learn>=1.5'],
+    # `make docs`; builds without the network
+    'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.6,<10', 'mkdocstrings[python]>=1.0,<2'],
     'dev': [
         'build>=1.2',
         'codespell>=2.4,<2.5',

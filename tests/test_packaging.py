@@ -83,6 +83,7 @@ def test_metadata(unpacked: Path) -> None:
         'export',
         'video',
         'analysis',
+        'docs',
         'dev',
         'all',
     }
