@@ -1,7 +1,7 @@
 """Fuse two pictures, with a prompt for each or 'auto', and say what was understood.
 
-    python demo/image_demo.py demo/dark_visible.png demo/dark_infrared.png fused.png --prompt auto
-    python demo/image_demo.py demo/dark_visible.png demo/dark_infrared.png fused.png --prompt vi='too dark' ir=lc
+python demo/image_demo.py demo/dark_visible.png demo/dark_infrared.png fused.png --prompt auto
+python demo/image_demo.py demo/dark_visible.png demo/dark_infrared.png fused.png --prompt vi='too dark' ir=lc
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument('vi', help='visible picture')
     parser.add_argument('ir', help='infrared picture')
     parser.add_argument('out', help='fused picture to write')
-    parser.add_argument('--prompt', nargs='+', metavar='TEXT', help="a sentence, NAME=TEXT for each modality, or 'auto'")
+    parser.add_argument('--prompt', nargs='+', metavar='TEXT', help="a sentence, NAME=TEXT for each, or 'auto'")
     parser.add_argument('--model', default='lure-tiny', help='shipped weights, or a file of weights')
     parser.add_argument('--bit-depth', type=int, choices=(8, 16), default=8)
     return exit_code(fuse, **vars(parser.parse_args()))

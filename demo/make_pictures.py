@@ -1,6 +1,6 @@
 """Render the sample pictures of this folder: two streets by day, the second one spoilt.
 
-    python demo/make_pictures.py demo
+python demo/make_pictures.py demo
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument('vi', help='visible video, or folder of frames')
     parser.add_argument('ir', help='infrared video, or folder of frames')
     parser.add_argument('out', help='video, or folder of frames, to write')
-    parser.add_argument('--prompt', nargs='+', metavar='TEXT', help="a sentence, NAME=TEXT for each modality, or 'auto'")
+    parser.add_argument('--prompt', nargs='+', metavar='TEXT', help="a sentence, NAME=TEXT for each, or 'auto'")
     parser.add_argument('--model', default='lure-tiny', help='shipped weights, or a file of weights')
     parser.add_argument('--steady', type=float, metavar='SECONDS', help='damp shorter changes of brightness')
     return exit_code(fuse, **vars(parser.parse_args()))

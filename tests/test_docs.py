@@ -129,6 +129,9 @@ def test_own_folders_of_the_readme(forget_plugins: Path, capsys: pytest.CaptureF
     section = text[text.index('### Your own folders') : text.index('## Results')]
     (block,) = re.findall(r'^```python\n(.*?)^```$', section, flags=re.MULTILINE | re.DOTALL)
     (command,) = re.findall(r'\bpython (tools/[^`\n]+)', section)
+    page = (DOCS / 'train.md').read_text(encoding='utf-8')
+    assert block in page, 'the page says the same'
+    assert f'`python {command}`' in page
     Path('own.py').write_text(block)
     rng = np.random.default_rng(0)
     for name in ('a', 'b'):

@@ -94,6 +94,11 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """References of docstrings, ``:class:`Name```, as the name alone."""
+    return re.sub(r':(?:meth|class|func|attr|mod):<code>~?', '<code>', html)
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links of the pages in docs/."""
     if page.file.abs_src_path is None or not page.file.abs_src_path.startswith(str(ROOT / 'docs') + os.sep):

@@ -31,9 +31,9 @@ HEAD = """# Licences
 lurefusion is under Apache-2.0. Its dependencies have licences of their own, as their metadata say; made by
 `python tools/misc/list_licences.py docs/licences.md`.
 
-**pyiqa is non-commercial** (PolyForm Noncommercial). That is why it is an
-extra, `iqa`: nothing else needs it. Data sets and pretrained language models have licences of their own too; those of the
-shipped weights are in the [model cards](model_zoo.md).
+**pyiqa is non-commercial** (PolyForm Noncommercial). That is why it is an extra, `iqa`: nothing else needs it. Data sets and
+pretrained language models have licences of their own too; what the shipped weights were trained on stands in the
+[model cards](model_zoo.md).
 """
 
 

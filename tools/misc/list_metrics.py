@@ -1,6 +1,6 @@
 """Write the page of the metrics from their cards and functions: docs/metrics.md.
 
-    python tools/misc/list_metrics.py docs/metrics.md
+python tools/misc/list_metrics.py docs/metrics.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from lurefusion.registry import MEASURES
 
 HEAD = """# Metrics
 
-Made from the cards of the metrics and from what their functions say, by `python tools/misc/list_metrics.py docs/metrics.md`.
+Made from the cards of the metrics and from what their functions say:
+`python tools/misc/list_metrics.py docs/metrics.md`.
 `lurefusion eval` computes them ([evaluate.md](evaluate.md)); a metric of your own gets a card too
 ([add_metric.md](add_metric.md)). The seven of the mean rank are {ranked}.
 
@@ -52,10 +53,12 @@ def page() -> str:
         '## Networks of pyiqa',
         'No-reference scores by trained networks, higher is better. They need the extra `iqa`, whose licence is '
         'non-commercial, and weight files that you provide: `--networks NAME`, `--weights-dir DIR`.',
-        '| metric | what it is | range | source | name in pyiqa | files |\n|---|---|---|---|---|---|\n'
-        + '\n'.join(
-            f'| {c.name} | {c.title} | {span(c)} | {c.source} | `{c.network}` | {", ".join(f"`{f}`" for f in c.files)} |'
-            for c in networks
+        rows(
+            'metric | what it is | range | source | name in pyiqa | files',
+            [
+                (c.name, c.title, span(c), c.source, f'`{c.network}`', ', '.join(f'`{file}`' for file in c.files))
+                for c in networks
+            ],
         ),
     ]
     return '\n\n'.join(part.strip() for part in parts) + '\n'
@@ -63,11 +66,16 @@ def page() -> str:
 
 def table(cards: list[MetricCard]) -> str:
     """One line for each metric."""
-    rows = [
-        f'| [{c.name}](#{c.name.lower()}) | {c.title} | {c.unit or "none"} | {span(c)} | {direction(c)} | {needs(c)} |'
-        for c in cards
-    ]
-    return '\n'.join(['| metric | what it is | unit | range | better | compares with |', '|---|---|---|---|---|---|', *rows])
+    return rows(
+        'metric | what it is | unit | range | better | compares with',
+        [(f'[{c.name}](#{c.name.lower()})', c.title, c.unit or 'none', span(c), direction(c), needs(c)) for c in cards],
+    )
+
+
+def rows(titles: str, cells: list[tuple[str, ...]]) -> str:
+    """A table."""
+    lines = [titles, ' | '.join(['---'] * len(titles.split('|'))), *map(' | '.join, cells)]
+    return '\n'.join(f'| {line} |' for line in lines)
 
 
 def section(card: MetricCard) -> str:

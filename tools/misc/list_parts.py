@@ -1,6 +1,6 @@
 """Write a page of the registries: contract and members of each, as `lurefusion info` lists them.
 
-    python tools/misc/list_parts.py parts.md
+python tools/misc/list_parts.py parts.md
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lurefusion.registry import REGISTRIES, members
 
 HEAD = """# Registries
 
-Every kind of part has a registry, whose docstring is the contract of its members: what the constructor must accept, which
-tensors go in and out. `lurefusion info` lists the members, those of plug-ins too.
+Every kind of part has a registry, whose docstring is the contract of its members: what the constructor must accept,
+which tensors go in and out. `lurefusion info` lists the members, those of plug-ins too.
 `python -c "from lurefusion.registry import FUSERS; print(FUSERS.__doc__)"` prints one contract.
 """
 
