@@ -31,8 +31,8 @@ HEAD = """# Licences
 lurefusion is under Apache-2.0. Its dependencies have licences of their own, as their metadata say; made by
 `python tools/misc/list_licences.py docs/licences.md`.
 
-**pyiqa is non-commercial** (PolyForm Noncommercial). That is why it is an extra, `iqa`: nothing else needs it. Data sets and
-pretrained language models have licences of their own too; what the shipped weights were trained on stands in the
+**pyiqa is non-commercial** (PolyForm Noncommercial). That is why it is an extra, `iqa`: nothing else needs it. Data
+sets and pretrained language models have licences of their own too; what the shipped weights were trained on stands in the
 [model cards](model_zoo.md).
 """
 
