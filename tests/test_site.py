@@ -167,7 +167,13 @@ def test_no_page_is_an_orphan() -> None:
     own = {page.relative_to(ROOT / 'docs').as_posix() for page in ROOT.glob('docs/**/*.md')}
     # model cards come into the navigation by the hook
     others = {uri for uri in SITE['included']() if not uri.startswith('models/')}
-    assert set(listed) == own | others | {SITE['PARTS']}
+    assert set(listed) == own | others | {SITE['PARTS'], SITE['TOOLS']}
+
+
+def test_every_tool_says_what_it_does() -> None:
+    page = SITE['tools_page']()
+    for program in (*ROOT.glob('tools/**/*.py'), *ROOT.glob('tools/**/*.sh'), *ROOT.glob('benchmarks/*.py')):
+        assert re.search(rf'^\| `{program.relative_to(ROOT)}` \| [A-Z].{{10,}} \|$', page, flags=re.MULTILINE), program
 
 
 def test_links_of_pages_from_elsewhere_follow() -> None:

@@ -7,6 +7,7 @@ A link to another file of the repository, which is no page, stays as its text. U
 
 from __future__ import annotations
 
+import ast
 import os
 import posixpath
 import re
@@ -16,10 +17,20 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-#: made while the site is built, by list_parts.py
+#: made while the site is built
 PARTS = 'parts.md'
+TOOLS = 'tools.md'
 FENCE = re.compile(r'^ *(```|~~~)')
 LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)')
+
+TOOLS_HEAD = """# Tools
+
+What is not a command of `lurefusion` is a program in `tools/` or `benchmarks/`. `--help` shows the options of each. The
+tools travel in the installed package too, in `lurefusion/.mim/tools`; `make bench` runs all benchmarks.
+
+| program | what it does |
+|---|---|
+"""
 
 
 def included() -> dict[str, str]:
@@ -71,6 +82,21 @@ def rewrite(text: str, page: str, source: str) -> str:
     return outside_fences(text, lambda line: LINK.sub(follow, line))
 
 
+def tools_page() -> str:
+    """Every program of tools/ and benchmarks/ with the first line of what it says of itself."""
+    programs = [file for name in ('tools', 'benchmarks') for file in (ROOT / name).rglob('*') if file.is_file()]
+    rows = []
+    for file in sorted(programs):
+        if file.suffix == '.py':
+            said = ast.get_docstring(ast.parse(file.read_text(encoding='utf-8'))) or ''
+        elif file.suffix == '.sh':
+            said = file.read_text(encoding='utf-8').split('\n')[1].lstrip('# ')
+        else:
+            continue
+        rows.append(f'| `{file.relative_to(ROOT).as_posix()}` | {said.splitlines()[0].replace("|", "/")} |')
+    return TOOLS_HEAD + '\n'.join(rows) + '\n'
+
+
 def on_config(config: Any) -> Any:
     """Every card of the shipped weights into the navigation, and anchors as GitHub makes them, Chinese too."""
     from pymdownx.slugs import slugify
@@ -91,6 +117,7 @@ def on_files(files: Any, config: Any) -> Any:
     # imports torch and every part, which only the build of the site should pay for
     parts = runpy.run_path(str(ROOT / 'tools/misc/list_parts.py'))['page']()
     files.append(File.generated(config, PARTS, content=parts))
+    files.append(File.generated(config, TOOLS, content=tools_page()))
     return files
 
 

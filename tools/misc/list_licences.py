@@ -32,8 +32,8 @@ lurefusion is under Apache-2.0. Its dependencies have licences of their own, as 
 `python tools/misc/list_licences.py docs/licences.md`.
 
 **pyiqa is non-commercial** (PolyForm Noncommercial). That is why it is an extra, `iqa`: nothing else needs it. Data
-sets and pretrained language models have licences of their own too; what the shipped weights were trained on stands in the
-[model cards](model_zoo.md).
+sets and pretrained language models have licences of their own too; what the shipped weights were trained on stands in
+the [model cards](model_zoo.md).
 """
 
 
