@@ -20,7 +20,7 @@ from lurefusion.structures import FusionDataSample
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 KINDS = ('encoder', 'interaction', 'fusion_rule', 'loss', 'degradation', 'dataset', 'modality_pair')
-MAX_LINES = 64
+MAX_LINES = 66
 
 
 def blocks(page: Path) -> list[str]:
