@@ -467,7 +467,8 @@ def test_written_pictures_come_back(tmp_path, suffix, shape):
     ('name', 'image', 'message'),
     [
         ('a.webp', np.zeros((4, 4), np.uint8), 'suffix must be one of .png'),
-        ('a.png', np.zeros((4, 4, 4), np.uint8), r'got \(4, 4, 4\)'),
+        ('a.png', np.zeros((4, 4, 5), np.uint8), r'got \(4, 4, 5\)'),
+        ('a.tif', np.zeros((4, 4, 4), np.uint8), 'alpha is kept in .png files; or drop it'),
         ('a.png', np.zeros(4, np.uint8), r'got \(4,\)'),
         ('a.png', np.zeros((4, 4), np.uint16), 'expected uint8 or float in .*got uint16'),
     ],
