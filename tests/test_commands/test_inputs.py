@@ -152,7 +152,8 @@ def test_every_input_gives_a_picture_or_one_line(what, tmp_path, capsys, monkeyp
     if expected == 'alpha':
         np.testing.assert_array_equal(stored[..., 3], ALPHA[..., 3])
     # it is the scene: the mean of the luminances of both
-    visible = cv2.resize(read_image(f'in/{name}')[0], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    range_ = words[-1].removeprefix('vi=') if '--range' in words else 'auto'
+    visible = cv2.resize(read_image(f'in/{name}', range_)[0], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     visible = visible if visible.dtype == np.uint8 else (255 * visible).astype(np.uint8)
     luma = cv2.cvtColor(visible, cv2.COLOR_RGB2GRAY)
     fused = cv2.cvtColor(read_image('fused.png')[0], cv2.COLOR_RGB2GRAY)

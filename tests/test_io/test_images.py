@@ -268,15 +268,10 @@ def cut(name: str, part: float) -> bytes:
 @pytest.mark.parametrize(
     ('name', 'data'),
     [
-        ('text.png', b'not a picture at all'),
-        ('empty.png', b''),
         ('empty.jpg', b''),
         ('end.png', cut('.png', 12)),
-        ('half.png', cut('.png', 3000)),
         ('end.jpg', cut('.jpg', 2)),
-        ('half.jpg', cut('.jpg', 1000)),
         ('half.bmp', cut('.bmp', 9000)),
-        ('half.tif', cut('.tif', 9000)),
         # 4 gigapixels
         ('huge.bmp', (lambda b: b[:18] + b'\x00\x00\x01\x00' * 2 + b[26:])(cut('.bmp', 9000))),
     ],
