@@ -28,6 +28,8 @@ EXTRAS = {
     'export': ['onnx>=1.17,<2', 'onnxscript>=0.5,<1', 'onnxruntime>=1.20,<2'],
     # brings its own FFmpeg; `--codec list` shows what that can write
     'video': ['av>=16,<19'],
+    # slices of DICOM and NIfTI files
+    'medical': ['nibabel>=5.2,<6', 'pydicom>=3,<4'],
     # the numbers and pictures of the latent space
     'analysis': ['matplotlib>=3.8', 'scikit-learn>=1.5'],
     # `make docs`; builds without the network

@@ -15,6 +15,7 @@ from lurefusion.io.ranges import to_uint8
 
 if TYPE_CHECKING:
     from lurefusion.prompts import Route
+    from lurefusion.runtime.alignment import Alignment
 
 #: what the fusion stage offers to losses; all other quantities are the restoration stage's
 FUSION_QUANTITIES = ('fused', 'sources', 'fused_latents')
@@ -55,6 +56,9 @@ class Item:
         notes: What looks wrong in the pictures.
         paths: Modality -> file, where it came from one.
         seconds: What it has cost so far, e.g. ``read``.
+        alignment: By which one of the pictures was brought onto the other; None if it was not.
+        seen: With `alignment`, (H,W) bool: where the picture that was moved shows something.
+        alpha: (H,W) float32 in [0, 1] that the result is to have; None: none.
     """
 
     name: str
@@ -64,6 +68,9 @@ class Item:
     notes: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    alignment: Alignment | None = None
+    seen: np.ndarray | None = None
+    alpha: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,9 @@ class Prediction:
         routes: Modality -> task and sentence as they were understood; empty for models without text.
         notes: What looks wrong in the pictures that went in.
         seconds: Wall-clock time by part: ``read``, and ``run``, of a batch its share.
+        alignment: By which one of the pictures was brought onto the other; None if it was not.
+        seen: Share of the pixels that both cameras saw; the others show the fixed picture alone.
+        alpha: (H,W) float32 in [0, 1], goes into files; None: none.
     """
 
     name: str
@@ -85,6 +95,9 @@ class Prediction:
     routes: Mapping[str, Route] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    alignment: Alignment | None = None
+    seen: float = 1.0
+    alpha: np.ndarray | None = None
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -102,7 +115,10 @@ class Prediction:
 
     def save(self, path: str | os.PathLike, bit_depth: int = 8) -> None:
         """Write a file, see :func:`lurefusion.io.images.write_image`; a grey picture in one channel."""
-        write_image(path, self.picture[..., 0] if self.grey else self.picture, bit_depth)
+        if self.alpha is not None:
+            write_image(path, np.dstack([self.picture, self.alpha]), bit_depth)
+        else:
+            write_image(path, self.picture[..., 0] if self.grey else self.picture, bit_depth)
 
 
 @dataclass(frozen=True)

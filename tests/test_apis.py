@@ -128,8 +128,8 @@ def test_restore_starts_as_the_identity(inferencer):
         inferencer.restore(image, 'depth')
 
 
-def test_keep_chroma_takes_the_colour_of_the_visible_picture():
-    fused = FusionInferencer(CONFIG, 'random', keep_chroma=True)(vi=np.full((16, 16, 3), (150, 100, 100), np.uint8),
+def test_chroma_of_the_visible_picture():
+    fused = FusionInferencer(CONFIG, 'random', chroma='visible')(vi=np.full((16, 16, 3), (150, 100, 100), np.uint8),
                                                                  ir=np.full((16, 16), 110, np.uint8))  # fmt: skip
     # R - G of the visible picture is 50 wherever nothing is clipped
     assert np.abs(fused[..., 0].astype(int) - fused[..., 1].astype(int) - 50).max() <= 1

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from lurefusion.cli import main
 from lurefusion.config import load_config, load_stages
-from lurefusion.io.images import write_image
+from lurefusion.io.images import read_image, write_image
 from lurefusion.registry import MODELS
 from lurefusion.structures import FusionDataSample
 
@@ -169,3 +171,78 @@ def test_page_on_metrics(
     assert '| CC | Clipped ↓ |' in Path('work_dirs/pyramid_clipped/test/report.md').read_text()
     namespace: dict[str, object] = {}
     exec(compile(blocks(page)[-1], str(page), 'exec'), namespace)
+
+
+def own_pictures(root: Path) -> None:
+    """What the page on own pictures takes for granted."""
+    rng = np.random.default_rng(0)
+    for name in ('1', '2'):
+        smooth = cv2.GaussianBlur(rng.random((110, 150)), (0, 0), 3)
+        blobs = np.digitize(smooth, np.quantile(smooth, (0.25, 0.5, 0.75))).astype(np.uint8) * 70 + 20
+        visible, infrared, moved = blobs[:96, :128], 255 - blobs[:96, :128], 255 - blobs[5:101, 4:132]
+        colour = np.dstack([visible, visible, visible // 2])
+        for folder, picture in (('visible', colour), ('infrared', infrared), ('moved', moved)):
+            write_image(root / folder / f'{name}.png', picture)
+        write_image(root / 'small/1.png', colour[::2, ::2])
+        write_image(root / f'all/sub/{name}_vis.png', colour)
+        write_image(root / f'all/sub/{name}_ir.png', infrared)
+        (root / 'counts').mkdir(exist_ok=True)
+        assert cv2.imwrite(str(root / f'counts/{name}.png'), infrared.astype(np.uint16) * 8 + 29000)
+    write_image(root / 'all/alone_vis.png', colour)
+    write_image(root / 'cut_out.png', np.dstack([colour, visible]))
+
+
+def own_clips() -> None:
+    from fractions import Fraction
+
+    from lurefusion.io.video import open_writer
+
+    for name in ('visible', 'infrared'):
+        picture = read_image(f'{name}/1.png')[0]
+        with open_writer(Path(f'{name}.mkv'), (128, 96), Fraction(10)) as writer:
+            for number in range(3):
+                writer.write(np.roll(picture, number, 1), number / 10, '')
+
+
+def own_slices() -> None:
+    import nibabel
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    volume = np.random.default_rng(0).normal(100, 30, (64, 48, 9)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), 'mri.nii.gz')
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.PhotometricInterpretation, data.SamplesPerPixel, data.PixelRepresentation = 'MONOCHROME2', 1, 0
+    data.Rows, data.Columns, data.BitsAllocated, data.BitsStored, data.HighBit = 96, 128, 16, 16, 15
+    data.PixelData = np.arange(96 * 128, dtype=np.uint16).tobytes()
+    data.save_as('ct.dcm', enforce_file_format=True)
+
+
+@pytest.mark.parametrize(
+    'section', ['Folders', 'What is wrong with them', 'Pairs of', 'Numbers', 'Clips', 'Medical slices']
+)
+def test_commands_on_own_pictures(section: str, forget_plugins: Path, capsys: pytest.CaptureFixture) -> None:
+    """Word for word and in their order; with the weight-free network where no prompt is given, which is quicker."""
+    own_pictures(forget_plugins)
+    if section == 'Clips':
+        pytest.importorskip('av')
+        own_clips()
+    elif section == 'Medical slices':
+        pytest.importorskip('pydicom')
+        pytest.importorskip('nibabel')
+        own_slices()
+    text = (DOCS / 'fuse.md').read_text(encoding='utf-8')
+    [part] = [part for part in text.split('\n## ') if part.startswith(section)]
+    lines = re.findall(r'^lurefusion (fuse .*)$', part, flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        words = shlex.split(line)
+        model = [] if '--prompt' in words else ['--model', 'lurefusion::baselines/average_ir_vi.py']
+        assert main([*words, *model, '--device', 'cpu']) == 0, (line, capsys.readouterr())
+        if '--out' in words and '--dry-run' not in words:
+            out = Path(words[words.index('--out') + 1])
+            assert out.is_file() or list(out.glob('**/[!.]*.png')), line

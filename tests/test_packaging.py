@@ -82,6 +82,7 @@ def test_metadata(unpacked: Path) -> None:
         'demo',
         'export',
         'video',
+        'medical',
         'analysis',
         'docs',
         'dev',

@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,18 @@ from lurefusion.io.codecs import choose_encoding
 from lurefusion.io.images import read_image
 from lurefusion.io.pairing import list_images, pair_files
 from lurefusion.io.video import ClipWriter, open_writer
+from lurefusion.prompts import PromptRouter
+from lurefusion.prompts.hysteresis import Hysteresis
 from lurefusion.runtime.progress import Progress
+from lurefusion.runtime.runner import OWN_ERRORS
 from lurefusion.runtime.steady import Steady
-from lurefusion.structures import Failure, Prediction
+from lurefusion.structures import Failure, Item, Prediction
 
 if TYPE_CHECKING:
     from lurefusion.apis.inferencer import FusionInferencer, Prompt
 
+# a clip is aligned by the best of so many frames that can be, which lie so many frames apart
+ALIGNED_BY, APART = 5, 10
 # what looks wrong in frames is kept for so many of them
 _NOTED = 100
 
@@ -41,6 +46,10 @@ class ClipReport:
         failed: Name of a frame -> error; the frame before it is shown longer.
         notes: What looks wrong in the clips; and name of a frame -> in its pictures, of the first hundred.
         ranges: Modality -> range that all frames shared.
+        alignment: Of clips that were aligned: `kind`, `residual`, `confidence`, and `seen`, the share of pixels that
+            both cameras saw.
+        prompts: Modality -> tasks that were told from the pictures (prompt ``auto``), each with the name of the frame
+            from which on it holds.
     """
 
     frames: int = 0
@@ -49,6 +58,8 @@ class ClipReport:
     notes: list[str] = field(default_factory=list)
     frame_notes: dict[str, list[str]] = field(default_factory=dict)
     ranges: dict[str, str] = field(default_factory=dict)
+    alignment: dict[str, Any] | None = None
+    prompts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line for machines."""
@@ -79,11 +90,13 @@ def fuse_video(
     """Fuse a clip frame by frame; memory does not grow with its length.
 
     Args:
-        inferencer: Fuses. Modalities of its range ``shared`` get one range for all frames, by a first pass.
+        inferencer: Fuses. Modalities of its range ``shared`` get one range for all frames, by a first pass. If it
+            registers, all frames have one transform, which is found from a few of them before.
         sources: Modality -> video or folder of frames. Frames of folders alone are paired by their names, else all by
             the nearest time.
         out: A video (`.mp4`, `.mkv`, ...), or a folder of frames. A video is there when it is whole, not before.
-        prompt: For all frames.
+        prompt: For all frames. ``auto``: told from each, and held until another task has been clearly likelier for a
+            while, see :class:`lurefusion.prompts.hysteresis.Hysteresis`.
         reference: Modality that gives the frames, times and sound; None: the one that owns the colour, or the first.
         rate: Frames per second of folders, see :func:`lurefusion.io.clips.open_clips`.
         offsets: Modality -> seconds by which its clip starts later than the reference's.
@@ -101,7 +114,8 @@ def fuse_video(
     Raises:
         FileNotFoundError, ImportError: If a source is missing, or PyAV is.
         FileExistsError: If `out` is there, and not `overwrite`.
-        ValueError: On clips that cannot be read or paired, or an encoding that there is not; if no frame can be fused.
+        ValueError: On clips that cannot be read or paired, or an encoding that there is not; if no frame can be fused,
+            or none aligned that is to be.
         OSError: If `out` cannot be written.
     """
     inferencer.runner.check_names(sources)
@@ -114,7 +128,9 @@ def fuse_video(
     report = ClipReport()
     clips = _open(sources, rate, patterns, recursive, allow_unpaired, report)
     damp = None if steady is None else Steady(steady)
-    first = next(iter(clips[reference])).picture
+    # the clip whose pixels the result has
+    base = reference if inferencer.placement is None else inferencer.placement.fixed
+    first = next(iter(clips[base])).picture
     first = read_image(first)[0] if isinstance(first, Path) else first
     if is_video(out):
         # what cannot be written is said before the work
@@ -126,10 +142,18 @@ def fuse_video(
         report.ranges = stack.enter_context(inferencer.sharing_ranges(stored))
         progress = stack.enter_context(Progress(clips[reference].frames, 'frames'))
         pairs = pair_by_time(clips, reference, offsets, report.times)
-        times, names, *columns = tee(pairs, 2 + len(clips))
+        some = ({name: frame.picture for name, frame in pair.items()} for _, pair in _sparse(clips, reference, offsets))
+        alignment = stack.enter_context(inferencer.sharing_alignment(some, ALIGNED_BY))
+        auto = any(route.pending for route in routes.values())
+        times, names, *columns = tee(pairs, 2 + len(clips) + auto)
+        looks = columns.pop() if auto else None
         frames = {name: _pictures(name, column) for name, column in zip(clips, columns, strict=True)}
         labels = (pair[reference].name for _, pair in names)
-        results = inferencer.stream(routes or None, batch_size, labels, **frames)
+        items = inferencer.preprocess(frames, routes or None, labels, look=False)
+        if looks is not None:
+            held = HeldPrompt(inferencer.router, report.prompts)
+            items = (held(item, time) for item, (time, _) in zip(items, looks, strict=True))
+        results = inferencer.forward(items, batch_size)
         writer: ClipWriter | None = None
         for result, (time, _) in zip(results, times, strict=True):
             _note(report, result)
@@ -138,6 +162,8 @@ def fuse_video(
                     # what is wrong with the first frame is wrong with all, in most cases
                     raise type(result.error)(f'frame {result.name}: {result.error}') from None
                 continue
+            if alignment is not None and report.alignment is None:
+                report.alignment = alignment.figures(seen=result.seen)
             picture = _damped(result, time, damp)
             if writer is None:
                 size = picture.shape[1::-1]
@@ -187,6 +213,41 @@ def _stored(clip: Clip) -> Callable[[], Iterable[np.ndarray]]:
             yield from pictures_of([frame.picture]) if isinstance(frame.picture, Path) else [frame.picture]
 
     return pictures
+
+
+class HeldPrompt:
+    """Tells the tasks of the frames of a clip, and holds them; `told` is filled, see `ClipReport.prompts`."""
+
+    def __init__(self, router: PromptRouter, told: dict[str, list[tuple[str, str]]]) -> None:
+        self.router, self.told = router, told
+        self._held: dict[str, Hysteresis] = {}
+
+    def __call__(self, item: Item | Failure, time: float) -> Item | Failure:
+        """The item with the routes that hold at `time`, seconds."""
+        if isinstance(item, Failure):
+            return item
+        try:
+            seen = self.router.look(item.routes, item.pictures)
+        except OWN_ERRORS as error:
+            return Failure(item.name, error, item.notes)
+        routes = dict(seen)
+        for name, route in seen.items():
+            if not item.routes[name].pending:
+                continue
+            # what is not sure counts as nothing wrong, in every frame
+            task = self._held.setdefault(name, Hysteresis())({route.task: 1.0}, time)
+            routes[name] = replace(route, task=task, sentence=self.router.bank.canonical(task))
+            told = self.told.setdefault(name, [])
+            if not told or told[-1][1] != task:
+                told.append((item.name, task))
+        return replace(item, routes=routes)
+
+
+def _sparse(
+    clips: Mapping[str, Clip], reference: str, offsets: Mapping[str, float] | None
+) -> Iterator[tuple[float, dict[str, Frame]]]:
+    """Pairs of frames to align by, some frames apart: neighbours say the same."""
+    return islice(pair_by_time(clips, reference, offsets), 0, ALIGNED_BY * 4 * APART, APART)
 
 
 def _damped(result: Prediction, time: float, damp: Steady | None) -> np.ndarray:

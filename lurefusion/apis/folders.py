@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lurefusion
+from lurefusion.io.images import check_suffix
 from lurefusion.io.pairing import check_output, pair_files, refuse_overwrite
 from lurefusion.runtime.jobs import FolderReport, Outcome, Shard, Task, run_job
 from lurefusion.runtime.progress import Progress
@@ -58,13 +60,15 @@ def fuse_folders(
     Raises:
         FileNotFoundError: If a folder or a partner is missing (all are listed), before anything is fused.
         FileExistsError: If results are there that were made otherwise, and not `overwrite`.
-        ValueError: If `out` is a folder of sources or a result would overwrite one, or `suffix` is unknown.
+        ValueError: If `out` is a folder of sources or a result would overwrite one, or `suffix` is unknown; if one
+            transform is wanted for all and none of the pairs can be aligned.
         OSError: If `out` cannot be written to, or another process does the same part.
     """
     inferencer.runner.check_names(folders)
     out = Path(out)
     check_output(out, folder=True)
     check_output(out / f'a{suffix}', bit_depth=bit_depth)
+    check_suffix(out / f'a{suffix}', bit_depth, alpha=inferencer.alpha == 'keep')
     refuse_inside(out, folders)
     routes = inferencer.route(prompt)
     pairing = pair_files(dict(folders), patterns=patterns, recursive=recursive, allow_unpaired=allow_unpaired)
@@ -79,13 +83,25 @@ def fuse_folders(
     from lurefusion.io.shared_range import pictures_of
 
     files = {name: partial(pictures_of, [task.inputs[name] for task in tasks]) for name in folders}
-    with inferencer.sharing_ranges(files), Progress(len((shard or Shard()).of(tasks))) as progress:
+    with ExitStack() as stack:
+        stack.enter_context(inferencer.sharing_ranges(files))
+        placement = inferencer.placement
+        if placement is not None and placement.path is not None and not dry_run:
+            if placement.alignment is None and (shard or Shard()).count > 1:
+                raise ValueError(
+                    f'{placement.path} is not there yet, and every part of the work would find another transform: fuse '
+                    f'one pair first, without --shard'
+                )
+            stack.enter_context(inferencer.sharing_alignment(task.inputs for task in tasks))
+        progress = stack.enter_context(Progress(len((shard or Shard()).of(tasks))))
         settings = dict(
             version=lurefusion.__version__,
             runner=inferencer.runner.fingerprint(),
             routes={name: [route.task, route.sentence] for name, route in routes.items()},
             ranges={str(name): range_ for name, range_ in inferencer.ranges.items()},
+            placement=inferencer.placement and inferencer.placement.settings(),
             bit_depth=bit_depth,
+            alpha=inferencer.alpha,
         )
         report = run_job(
             tasks,

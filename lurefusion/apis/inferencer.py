@@ -6,31 +6,34 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import combinations, repeat, zip_longest
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lurefusion.apis.models import init_model, list_models
-from lurefusion.io.images import COLOURED, TINTED, as_rgb, colourfulness, read_image
+from lurefusion.apis.reading import Picture, check_twins, read_picture
+from lurefusion.choices import one_of
+from lurefusion.io.images import alpha_of
 from lurefusion.io.pairing import refuse_same
 from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.layout import image_to_tensor
 from lurefusion.prompts import PromptRouter, Route
-from lurefusion.runtime.batches import MIN_SIDE
+from lurefusion.runtime.finishing import CHROMA
+from lurefusion.runtime.placement import Placed, Placement
 from lurefusion.runtime.runner import OWN_ERRORS, Runner, origin, out_of_memory
 from lurefusion.runtime.torch_runner import TorchRunner
 from lurefusion.structures import Failure, Item, Prediction
 
 if TYPE_CHECKING:
     from lurefusion.apis.clips import ClipReport
+    from lurefusion.runtime.alignment import Alignment
     from lurefusion.runtime.jobs import FolderReport
 
-# a file, NumPy array, torch tensor or PIL image; see lurefusion.io.images.as_rgb
-Picture = Any
 Prompt = str | Mapping[str, str] | None
 _END = object()
 
@@ -58,7 +61,17 @@ class FusionInferencer:
         range_mode: How 16-bit and float pictures are brought to [0, 1], for all or for each modality: ``minmax``,
             ``'ir=28000:31000 vi=full'`` or a mapping; see `lurefusion.io.ranges.to_unit_range` and `parse_range`.
         use_user_text: Embed the user's own clause instead of the task's canonical sentence.
-        keep_chroma: Take the colour from the picture of the modality that owns it; only for one that is not degraded.
+        chroma: Whose colour results have: ``fused``, what the network gives; ``visible``, that of the picture of the
+            modality that owns the colour, restored first if its prompt says that it is degraded. None: ``fused``, or
+            what a runner that is given says.
+        resize: For pairs of unequal size: the modality whose pixels the result has. The other picture is resized, or
+            warped if one of the next two is given; the default is then the modality that owns the colour.
+        register: For pairs that are not aligned: kind of transform to find, ``translation``, ``affine`` or
+            ``homography``; each pair has its own, a clip has one. Where none is sure, that is the pair's error.
+        transform: File of a transform, see :class:`lurefusion.runtime.alignment.Alignment`, for all pairs. With
+            `register` and if it is not there, it is made of the first pair that can be aligned.
+        alpha: ``keep``: results have the alpha of the picture whose pixels they have (see `resize`), in PNG files;
+            ``drop``.
         trust_pictures: Fuse pseudo-colour pictures of a modality without colour, and one picture given for two
             modalities, which are refused otherwise.
 
@@ -74,20 +87,33 @@ class FusionInferencer:
         device: str | None = None,
         range_mode: str | Mapping[str, str] = 'auto',
         use_user_text: bool = False,
-        keep_chroma: bool = False,
+        chroma: str | None = None,
         trust_pictures: bool = False,
+        resize: str | None = None,
+        register: str | None = None,
+        transform: str | os.PathLike | None = None,
+        alpha: str = 'drop',
     ) -> None:
         parse_range(range_mode)
         self.trust_pictures = trust_pictures
         self.runner = _runner(model, weights, device)
-        self.runner.keep_chroma |= keep_chroma
+        self.runner.chroma_from = one_of('chroma', chroma, CHROMA, optional=True) or self.runner.chroma_from
+        self.alpha = one_of('alpha', alpha, ('drop', 'keep'))
         self.modalities: tuple[str, ...] = self.runner.modalities
+        self.placement: Placement | None = None
+        if resize is not None or register is not None or transform is not None:
+            self.placement = Placement(self.modalities, resize, register, transform, self.runner.chroma)
         self.ranges = parse_range(range_mode, self.modalities)
         self.router = None
         if self.runner.prompts is not None:
             self.router = PromptRouter(
                 self.runner.prompts, self.modalities, self.runner.classify_text, use_user_text=use_user_text
             )
+
+    @property
+    def base(self) -> str:
+        """The modality whose pixels results have."""
+        return self.placement.fixed if self.placement is not None else self.runner.chroma or self.modalities[0]
 
     @property
     def model(self) -> FusionModel:
@@ -220,6 +246,36 @@ class FusionInferencer:
         finally:
             self.ranges = before
 
+    @contextmanager
+    def sharing_alignment(self, pairs: Iterable[Mapping[str, Picture]], most: int = 1) -> Iterator[Alignment | None]:
+        """Inside of it, all pairs have one alignment, if they are to be registered: found now, unless it is there.
+
+        Args:
+            pairs: Modality -> picture, of pairs to find it by.
+            most: See :meth:`lurefusion.runtime.placement.Placement.settled`.
+
+        Yields:
+            The alignment; None where nothing is registered.
+
+        Raises:
+            NotAligned: If none of the pairs can be aligned.
+        """
+        before = self.placement
+        if before is not None:
+            self.placement = before.settled(self._readable(pairs), most)
+        try:
+            yield self.placement and self.placement.alignment
+        finally:
+            # what stands in a file is for good
+            if before is not None and before.path is None:
+                self.placement = before
+
+    def _readable(self, pairs: Iterable[Mapping[str, Picture]]) -> Iterator[dict[str, np.ndarray]]:
+        for pair in pairs:
+            # what is wrong with the others is said when they are fused
+            with suppress(*OWN_ERRORS):
+                yield {name: self._load(name, picture, [])[0] for name, picture in pair.items()}
+
     def route(self, prompt: Prompt | Mapping[str, Route]) -> dict[str, Route]:
         """Task and sentence of each modality that a prompt leads to; empty for models without text.
 
@@ -242,8 +298,12 @@ class FusionInferencer:
         prompt: Prompt | Iterable[Prompt] = None,
         names: Iterable[str] | None = None,
         restore: bool = False,
+        look: bool = True,
     ) -> Iterator[Item | Failure]:
-        """Read and check pictures, and route their prompts; arguments as of :meth:`stream`."""
+        """Read and check pictures, bring them onto one grid, and route their prompts; arguments as of :meth:`stream`.
+
+        Without `look`, routes of ``auto`` stay pending, for :meth:`look`.
+        """
         self.runner.check_names(images, restore)
         for name, several in images.items():
             if not _several(several):
@@ -251,7 +311,7 @@ class FusionInferencer:
         if not _several(prompt):
             # what is wrong with it, or what the router has to say, is said once
             prompt = repeat(self.route(prompt) or None)
-        return self._items(images, prompt, names, restore)
+        return self._items(images, prompt, names, restore, look)
 
     def forward(
         self, items: Iterable[Item | Failure], batch_size: int = 1, restore: bool = False
@@ -323,6 +383,7 @@ class FusionInferencer:
         prompts: Iterable[Any],
         names: Iterable[str] | None,
         restore: bool,
+        look: bool,
     ) -> Iterator[Item | Failure]:
         columns = dict(images, prompts=prompts, names=repeat(None) if names is None else names)
         given = [name for name, column in columns.items() if not isinstance(column, repeat)]
@@ -340,7 +401,7 @@ class FusionInferencer:
             try:
                 if routed is _END or row['prompts'] != routed:
                     routed, routes = row['prompts'], self.route(row['prompts'])
-                yield self._item(name, pictures, routes, restore, notes)
+                yield self._item(name, pictures, routes, restore, notes, look)
             except OWN_ERRORS as error:
                 yield Failure(name, error, tuple(notes))
 
@@ -351,6 +412,7 @@ class FusionInferencer:
         routes: Mapping[str, Route],
         restore: bool,
         notes: list[str] | None = None,
+        look: bool = True,
     ) -> Item:
         notes, start = [] if notes is None else notes, time.perf_counter()
         if not self.trust_pictures:
@@ -366,59 +428,33 @@ class FusionInferencer:
             routes={m: route for m, route in routes.items() if m in loaded},
             paths=paths,
         )
-        self.runner.check(item, restore)
         if not self.trust_pictures:
-            self._check_twins(item, notes)
-        seen = self.router.look(item.routes, item.pictures) if self.router is not None else item.routes
-        seconds = dict(read=time.perf_counter() - start)
-        return Item(item.name, item.pictures, item.grey, seen, tuple(notes), paths, seconds)
+            check_twins(item, notes)
+        if self.placement is not None and not restore:
+            item = self._placed(item, notes)
+        if self.alpha == 'keep':
+            item = replace(item, alpha=alpha_of(images[self.base if self.base in images else order[0]]))
+        self.runner.check(item, restore)
+        item = self.look(item) if look else item
+        return replace(item, notes=tuple(notes), seconds=dict(read=time.perf_counter() - start))
 
     def _load(self, name: str, image: Picture, notes: list[str]) -> tuple[np.ndarray, bool]:
-        """(H,W,3) uint8 or float32 in [0,1], and whether it is grey."""
-        path = image if isinstance(image, str | os.PathLike) else None
-        where, own = f'{name}{origin(path)}', []
-        mode = range_of(self.ranges, name)
-        if path is not None:
-            pixels, grey = read_image(path, mode, own)
-        else:
-            try:
-                pixels, grey = as_rgb(image, mode, own)
-            except (ValueError, TypeError) as error:
-                raise type(error)(f'{name}: {error}') from None
-        height, width = pixels.shape[:2]
-        if min(height, width) < MIN_SIDE:
-            raise ValueError(f'{where}: {width}x{height} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed')
-        owner = self.runner.chroma
-        if owner is not None and name != owner and not grey:
-            spread, few = colourfulness(pixels)
-            if spread >= COLOURED and few and not self.trust_pictures:
-                raise ValueError(
-                    f'{where} is coloured ({spread:.0f} levels between its channels), and {name} pictures have no '
-                    f'colour: is it drawn in a palette, or are the pictures swapped? Its colours would count as '
-                    f'brightness; export it without palette (white hot). To fuse it all the same: trust_pictures=True '
-                    f'(--trust-pictures)'
-                )
-            if spread >= TINTED:
-                own.append(f'it is coloured ({spread:.0f} levels between its channels), and {name} has no colour')
-        notes += [f'{where}: {note}' for note in own]
-        return pixels, grey
+        colourless = self.runner.chroma not in (None, name)
+        return read_picture(name, image, range_of(self.ranges, name), colourless, self.trust_pictures, notes)
 
-    def _check_twins(self, item: Item, notes: list[str]) -> None:
-        for name, other in combinations(item.pictures, 2):
-            one, two = item.pictures[name], item.pictures[other]
-            # an even picture says nothing, whoever took it
-            if one.dtype != two.dtype or not np.array_equal(one, two) or (one == one[:1, :1]).all():
-                continue
-            places = {m: item.paths.get(m) for m in (name, other)}
-            same = ' and '.join(f'{m}{origin(path)}' for m, path in places.items())
-            same += ' are one picture, pixel by pixel'
-            # arrays are often made up, to try things out
-            if None not in places.values():
-                raise ValueError(
-                    f'{same}; give each modality its own. To fuse them all the same: trust_pictures=True '
-                    f'(--trust-pictures)'
-                )
-            notes.append(same)
+    def _placed(self, item: Item, notes: list[str]) -> Item:
+        where = ' and '.join(f'{name}{origin(item.paths.get(name))}' for name in item.pictures)
+        try:
+            with out_of_memory(''):
+                placed: Placed = self.placement(item.pictures)
+        except ValueError as error:
+            raise type(error)(f'{where}: {error}') from None
+        notes += placed.notes
+        return replace(item, pictures=placed.pictures, alignment=placed.alignment, seen=placed.seen)
+
+    def look(self, item: Item) -> Item:
+        """The item with its tasks told from its pictures, where that is still to be done (prompt ``auto``)."""
+        return item if self.router is None else replace(item, routes=self.router.look(item.routes, item.pictures))
 
 
 def inference_model(

@@ -52,11 +52,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--bit-depth', type=int, choices=(8, 16), default=8, help='of the result; 16 for PNG and TIFF (default: 8)'
     )
     parser.add_argument('--batch-size', type=int, default=1, help='pairs or frames run together (default: 1)')
-    parser.add_argument('--keep-chroma', action='store_true', help='colour of the visible picture (if not degraded)')
+    parser.add_argument(
+        '--chroma',
+        choices=('fused', 'visible'),
+        default='fused',
+        help='colour of the result: of the network (default), or of the visible picture, restored if it is degraded',
+    )
+    parser.add_argument(
+        '--alpha',
+        choices=('keep', 'drop'),
+        default='drop',
+        help='of the visible picture (or of that of --resize): into the result, a PNG; or not (default)',
+    )
     parser.add_argument(
         '--trust-pictures',
         action='store_true',
         help='fuse pseudo-colour infrared pictures, and one picture given for two modalities, all the same',
+    )
+    placing = parser.add_argument_group('pairs of unequal size or position')
+    placing.add_argument(
+        '--resize', metavar='NAME', help='modality whose pixels the result has; the other is brought to its size'
+    )
+    placing.add_argument(
+        '--register',
+        metavar='KIND',
+        help='find a transform from one picture to the other: translation, affine or homography; a pair that cannot be '
+        'aligned surely is refused',
+    )
+    placing.add_argument(
+        '--transform',
+        metavar='FILE',
+        help='one transform for all pairs, from this file (.json); with --register and if it is not there, it is made '
+        'from the first pair that can be aligned',
     )
     folders = parser.add_argument_group('folders and clips')
     folders.add_argument(
@@ -97,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ValueError('--out is missing: where the result goes')
     from lurefusion.io.clips import is_video
+    from lurefusion.io.images import check_suffix
     from lurefusion.io.pairing import check_output, refuse_overwrite, refuse_same
     from lurefusion.io.ranges import parse_range
 
@@ -110,6 +138,11 @@ def run(args: argparse.Namespace) -> int:
         check_output(Path(args.out).parent, folder=True)
     else:
         check_output(args.out, folder=kind != 'picture', bit_depth=args.bit_depth)
+        if kind == 'picture' and args.alpha == 'keep':
+            check_suffix(args.out, args.bit_depth, alpha=True)
+    if args.transform is not None:
+        check_output(Path(args.transform).parent, folder=True)
+        refuse_overwrite([args.transform], sources.values())
     if args.batch_size < 1:
         raise ValueError(f'--batch-size must be at least 1, got {args.batch_size}')
     refuse_overwrite([args.out], sources.values())
@@ -122,8 +155,12 @@ def run(args: argparse.Namespace) -> int:
         args.weights,
         device=args.device,
         range_mode=args.range,
-        keep_chroma=args.keep_chroma,
+        chroma=args.chroma,
         trust_pictures=args.trust_pictures,
+        resize=args.resize,
+        register=args.register,
+        transform=args.transform,
+        alpha=args.alpha,
     )
     routes = inferencer.route(parse_prompt(args.prompt, inferencer.modalities))
     for name, route in routes.items():
@@ -136,6 +173,8 @@ def run(args: argparse.Namespace) -> int:
         for name, route in result.routes.items():
             if route.found is not None:
                 print(f'{name}: {route.found} ("{route.sentence}")')
+        if result.alignment is not None:
+            print(_aligned(result.alignment.figures(seen=result.seen)))
         result.save(args.out, args.bit_depth)
         print(args.out)
         return 0
@@ -155,8 +194,10 @@ def _sources(args: argparse.Namespace) -> dict[str, str]:
         if name in sources:
             raise ValueError(f'the source {name!r} is named twice: {sources[name]} and {path}')
         sources[name] = path
+    from lurefusion.io.slices import file_of
+
     for name, path in sources.items():
-        if not Path(path).exists():
+        if not file_of(path).exists():
             raise FileNotFoundError(f'{name}: no such picture, folder or video: {path}')
     return sources
 
@@ -186,6 +227,7 @@ def _refuse_options_of_other_kinds(args: argparse.Namespace, kind: str) -> None:
         'clip': ('dry_run', 'shard'),
     }[kind]
     given = [f'--{name.replace("_", "-")}' for name in wrong if getattr(args, name) not in (None, False, [])]
+    given += ['--alpha'] if args.alpha == 'keep' and kind == 'clip' else []
     given += ['--no-audio'] if not args.audio and kind != 'clip' else []
     if given:
         what = {'picture': 'one pair of pictures', 'folder': 'folders of pictures', 'clip': 'a clip'}[kind]
@@ -281,11 +323,22 @@ def _clip(args: argparse.Namespace, inferencer: Any, sources: dict[str, str], ro
     _warn([*report.notes, *(f'frame {name}: {n}' for name, notes in report.frame_notes.items() for n in notes)])
     print(f'{report.frames} frames fused into {args.out}, {len(report.failed)} failed', file=_words(args))
     print(report.times, file=_words(args))
+    if report.alignment is not None:
+        print(_aligned(report.alignment), file=_words(args))
+    for name, told in report.prompts.items():
+        print(f'{name}: {", ".join(f"{task} from frame {frame} on" for frame, task in told)}', file=_words(args))
     for name, error in report.failed.items():
         print(f'  frame {name}: {error}', file=sys.stderr)
     if args.json:
         print(report.to_json())
     return int(bool(report.failed))
+
+
+def _aligned(figures: dict[str, Any]) -> str:
+    return (
+        f'aligned: {figures["kind"]}, corners within {figures["residual"]:.1f} pixels, confidence '
+        f'{figures["confidence"]:.2f}, {100 * figures["seen"]:.0f} % of the pixels seen by both'
+    )
 
 
 def _warn(notes: list[str]) -> None:

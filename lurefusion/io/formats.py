@@ -15,6 +15,7 @@ import numpy as np
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8'
+_MOVING = 'is an animation; save the picture that is meant as a file of its own, or the pictures as a folder of frames'
 _CUT_OFF = 'is cut off (the end of the file is missing); copy or download it again'
 # a marker that is neither a stuffed byte, a fill byte nor a restart
 _MARKER = re.compile(rb'\xff([\xc0-\xcf\xd9-\xfe])')
@@ -38,7 +39,11 @@ def problem(data: bytes) -> str | None:
         whole = any(marker == _END for marker, _ in _segments(data))
         return None if whole else _CUT_OFF
     if data.startswith(b'RIFF'):  # WebP, which says its own length
-        return _CUT_OFF if len(data) < int.from_bytes(data[4:8], 'little') + 8 else None
+        if len(data) < int.from_bytes(data[4:8], 'little') + 8:
+            return _CUT_OFF
+        return _MOVING if data[8:16] == b'WEBPVP8X' and data[20:21] and data[20] & 2 else None
+    if data.startswith((b'GIF87a', b'GIF89a')):
+        return _MOVING if _gif_pictures(data) > 1 else None
     return _tiff_problem(data)
 
 
@@ -113,12 +118,42 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
 
 
 def _png_problem(data: bytes) -> str | None:
-    kind = b''
-    for kind, _, right in _chunks(data):
+    kind, moving = b'', False
+    for kind, body, right in _chunks(data):
+        moving |= kind == b'acTL' and int.from_bytes(body[:4], 'big') > 1
         # a capital: nothing can be decoded without this chunk
         if not right and kind[:1].isupper():
             return f'is damaged (wrong checksum of its part {kind.decode("latin-1")}); copy or download it again'
-    return None if kind == b'IEND' else _CUT_OFF
+    if kind != b'IEND':
+        return _CUT_OFF
+    return _MOVING if moving else None
+
+
+def _gif_pictures(data: bytes) -> int:
+    """How many pictures a GIF file holds, two at most."""
+
+    def table(flags: int) -> int:
+        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+    def past_blocks(at: int) -> int:
+        while data[at]:
+            at += data[at] + 1
+        return at + 1
+
+    found = 0
+    try:
+        at = 13 + table(data[10])
+        while found < 2:
+            if data[at] == 0x21:  # an extension
+                at = past_blocks(at + 2)
+            elif data[at] == 0x2C:
+                found += 1
+                at = past_blocks(at + 11 + table(data[at + 9]))
+            else:
+                break
+    except IndexError:  # cut off: the decoder says so
+        pass
+    return found
 
 
 def _tiff_problem(data: bytes) -> str | None:

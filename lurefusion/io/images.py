@@ -10,12 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lurefusion.io import formats
+from lurefusion.io import formats, slices
 from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_uint16, to_unit_range
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 # WebP is read and not written: OpenCV would write it with losses
 DEEP_SUFFIXES = ('.png', '.tif', '.tiff')
+ALPHA_SUFFIXES = ('.png',)
 READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
 
 # levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
@@ -42,6 +43,8 @@ def read_image(
         ValueError: If it is not a readable image, is cut off, has other bands than a picture, several pages, or NaN
             pixels; the message names the file.
     """
+    if slices.is_slice(path):
+        return _read_slice(path, range_mode, notes)
     path = Path(path)
     image, data = decode(path)
     if image.ndim == 3 and image.shape[2] == 4 and formats.is_tiff(data):
@@ -63,6 +66,21 @@ def read_image(
             f'fractions from {image.min():g} to {image.max():g} are taken as measurements and stretched; if they are '
             f'grey levels, give the range 0:1 or 0:255'
         )
+    return pixels, grey
+
+
+def _read_slice(path: str | os.PathLike, range_mode: str, notes: list[str] | None) -> tuple[np.ndarray, bool]:
+    found = slices.read_slice(path)
+    unclear = range_mode == 'auto' and _unclear(found.pixels)
+    mode = found.window if range_mode == 'auto' and found.window else 'percentile' if unclear else range_mode
+    try:
+        pixels, grey = as_rgb(found.pixels, mode, notes)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    if notes is not None:
+        notes += found.notes
+    if found.inverted:
+        pixels = 255 - pixels if pixels.dtype == np.uint8 else 1 - pixels
     return pixels, grey
 
 
@@ -138,6 +156,22 @@ def as_rgb(image: Any, range_mode: str = 'auto', notes: list[str] | None = None)
     return np.require(image, requirements=('C', 'W')), grey
 
 
+def alpha_of(image: Any) -> np.ndarray | None:
+    """The alpha of a file or a picture in memory, (H, W) float32 in [0, 1]; None where there is none."""
+    if isinstance(image, str | os.PathLike):
+        if slices.is_slice(image):
+            return None
+        image = decode(Path(image))[0]
+    elif getattr(image, 'mode', None) in ('LA', 'PA', 'La', 'RGBa') or 'transparency' in getattr(image, 'info', ()):
+        image = _as_array(image.convert('RGBA'))
+    else:
+        image = _as_array(image)
+    if image.ndim != 3 or image.shape[2] != 4:
+        return None
+    alpha = image[..., 3]
+    return to_unit_range(alpha, 'full') if np.issubdtype(alpha.dtype, np.integer) else alpha.astype(np.float32)
+
+
 def _as_array(image: Any) -> np.ndarray:
     """A NumPy array, channels last, of a picture of another library."""
     if hasattr(image, 'detach'):  # a tensor
@@ -189,11 +223,12 @@ def colourfulness(image: np.ndarray) -> tuple[float, bool]:
     return spread, needed <= min(700, cells.size / 4)
 
 
-def check_suffix(path: str | os.PathLike, bit_depth: int = 8) -> None:
-    """Refuse a file that no picture of this bit depth can be written to.
+def check_suffix(path: str | os.PathLike, bit_depth: int = 8, alpha: bool = False) -> None:
+    """Refuse a file that no picture of this bit depth, or none with `alpha`, can be written to.
 
     Raises:
-        ValueError: On an unknown suffix or bit depth, or a file type that has no 16 bits.
+        ValueError: On an unknown suffix or bit depth, or a file type that has no 16 bits, or no alpha that all
+            programs read as such.
     """
     suffix = Path(path).suffix.lower()
     if bit_depth not in (8, 16):
@@ -204,13 +239,15 @@ def check_suffix(path: str | os.PathLike, bit_depth: int = 8) -> None:
         raise ValueError(
             f'cannot write {path}: {suffix} files have 8 bits; for 16 take one of {", ".join(DEEP_SUFFIXES)}'
         )
+    if alpha and suffix not in ALPHA_SUFFIXES:
+        raise ValueError(f'cannot write {path}: alpha is kept in {", ".join(ALPHA_SUFFIXES)} files; or drop it')
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, bit_depth: int = 8) -> None:
-    """Write an (H, W, 3) RGB or (H, W) grey image, uint8 or float in [0, 1], under a temporary name first.
+    """Write an (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey image, uint8 or float in [0, 1], first by another name.
 
     Args:
-        path: PNG, TIFF, JPEG or BMP.
+        path: PNG, TIFF, JPEG or BMP; RGBA: PNG.
         image: The picture.
         bit_depth: 8, or 16 (PNG and TIFF): floats are rounded to 0..65535, without a detour over 8 bit.
 
@@ -218,17 +255,18 @@ def write_image(path: str | os.PathLike, image: np.ndarray, bit_depth: int = 8) 
         ValueError: On an unknown suffix or one that does not have this depth, a wrong shape or another dtype.
     """
     path = Path(path)
-    check_suffix(path, bit_depth)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise ValueError(f'cannot write {path}: expected (H, W), (H, W, 1) or (H, W, 3), got {image.shape}')
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise ValueError(f'cannot write {path}: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}')
+    check_suffix(path, bit_depth, alpha=channels == 4)
     if image.dtype == np.uint8:
         image = image if bit_depth == 8 else image.astype(np.uint16) * 257
     elif np.issubdtype(image.dtype, np.floating):
         image = to_uint8(image) if bit_depth == 8 else to_uint16(image)
     else:
         raise ValueError(f'cannot write {path}: expected uint8 or float in [0, 1], got {image.dtype}')
-    if image.ndim == 3 and image.shape[2] == 3:
-        image = image[..., ::-1]
+    if channels >= 3:
+        image = image[..., [2, 1, 0, 3][:channels]]
     done, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(image))
     if not done:
         raise ValueError(f'OpenCV could not encode {path}')

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lurefusion.io.images import READ_SUFFIXES, check_suffix
+from lurefusion.io.slices import is_slice
 
 _SEPARATORS = '_-. '
 
@@ -78,7 +79,8 @@ def list_images(folder: str | os.PathLike, recursive: bool = True) -> dict[str, 
     """
     files: dict[str, Path] = {}
     for inner, path in _image_files(folder, recursive).items():
-        stem = str(PurePosixPath(inner).with_suffix(''))
+        # a volume has two suffixes
+        stem = str(PurePosixPath(re.sub(r'(?i)(\.nii)\.gz$', r'\1', inner)).with_suffix(''))
         if stem in files:
             raise ValueError(
                 f'two images of one stem in {folder}: {files[stem].name} and {path.name}; keep one of them there'
@@ -97,7 +99,7 @@ def _image_files(folder: str | os.PathLike, recursive: bool) -> dict[str, Path]:
     for path in sorted(folder.rglob('*')):
         inner = path.relative_to(folder)
         hidden = any(part.startswith('.') for part in inner.parts)
-        if path.suffix.lower() in READ_SUFFIXES and not hidden and path.is_file():
+        if (path.suffix.lower() in READ_SUFFIXES or is_slice(path)) and not hidden and path.is_file():
             if recursive or len(inner.parts) == 1:
                 found[inner.as_posix()] = path
             else:

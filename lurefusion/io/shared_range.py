@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lurefusion.io.images import decode
+from lurefusion.io.slices import is_slice, read_slice
 
 # the percentiles that `percentile` takes of a single picture, see lurefusion.io.ranges.to_unit_range
 PERCENTILES = (0.1, 99.9)
@@ -79,5 +80,5 @@ def _percentiles(counts: np.ndarray) -> tuple[float, float]:
 def pictures_of(files: Iterable[Path]) -> Iterator[np.ndarray]:
     """The numbers of image files as they are stored, without alpha."""
     for file in files:
-        pixels = decode(Path(file))[0]
+        pixels = read_slice(file).pixels if is_slice(file) else decode(Path(file))[0]
         yield pixels[..., :3] if pixels.ndim == 3 else pixels

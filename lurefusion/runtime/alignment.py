@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +35,7 @@ class Alignment:
             square: the spread over resampled blocks, and the curvature of the fit where nothing holds it. It knows
             nothing of parallax, which no transform of these kinds mends.
         confidence: In [0, 1], from the evidence for the transform; near 0 for pictures of two scenes.
+        fixed: Modality of the fixed picture; None where nobody has said it.
     """
 
     transform: np.ndarray
@@ -41,6 +44,7 @@ class Alignment:
     moving_size: tuple[int, int]
     residual: float
     confidence: float
+    fixed: str | None = None
 
     def __post_init__(self) -> None:
         matrix = np.array(self.transform, float)
@@ -100,14 +104,26 @@ class Alignment:
         matrix = from_moving @ self.transform @ to_fixed
         ratio = fixed_size[0] / self.fixed_size[0]
         return Alignment(
-            matrix / matrix[2, 2], self.kind, fixed_size, moving_size, self.residual * ratio, self.confidence
+            matrix / matrix[2, 2],
+            self.kind,
+            fixed_size,
+            moving_size,
+            self.residual * ratio,
+            self.confidence,
+            self.fixed,
         )
+
+    def figures(self, **more: float) -> dict[str, Any]:
+        """Kind, residual (pixels) and confidence, rounded, for reports; with `more`."""
+        numbers = dict(residual=self.residual, confidence=self.confidence, **more)
+        return dict(kind=self.kind, **{name: round(value, 3) for name, value in numbers.items()})
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a JSON file, whole or not at all."""
         content = dict(
             format=FORMAT,
             kind=self.kind,
+            fixed=self.fixed,
             transform=self.transform.tolist(),
             fixed_size=list(self.fixed_size),
             moving_size=list(self.moving_size),
@@ -135,31 +151,32 @@ class Alignment:
             if missing := [key for key in keys if key not in content]:
                 raise ValueError(f'{", ".join(missing)} missing')
             numbers = [float(content[key]) for key in keys[4:]]
-            return Alignment(
-                content['transform'], content['kind'], *(tuple(content[key]) for key in keys[2:4]), *numbers
-            )
+            fixed = content.get('fixed')
+            if not isinstance(fixed, str | None):
+                raise ValueError(f'"fixed" is no name of a modality: {fixed!r}')
+            sizes = [tuple(content[key]) for key in keys[2:4]]
+            return Alignment(content['transform'], content['kind'], *sizes, *numbers, fixed)
         except (ValueError, TypeError) as error:
             raise ValueError(f'{path} is no alignment that lurefusion has written: {error}') from None
 
 
-def resize_pair(
-    vi: np.ndarray, ir: np.ndarray, to: str = 'vi', tolerance: float = 0.02
-) -> tuple[np.ndarray, np.ndarray]:
+def resize_pair(pictures: Mapping[str, np.ndarray], to: str, tolerance: float = 0.02) -> dict[str, np.ndarray]:
     """Bring a pair with one field of view to the size of one of its pictures.
 
     Args:
-        vi, ir: (H, W) or (H, W, C), 8 bit, 16 bit or float; the types are kept.
-        to: ``vi`` or ``ir``: whose size both get. Smaller by area averages, larger by cubic interpolation within the
-            values of the input.
+        pictures: Modality -> (H, W) or (H, W, C), 8 bit, 16 bit or float; the types are kept.
+        to: The modality whose size both get. Smaller by area averages, larger by cubic interpolation within the values
+            of the input.
         tolerance: By how much the aspect ratios may differ, as a part.
 
     Raises:
         ValueError: On another `to`, or where the aspect ratios differ: the cameras do not see the same field.
     """
-    one_of('resize', to, ('vi', 'ir'))
-    sizes = vi.shape[1::-1], ir.shape[1::-1]
-    check_aspect(*sizes, 'the visible picture', 'the infrared picture', tolerance)
-    return (vi, _resize(ir, sizes[0])) if to == 'vi' else (_resize(vi, sizes[1]), ir)
+    one_of('resize', to, tuple(pictures))
+    size = pictures[to].shape[1::-1]
+    for name, picture in pictures.items():
+        check_aspect(size, picture.shape[1::-1], f'the picture {to}', f'the picture {name}', tolerance)
+    return {name: _resize(picture, size) for name, picture in pictures.items()}
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

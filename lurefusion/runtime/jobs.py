@@ -47,6 +47,8 @@ class Outcome:
         notes: What looks wrong in the pictures.
         seconds: Step -> seconds of one picture, e.g. ``read``, ``run``, ``save``.
         tasks: Modality -> task by which it was restored, given or found.
+        alignment: Of pictures that were aligned: `kind`, `residual`, `confidence`, and `seen`, the share of pixels that
+            both cameras saw.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
+    alignment: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         """One line for machines."""
@@ -392,7 +395,8 @@ def _work(
             note(task, 'failed', error=str(error) or type(error).__name__, notes=notes, seconds=seconds)
         else:
             routes[task.name] = result.routes
-            note(task, 'done', notes=notes, seconds=seconds, tasks=result.tasks)
+            aligned = result.alignment and result.alignment.figures(seen=result.seen)
+            note(task, 'done', notes=notes, seconds=seconds, tasks=result.tasks, alignment=aligned)
 
 
 def _remove_leftovers(tasks: Sequence[Task]) -> None:

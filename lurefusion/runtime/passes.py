@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from lurefusion.prompts import PSEUDO_TASK, PromptBank, Route
 from lurefusion.runtime.batches import pad, unpad
 from lurefusion.runtime.tiling import run_tiled
@@ -249,11 +248,3 @@ def predict_samples(
     for pred, sample in zip(out, samples, strict=True):
         sample.set_data(dict(pred=pred))
     return samples
-
-
-def with_chroma_of(fused: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """The luma of a fused picture (H,W,3) in [0,1] with the chroma of another, which may be uint8: float32 in [0,1]."""
-    owner = owner.astype(np.float32) / 255 if owner.dtype == np.uint8 else owner
-    luma = rgb_to_ycbcr(*np.moveaxis(fused, 2, 0))[0]
-    _, blue, red = rgb_to_ycbcr(*np.moveaxis(owner, 2, 0))
-    return np.stack(ycbcr_to_rgb(luma, blue, red), axis=2).clip(0, 1).astype(np.float32)

@@ -17,7 +17,8 @@ from lurefusion.io.pairing import different_sizes
 from lurefusion.ops.layout import image_to_tensor, tensor_to_image
 from lurefusion.prompts import PSEUDO_TASK, PromptBank, Route
 from lurefusion.runtime.batches import MIN_SIDE, stack
-from lurefusion.runtime.passes import RunOptions, finished_rows, routes_of, with_chroma_of
+from lurefusion.runtime.finishing import unit, where_seen, with_chroma_of
+from lurefusion.runtime.passes import RunOptions, finished_rows, routes_of
 from lurefusion.structures import Failure, FusionDataSample, Item, Prediction
 
 # what is wrong with one item, and nothing that the others would share
@@ -36,7 +37,8 @@ class Runner(ABC):
         size_divisor: Sides of what :meth:`core` takes are multiples of this.
         running: Tiles and the coarse pass.
         device: Where :meth:`core` wants its tensors.
-        keep_chroma: Take the colour from the picture of the modality that owns it; only for one that is not degraded.
+        chroma_from: Whose colour the results have: ``fused``, what the network gives, or ``visible``, that of the
+            picture of the modality `chroma`, restored where its prompt says that it is degraded.
     """
 
     modalities: tuple[str, ...]
@@ -45,7 +47,7 @@ class Runner(ABC):
     size_divisor: int = 1
     running: RunOptions = RunOptions()
     device: torch.device = torch.device('cpu')
-    keep_chroma: bool = False
+    chroma_from: str = 'fused'
 
     @property
     @abstractmethod
@@ -54,7 +56,7 @@ class Runner(ABC):
 
     def fingerprint(self) -> str:
         """Says whether two runners make the same pictures: a back-end adds its weights and options to its name."""
-        return f'{self.title} {self.running} {self.keep_chroma}'
+        return f'{self.title} {self.running} {self.chroma_from}'
 
     @abstractmethod
     def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
@@ -159,16 +161,46 @@ class Runner(ABC):
             images = [stack(name, column, self.device) for name, column in columns.items()]
             out = finished_rows(self, images, (height, width), routes, grey, single)
             pictures = [np.ascontiguousarray(tensor_to_image(row)) for row in out]
-        if self.keep_chroma and not single and owner is not None:
-            pictures = [
-                picture if is_grey else with_chroma_of(picture, item.pictures[owner])
-                for picture, is_grey, item in zip(pictures, grey, items, strict=True)
-            ]
+        if not single:
+            pictures = self._finished(items, pictures, routes[0], grey)
         seconds = (time.perf_counter() - start) / len(items)
         return [
-            Prediction(item.name, picture, is_grey, said, item.notes, {**item.seconds, 'run': seconds})
+            Prediction(
+                item.name,
+                picture,
+                is_grey,
+                said,
+                item.notes,
+                {**item.seconds, 'run': seconds},
+                item.alignment,
+                1.0 if item.seen is None else float(item.seen.mean()),
+                item.alpha,
+            )
             for item, picture, is_grey, said in zip(items, pictures, grey, routes, strict=True)
         ]
+
+    def _finished(
+        self, items: Sequence[Item], pictures: list[np.ndarray], routes: Mapping[str, Route], grey: Sequence[bool]
+    ) -> list[np.ndarray]:
+        """The fused pictures with the colour that is wanted, and of one modality where the other saw nothing."""
+        owner = self.chroma
+        done = []
+        for item, picture, is_grey in zip(items, pictures, grey, strict=True):
+            if self.chroma_from == 'visible' and owner is not None and not is_grey:
+                picture = with_chroma_of(picture, self._alone(item, owner, routes, is_grey))
+            if item.seen is not None and not item.seen.all():
+                picture = where_seen(picture, self._alone(item, item.alignment.fixed, routes, is_grey), item.seen)
+            done.append(picture)
+        return done
+
+    def _alone(self, item: Item, name: str, routes: Mapping[str, Route], grey: bool) -> np.ndarray:
+        """The picture of one modality: restored if its prompt says that it is degraded, else as it is."""
+        picture = item.pictures[name]
+        if name not in routes or routes[name].task == PSEUDO_TASK:
+            return unit(picture).mean(axis=2, keepdims=True).repeat(3, axis=2) if grey else picture
+        image = stack(name, [image_to_tensor(picture)], self.device)
+        [out] = finished_rows(self, [image], picture.shape[:2], [{name: routes[name]}], [grey], single=True)
+        return tensor_to_image(out)
 
     def _complete(self, item: Item, names: Sequence[str]) -> dict[str, Route]:
         """Routes in the order of the modalities."""

@@ -22,10 +22,12 @@ class TorchRunner(Runner):
     Args:
         model: Is moved to the device and set to eval mode.
         device: See :func:`pick_device`.
-        keep_chroma: See :class:`Runner`.
+        chroma_from: See :class:`Runner`.
     """
 
-    def __init__(self, model: FusionModel, device: str | torch.device | None = None, keep_chroma: bool = False) -> None:
+    def __init__(
+        self, model: FusionModel, device: str | torch.device | None = None, chroma_from: str = 'fused'
+    ) -> None:
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self.modalities = model.modalities
@@ -33,7 +35,7 @@ class TorchRunner(Runner):
         self.prompts = model.prompts
         self.size_divisor = model.size_divisor
         self.running = model.running
-        self.keep_chroma = keep_chroma
+        self.chroma_from = chroma_from
 
     @property
     def title(self) -> str:

@@ -236,3 +236,48 @@ def test_codecs_are_listed(capsys):
     pytest.importorskip('av')
     assert main(['fuse', '--codec', 'list']) == 0
     assert 'mpeg4, quality 1 (best) to 31, 3 by itself: yuv420p' in capsys.readouterr().out
+
+
+def test_an_automatic_prompt_is_held_over_a_clip(clips, capsys, monkeypatch):
+    """Dark frames, then a single one that looks hazy, then haze for good: one change, and later than it came."""
+    from lurefusion.apis import FusionInferencer
+    from lurefusion.prompts import AutoPrompt, Prompter
+    from lurefusion.runtime.torch_runner import TorchRunner
+
+    class ByBrightness(Prompter):
+        def __init__(self):
+            self.tasks = dict(vi=('ll', 'hz'), ir=('lc',))
+
+        def __call__(self, picture, modality):
+            bright = modality == 'vi' and picture.mean() > 128
+            return dict(ll=0.0, hz=1.0, pd=0.0) if bright else dict(ll=modality == 'vi', pd=modality == 'ir', lc=0.0)
+
+    monkeypatch.setattr(TorchRunner, 'core', lambda self, images, text: images[0])
+    rate = 10
+    levels = [60] * 8 + [200] + [60] * 3 + [200] * 12
+    clip(clips / 'vi.mkv', levels, rate)
+    clip(clips / 'ir.mkv', [level + 5 for level in levels], rate)
+    inferencer = FusionInferencer('lurefusion::lure/lure_demo.py', 'random', device='cpu')
+    auto = AutoPrompt(inferencer.runner.prompts.keys)
+    auto.prompters = [ByBrightness()]
+    monkeypatch.setattr(inferencer.router, 'auto', auto)
+    seen = []
+    run = inferencer.runner.stream
+
+    def stream(items, *arguments):
+        return run((seen.append(item.routes['vi'].task) or item for item in items), *arguments)
+
+    monkeypatch.setattr(inferencer.runner, 'stream', stream)
+    sources = dict(vi=clips / 'vi.mkv', ir=clips / 'ir.mkv')
+    report = inferencer.fuse_video(sources, clips / 'out.mkv', 'auto', codec='ffv1', pixel_format='gray')
+    change = seen.index('hz')
+    assert seen == ['ll'] * change + ['hz'] * (len(levels) - change)
+    # averages e and 1 - e, e = exp(-t): ahead by 0.2 after 0.92 s, less what is left of the single frame
+    assert 12 + 6 <= change <= 12 + 10
+    assert report.prompts == dict(vi=[('000000', 'll'), (f'{change:06}', 'hz')], ir=[('000000', 'pd')])
+    words = ['--vi', str(clips / 'vi.mkv'), '--ir', str(clips / 'ir.mkv'), '--out', str(clips / 'words.mkv')]
+    clip(clips / 'vi.mkv', [60, 61], rate)
+    clip(clips / 'ir.mkv', [65, 67], rate)
+    model = ['--model', 'lurefusion::lure/lure_demo.py', '--weights', 'random', '--device', 'cpu']
+    assert main(['fuse', *words, *model, '--prompt', 'auto', '--codec', 'ffv1']) == 0
+    assert ' from frame 000000 on' in capsys.readouterr().out

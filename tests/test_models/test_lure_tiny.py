@@ -69,7 +69,7 @@ def test_an_option_of_lure_tiny_for_the_papers_part_is_answered_with_the_part_to
         IMAGE_ENCODERS.build(cfg)
     with pytest.raises(TypeError, match=r"argument 'chroma'\..* LURETinyFuser accepts chroma\."):
         FUSERS.build(dict(type='CrossAttentionFuser', chroma=0), channels=(3,), num_modalities=2)
-    with pytest.raises(TypeError, match=r"'chanels'\. Did you mean 'channels'\? It accepts: .*channel_plan"):
+    with pytest.raises(TypeError, match=r"'channelz'\. Did you mean 'channels'\? It accepts: .*channel_plan"):
         IMAGE_ENCODERS.build(dict(type='LURETinyEncoder', channelz=(8,)))
 
 

@@ -251,7 +251,7 @@ def test_resize_pair(to, size):
     vi = generator.integers(0, 256, (48, 64, 3), np.uint8)
     ir = generator.random((24, 32)).astype(np.float32)
     small, large = vi.reshape(24, 2, 32, 2, 3).mean((1, 3)), ir
-    vi_out, ir_out = resize_pair(vi, ir, to)
+    vi_out, ir_out = resize_pair(dict(vi=vi, ir=ir), to).values()
     assert vi_out.shape == (*size, 3)
     assert ir_out.shape == size
     assert (vi_out.dtype, ir_out.dtype) == (np.uint8, np.float32)
@@ -265,13 +265,13 @@ def test_resize_pair(to, size):
 
 def test_resize_pair_refuses():
     with pytest.raises(ValueError, match="resize must be one of vi, ir; got 'both'"):
-        resize_pair(np.zeros((4, 4)), np.zeros((4, 4)), 'both')
+        resize_pair(dict(vi=np.zeros((4, 4)), ir=np.zeros((4, 4))), 'both')
     with pytest.raises(
-        ValueError, match=r'aspect ratios differ: the visible picture 640x480, the infrared picture 640x512.*register'
+        ValueError, match=r'aspect ratios differ: the picture vi 640x480, the picture ir 640x512.*register'
     ):
-        resize_pair(np.zeros((480, 640)), np.zeros((512, 640)))
+        resize_pair(dict(vi=np.zeros((480, 640)), ir=np.zeros((512, 640))), 'vi')
     # a row more or less is rounding
-    assert resize_pair(np.zeros((480, 640)), np.zeros((257, 341)))[1].shape == (480, 640)
+    assert resize_pair(dict(vi=np.zeros((480, 640)), ir=np.zeros((257, 341))), 'vi')['ir'].shape == (480, 640)
 
 
 @pytest.mark.real_data

@@ -219,7 +219,7 @@ def test_grey_is_that_of_the_owner(tiny):
 def test_chroma_is_kept_on_request():
     pair = item()
     runner = Echo()
-    runner.keep_chroma = True
+    runner.chroma_from = 'visible'
     fused, visible = runner.run(pair).picture, pair.pictures['vi'] / 255
     inside = ((fused > 0.01) & (fused < 0.99)).all(axis=2)
     assert inside.mean() > 0.1

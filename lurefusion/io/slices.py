@@ -1,0 +1,132 @@
+"""Slices of medical volumes: DICOM and NIfTI files, through the extra `medical` (pydicom, nibabel).
+
+Both libraries are imported when the first such file is met.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+# `brain.nii.gz:40` is the slice 40
+_NAME = re.compile(r'(?i)(?P<file>.*\.(?:(?P<dicom>dcm|dicom)|nii|nii\.gz))(?::(?P<number>\d+))?')
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice as it is stored.
+
+    Attributes:
+        pixels: (H, W) numbers of the scanner (slope and intercept applied), or (H, W, 3) uint8 RGB.
+        window: ``LOW:HIGH`` that the file asks to be shown; None where it does not say.
+        inverted: Whether small numbers are to be shown bright (DICOM's MONOCHROME1).
+        notes: What has to be said.
+    """
+
+    pixels: np.ndarray
+    window: str | None = None
+    inverted: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def is_slice(path: str | os.PathLike) -> bool:
+    """Whether a path names a DICOM or NIfTI file, with or without the number of a slice."""
+    return _NAME.fullmatch(os.fspath(path)) is not None
+
+
+def file_of(path: str | os.PathLike) -> Path:
+    """The file of a path that may end in the number of a slice."""
+    found = _NAME.fullmatch(os.fspath(path))
+    return Path(path) if found is None or Path(path).exists() else Path(found['file'])
+
+
+def read_slice(path: str | os.PathLike) -> Slice:
+    """Read ``FILE`` or ``FILE:NUMBER``, counted from 0; of several slices without a number the middle one.
+
+    A DICOM slice is shown as the file says: rescale slope and intercept, first window, MONOCHROME1 inverted. Slices of
+    NIfTI volumes are axial, from the feet up, front at the top and the patient's right on the right.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: Without the library; names the extra.
+        ValueError: If it is damaged, has no picture, several volumes, or no slice of this number; names the file.
+    """
+    file = file_of(path)
+    if not file.is_file():
+        raise FileNotFoundError(f'no such image file: {file}')
+    found = _NAME.fullmatch(os.fspath(path))
+    number = None if found['number'] is None or file == Path(path) else int(found['number'])
+    return _dicom(file, number) if found['dicom'] else _nifti(file, number)
+
+
+def _dicom(file: Path, number: int | None) -> Slice:
+    pydicom = _library('pydicom', file)
+    try:
+        data = pydicom.dcmread(file)
+        pixels = data.pixel_array
+    # its decoders raise errors of many kinds
+    except Exception as error:
+        raise ValueError(f'{file} is not a readable DICOM picture: {error}') from None
+    colour = int(data.get('SamplesPerPixel', 1)) > 1
+    pixels, notes = _one(file, pixels if int(data.get('NumberOfFrames', 1) or 1) > 1 else pixels[None], number)
+    if colour:
+        return Slice(pixels, notes=notes)
+    slope, intercept = (float(data.get(name, default)) for name, default in _RESCALE)
+    pixels = (pixels * np.float64(slope) + intercept).astype(np.float32)
+    centre, width = (_first(data.get(name)) for name in ('WindowCenter', 'WindowWidth'))
+    window = None
+    if centre is not None and width is not None and width > 1:
+        # DICOM PS3.3, C.11.2.1.2.1
+        window = f'{centre - 0.5 - (width - 1) / 2:.10g}:{centre - 0.5 + (width - 1) / 2:.10g}'
+    return Slice(pixels, window, data.get('PhotometricInterpretation') == 'MONOCHROME1', notes)
+
+
+_RESCALE = (('RescaleSlope', 1), ('RescaleIntercept', 0))
+
+
+def _nifti(file: Path, number: int | None) -> Slice:
+    nibabel = _library('nibabel', file)
+    try:
+        volume = nibabel.as_closest_canonical(nibabel.load(file))
+        values = np.asanyarray(volume.dataobj)
+    except Exception as error:
+        raise ValueError(f'{file} is not a readable NIfTI volume: {error}') from None
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim not in (2, 3) or values.dtype.kind not in 'uif':
+        raise ValueError(
+            f'{file}: expected one volume of numbers, got {values.shape} {values.dtype}; save the one meant'
+        )
+    values = values[..., None] if values.ndim == 2 else values
+    pixels, notes = _one(file, np.moveaxis(values, 2, 0), number)
+    return Slice(np.ascontiguousarray(np.rot90(pixels)), notes=notes)
+
+
+def _one(file: Path, several: np.ndarray, number: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    count = len(several)
+    if number is None:
+        middle = count // 2
+        note = (f'slice {middle} of 0 to {count - 1} is taken, {file.name}:{middle}',) if count > 1 else ()
+        return several[middle], note
+    if number >= count:
+        raise ValueError(f'{file} has the slices 0 to {count - 1}, not {number}')
+    return several[number], ()
+
+
+def _first(value: Any) -> float | None:
+    if value is None or value == '':
+        return None
+    return float(value if isinstance(value, int | float | str) else value[0])
+
+
+def _library(name: str, file: Path) -> ModuleType:
+    try:
+        return __import__(name)
+    except ImportError:
+        raise ImportError(f'{file} needs {name}: pip install "lurefusion[medical]" (or: pip install {name})') from None
