@@ -39,6 +39,7 @@ class Runner(ABC):
         device: Where :meth:`core` wants its tensors.
         chroma_from: Whose colour the results have: ``fused``, what the network gives, or ``visible``, that of the
             picture of the modality `chroma`, restored where its prompt says that it is degraded.
+        reads_sentences: Whether any sentence has a vector and a class, or only the tasks' canonical ones a vector.
     """
 
     modalities: tuple[str, ...]
@@ -48,6 +49,7 @@ class Runner(ABC):
     running: RunOptions = RunOptions()
     device: torch.device = torch.device('cpu')
     chroma_from: str = 'fused'
+    reads_sentences: bool = True
 
     @property
     @abstractmethod
