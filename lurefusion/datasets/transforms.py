@@ -265,9 +265,16 @@ class PackInputs:
 
     In test mode the sample also carries `sources` (what the network sees), `references` (roles
     ``reference_<modality>``, or ``y`` of restoration pairs) and `label`.
+
+    Args:
+        references: In training, a fusion sample also has ``reference_<modality>`` for each modality among its inputs:
+            the clean picture, or the modality's own where that is clean.
     """
 
     META = ('name', 'paths', 'grey', 'task', 'group', 'modality', 'tasks', 'sentences', 'seed')
+
+    def __init__(self, references: bool = False) -> None:
+        self.references = references
 
     def __call__(self, results: dict) -> dict:
         images = results['images']
@@ -276,6 +283,10 @@ class PackInputs:
             for role, image in images.items()
             if role != LABEL and not role.startswith(REFERENCE)
         }
+        if self.references and not results.get('test_mode'):
+            inputs |= {
+                f'{REFERENCE}{role}': _to_tensor(images.get(f'{REFERENCE}{role}', images[role])) for role in [*inputs]
+            }
         sample = FusionDataSample(metainfo={key: results[key] for key in self.META if key in results})
         if results.get('degradation_parameters'):
             sample.set_metainfo(dict(degradation=results['degradation_parameters']))

@@ -1,0 +1,183 @@
+"""LureFast: blocks and curves against closed forms, the start as the identity, gradients, sizes, the graph it exports."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lurefusion.models.lure_fast import CURVE, KNOTS, SLOPE, LureFast, from_blocks, to_blocks
+from lurefusion.ops.colour import rgb_to_ycbcr
+from lurefusion.registry import MODELS
+from lurefusion.structures import FusionDataSample
+
+SIZE = (64, 96)
+
+
+def build(**options) -> LureFast:
+    cfg = dict(
+        type='LureFast',
+        modalities=('vi', 'ir'),
+        chroma='vi',
+        text_encoder=dict(backbone=dict(type='HashBag'), out_dim=32),
+        widths=(4, 8, 8, 8),
+        merger=dict(width=8, depth=3, context=2),
+    )
+    torch.manual_seed(0)
+    return MODELS.build({**cfg, **options}).eval()
+
+
+def picture(seed: int, size: tuple[int, int] = SIZE, batch: int = 1) -> torch.Tensor:
+    """Smooth, so that chroma at half the resolution is the chroma."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(batch, 3, size[0] // 16, size[1] // 16, generator=generator)
+    return F.interpolate(coarse, size, mode='bicubic', align_corners=True).clamp(0, 1)
+
+
+@pytest.fixture(scope='module')
+def trained() -> LureFast:
+    """Heads that are not zero, as after a training."""
+    model = build()
+    for head in (model.maps, model.merger.last):
+        torch.nn.init.normal_(head.weight, std=0.02)
+    return model
+
+
+def test_blocks_hold_luma_and_mean_chroma():
+    x = torch.rand(2, 3, 6, 8, generator=torch.Generator().manual_seed(1))
+    y, cb, cr = (plane[:, None] for plane in rgb_to_ycbcr(*x.unbind(1)))
+    blocks = to_blocks(x)
+    torch.testing.assert_close(blocks[:, :4], F.pixel_unshuffle(y, 2))
+    torch.testing.assert_close(blocks[:, 4:], F.avg_pool2d(torch.cat([cb, cr], 1), 2))
+
+
+def test_pictures_of_blocks_have_their_luma_and_bilinear_chroma():
+    x = torch.rand(2, 3, 6, 8, generator=torch.Generator().manual_seed(2))
+    blocks = to_blocks(x)
+    back = torch.cat([plane[:, None] for plane in rgb_to_ycbcr(*from_blocks(blocks).unbind(1))], 1)
+    torch.testing.assert_close(back[:, :1], F.pixel_shuffle(blocks[:, :4], 2), atol=2e-6, rtol=0)
+    torch.testing.assert_close(
+        back[:, 1:], F.interpolate(blocks[:, 4:], scale_factor=2, mode='bilinear'), atol=2e-6, rtol=0
+    )
+
+
+def test_curves_are_straight_pieces_between_knots():
+    """Against NumPy's own interpolation of the values at the knots."""
+    rng = np.random.default_rng(0)
+    curve = torch.from_numpy(rng.normal(0, 0.1, CURVE)).float()
+    y = torch.linspace(0, 1, 4 * 64).view(1, 4, 8, 8)
+    blocks = torch.cat([y, torch.zeros(1, 2, 8, 8)], 1)
+    out = LureFast._restored_luma(blocks, curve.view(1, CURVE, 1, 1).expand(1, CURVE, 2, 2))
+    points = np.array([0, *KNOTS, 1])
+    slopes = 1 + SLOPE * np.cumsum(curve[1:].numpy())
+    values = curve[0].item() + np.concatenate([[0], np.cumsum(slopes * np.diff(points))])
+    np.testing.assert_allclose(out.numpy().ravel(), np.interp(y.numpy().ravel(), points, values), atol=1e-5)
+
+
+def test_it_starts_as_the_identity_and_the_mean():
+    model = build()
+    one, two = picture(1), picture(2)
+    text = model.encode_text(['it is dark', 'it is flat'])
+    alone = model.restore(one, text[:1], torch.tensor([0]))
+    assert (alone - one).abs().max() < 0.03
+    fused = torch.stack(rgb_to_ycbcr(*model.core((one, two), text)[0]))
+    sources = [torch.stack(rgb_to_ycbcr(*x[0])) for x in (one, two)]
+    torch.testing.assert_close(fused[0], (sources[0][0] + sources[1][0]) / 2, atol=1e-5, rtol=0)
+    assert (fused[1:] - sources[0][1:]).abs().max() < 0.03
+
+
+def test_every_parameter_learns(trained):
+    model = build(losses=dict(task=dict(type='TaskLoss'), grad=dict(type='GradLoss'), color=dict(type='ColorLoss')))
+    model.load_state_dict(trained.state_dict(), strict=False)
+    x, y = picture(3, batch=2), picture(4, batch=2)
+    samples = [FusionDataSample(metainfo=dict(modality=m, task=t, seed=1)) for m, t in (('vi', 'll'), ('ir', 'lc'))]
+    samples += [FusionDataSample(metainfo=dict(tasks=dict(vi='hz'), seed=2))] * 2
+    inputs = dict(x=x, y=y, vi=x, ir=y, reference_vi=y, reference_ir=y)
+    values = model.train().loss(inputs, samples)
+    assert set(values) == {'loss_task', 'loss_grad', 'loss_color'}
+    sum(values.values()).backward()
+    dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # the head that tells the tasks apart learns by a loss of its own, where there is one
+    assert [n for n in dead if not n.startswith('text_encoder.projector.head')] == []
+
+
+def test_losses_of_fusion_look_at_the_clean_pictures():
+    model = build(losses=dict(int=dict(type='IntensityMaxLoss', space='luma')))
+    dark, clean = picture(5) * 0.1, picture(5)
+    sample = [FusionDataSample(metainfo=dict(tasks=dict(vi='ll'), seed=0))]
+    plain = model.loss(dict(vi=dark, ir=dark), sample)['loss_int']
+    against = model.loss(dict(vi=dark, ir=dark, reference_vi=clean, reference_ir=dark), sample)['loss_int']
+    assert against > plain + 0.1
+
+
+def test_text_and_modality_count(trained):
+    one, two = picture(1), picture(2)
+    with torch.no_grad():
+        dark, kept = (trained.encode_text([s, 'keep it']) for s in ('it is much too dark', 'keep it'))
+        assert (trained.core((one, two), dark) - trained.core((one, two), kept)).abs().max() > 1e-4
+        vi, ir = (trained.restore(one, dark[:1], torch.tensor([m])) for m in (0, 1))
+        assert (vi - ir).abs().max() > 1e-4
+
+
+def test_core_is_what_predict_runs_at_any_size(trained):
+    said = [trained.prompts.canonical(task) for task in ('ll', 'lc')]
+    images = picture(6), picture(7)
+    sample = FusionDataSample(metainfo=dict(sentences=dict(zip(trained.modalities, said, strict=True))))
+    with torch.no_grad():
+        whole = trained.core(images, trained.encode_text(said))[0].clamp(0, 1)
+        batch = dict(vi=[images[0][0]], ir=[images[1][0]])
+        predicted = trained.test_step(dict(inputs=batch, data_samples=[sample]))[0].pred
+        torch.testing.assert_close(predicted, whole, rtol=0, atol=1e-6)
+        cut = {name: [image[0][:, :45, :70]] for name, image in batch.items()}
+        odd = trained.test_step(dict(inputs=cut, data_samples=[sample.clone()]))[0].pred
+    assert odd.shape == (3, 45, 70)
+
+
+def test_a_grey_owner_makes_a_grey_picture(trained):
+    sample = FusionDataSample(metainfo=dict(grey=('vi', 'ir')))
+    batch = dict(vi=[picture(1)[0]], ir=[picture(2)[0]])
+    pred = trained.test_step(dict(inputs=batch, data_samples=[sample]))[0].pred
+    assert torch.equal(pred[0], pred[1])
+
+
+def test_exports_with_free_sizes(trained):
+    from torch.export import Dim, export
+
+    class Core(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, vi, ir, text):
+            return self.model.core((vi, ir), text)
+
+    text = trained.encode_text(['it is dark', 'keep it']).detach()
+    free = {0: Dim('batch'), 2: 32 * Dim('rows', min=1), 3: 32 * Dim('columns', min=1)}
+    core = Core(trained)
+    with torch.no_grad():
+        program = export(core, (picture(1, batch=2), picture(2, batch=2), text), dynamic_shapes=(free, free, None))
+        other = picture(8, (96, 160)), picture(9, (96, 160)), text
+        torch.testing.assert_close(program.module()(*other), core(*other), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(modalities=('vi', 'ir', 'uv')), r"two modalities.*\('vi', 'ir', 'uv'\)"),
+        (dict(chroma='rgb'), "model.chroma='rgb'"),
+        (dict(widths=(8, 8)), r'four numbers of channels, got \(8, 8\)'),
+        (dict(frozen=('decoder',)), "model.frozen names 'decoder'"),
+        (dict(data_preprocessor=dict(type='FusionDataPreprocessor', size_divisor=48)), 'size_divisor=48 .* 32'),
+    ],
+)
+def test_what_does_not_fit_is_said(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+def test_what_it_cannot_do_is_said(trained):
+    with pytest.raises(ValueError, match="mode must be .* got 'train'"):
+        trained(dict(vi=picture(1), ir=picture(1)), mode='train')
+    with pytest.raises(ValueError, match=r"fuses \('vi', 'ir'\).*missing: \['ir'\]"):
+        trained(dict(vi=picture(1)))
+    with pytest.raises(ValueError, match="of modality 'mri'"):
+        trained(dict(x=picture(1)), [FusionDataSample(metainfo=dict(modality='mri'))])
