@@ -249,13 +249,17 @@ class LureFast(FusionModel):
         batch, owner = images[0].shape[0], self.modalities.index(self.chroma)
         with torch.autocast(images[0].device.type, enabled=False):
             blocks = torch.cat([to_blocks(image) for image in images])
-        m = torch.arange(2, device=blocks.device).repeat_interleave(batch)
+        m = torch.arange(2, device=blocks.device)[:, None].expand(2, batch).reshape(-1)
         features = self.encoder(blocks, torch.cat(list(c)), m)
         curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
-        luma = self._restored_luma(blocks, curves).chunk(2)
-        chroma = self._restored_chroma(blocks.chunk(2)[owner], luma[owner], colours.chunk(2)[owner])
-        one, other = features.chunk(2)[owner], features.chunk(2)[1 - owner]
-        return self._picture(luma[owner], luma[1 - owner], chroma, torch.cat([one, other], dim=1))
+
+        def by_modality(x: Tensor) -> Tensor:
+            return x.unflatten(0, (2, batch))
+
+        luma, seen = by_modality(self._restored_luma(blocks, curves)), by_modality(features)
+        chroma = self._restored_chroma(by_modality(blocks)[owner], luma[owner], by_modality(colours)[owner])
+        context = torch.cat([seen[owner], seen[1 - owner]], dim=1)
+        return self._picture(luma[owner], luma[1 - owner], chroma, context)
 
     def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
         """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""

@@ -77,12 +77,14 @@ def test_it_starts_as_the_identity_and_the_mean():
     model = build()
     one, two = picture(1), picture(2)
     text = model.encode_text(['it is dark', 'it is flat'])
-    alone = model.restore(one, text[:1], torch.tensor([0]))
-    assert (alone - one).abs().max() < 0.03
+    for x, loss in ((one, 0.01), (one.mean(1, keepdim=True).expand_as(one), 1e-6)):
+        alone = model.restore(x, text[:1], torch.tensor([0]))
+        assert (alone - x).abs().mean() < loss
     fused = torch.stack(rgb_to_ycbcr(*model.core((one, two), text)[0]))
     sources = [torch.stack(rgb_to_ycbcr(*x[0])) for x in (one, two)]
     torch.testing.assert_close(fused[0], (sources[0][0] + sources[1][0]) / 2, atol=1e-5, rtol=0)
-    assert (fused[1:] - sources[0][1:]).abs().max() < 0.03
+    assert (fused[1:] - sources[0][1:]).abs().mean() < 0.01
+    assert (fused[1:] - sources[1][1:]).abs().mean() > 0.05
 
 
 def test_every_parameter_learns(trained):
@@ -151,7 +153,7 @@ def test_exports_with_free_sizes(trained):
             return self.model.core((vi, ir), text)
 
     text = trained.encode_text(['it is dark', 'keep it']).detach()
-    free = {0: Dim('batch'), 2: 32 * Dim('rows', min=1), 3: 32 * Dim('columns', min=1)}
+    free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     core = Core(trained)
     with torch.no_grad():
         program = export(core, (picture(1, batch=2), picture(2, batch=2), text), dynamic_shapes=(free, free, None))
