@@ -209,26 +209,12 @@ class LureFast(FusionModel):
                 f'strides of LureFast ask for'
             )
         self.losses = LossSet(losses or {})
-        self.frozen = tuple(frozen)
-        for name in self.frozen:
-            part = getattr(self, name, None)
-            if not isinstance(part, nn.Module):
-                children = ', '.join(name for name, _ in self.named_children())
-                raise ValueError(f'model.frozen names {name!r}, which is no part of the model; parts: {children}')
-            part.requires_grad_(False)
-            part.eval()
+        self.freeze(frozen)
 
     @property
     def size_divisor(self) -> int:
         """The last stride of the map encoder."""
         return 32
-
-    def train(self, mode: bool = True) -> LureFast:
-        """Frozen parts stay in eval mode."""
-        super().train(mode)
-        for name in self.frozen:
-            getattr(self, name).eval()
-        return self
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
         """(M,D) of one sentence for each modality."""
