@@ -315,7 +315,8 @@ class PackInputs:
         }
         if self.references and not results.get('test_mode'):
             inputs |= {
-                f'{REFERENCE}{role}': image_to_tensor(images.get(f'{REFERENCE}{role}', images[role])) for role in [*inputs]
+                f'{REFERENCE}{role}': image_to_tensor(images.get(f'{REFERENCE}{role}', images[role]))
+                for role in [*inputs]
             }
         sample = FusionDataSample(metainfo={key: results[key] for key in self.META if key in results})
         if results.get('degradation_parameters'):

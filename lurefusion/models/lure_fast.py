@@ -35,27 +35,38 @@ SLOPE = 4.0
 REFERENCE = 'reference_'
 
 
-def to_blocks(x: Tensor) -> Tensor:
+class ToBlocks(nn.Module):
     """(B,3,H,W) RGB to (B,6,H/2,W/2): luma of the pixels (0,0), (0,1), (1,0), (1,1), mean Cb and Cr of the four."""
-    weight = x.new_zeros(6, 3, 4)
-    weight[torch.arange(4), :, torch.arange(4)] = x.new_tensor(LUMA)
-    weight[4], weight[5] = (x.new_tensor(row)[:, None].expand(3, 4) / 4 for row in (CHROMA_BLUE, CHROMA_RED))
-    # planes one after the other: what follows takes them apart
-    return F.conv2d(x, weight.view(6, 3, 2, 2), stride=2).contiguous(memory_format=torch.contiguous_format)
+
+    def __init__(self) -> None:
+        super().__init__()
+        kernel = np.zeros((6, 3, 4), np.float32)
+        kernel[range(4), :, range(4)] = LUMA
+        kernel[4:] = np.array([CHROMA_BLUE, CHROMA_RED])[:, :, None] / 4
+        self.register_buffer('kernel', torch.from_numpy(kernel).view(6, 3, 2, 2), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Planes one after the other: what follows takes them apart."""
+        return F.conv2d(x, self.kernel, stride=2).contiguous(memory_format=torch.contiguous_format)
 
 
-def from_blocks(blocks: Tensor) -> Tensor:
+class FromBlocks(nn.Module):
     """(B,6,h,w) to (B,3,2h,2w) RGB; chroma is enlarged bilinearly."""
-    # of the 3x3 means around, those of the pixel's own side
-    near = blocks.new_tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
-    rgb = blocks.new_tensor(np.stack(ycbcr_to_rgb(*np.eye(3))))
-    weight = blocks.new_zeros(3, 2, 2, 6, 3, 3)
-    for row in range(2):
-        for column in range(2):
-            weight[:, row, column, 2 * row + column, 1, 1] = rgb[:, 0]
-            weight[:, row, column, 4:] = rgb[:, 1:, None, None] * (near[row][:, None] * near[column])
-    padded = F.pad(blocks, (1, 1, 1, 1), mode='replicate')
-    return F.pixel_shuffle(F.conv2d(padded, weight.view(12, 6, 3, 3)), 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        rgb = np.stack(ycbcr_to_rgb(*np.eye(3)))
+        # of the block's row (column) and its neighbours, what a pixel of its first and of its second one takes
+        near = np.array([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+        kernel = np.zeros((3, 2, 2, 6, 3, 3), np.float32)
+        for row, column in np.ndindex(2, 2):
+            kernel[:, row, column, 2 * row + column, 1, 1] = rgb[:, 0]
+            kernel[:, row, column, 4:] = rgb[:, 1:, None, None] * np.outer(near[row], near[column])
+        self.register_buffer('kernel', torch.from_numpy(kernel).view(12, 6, 3, 3), persistent=False)
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Borders are repeated."""
+        return F.pixel_shuffle(F.conv2d(F.pad(blocks, (1, 1, 1, 1), mode='replicate'), self.kernel), 2)
 
 
 def enlarged(maps: Tensor) -> Tensor:
@@ -196,6 +207,7 @@ class LureFast(FusionModel):
         self.chroma = chroma
         self.prompts = PromptBank(**{'modalities': self.modalities, **(prompts or {})})
         self.text_encoder = TextEncoder(**text_encoder, num_classes=len(self.prompts))
+        self.to_blocks, self.from_blocks = ToBlocks(), FromBlocks()
         self.encoder = MapEncoder(self.text_encoder.dim, len(self.modalities), widths, code)
         self.maps = nn.Conv2d(widths[1], CURVE + CHROMA, 3, 1, 1)
         self.merger = Merger(widths[1], **{'width': 16, 'depth': 4, 'context': 6, **(merger or {})})
@@ -234,7 +246,7 @@ class LureFast(FusionModel):
         """Fused picture (B,3,H,W), not clamped: `images` 2 x (B,3,H,W), `c` 2 x (B,D)."""
         batch, owner = images[0].shape[0], self.modalities.index(self.chroma)
         with torch.autocast(images[0].device.type, enabled=False):
-            blocks = torch.cat([to_blocks(image) for image in images])
+            blocks = torch.cat([self.to_blocks(image) for image in images])
         m = torch.arange(2, device=blocks.device)[:, None].expand(2, batch).reshape(-1)
         features = self.encoder(blocks, torch.cat(list(c)), m)
         curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
@@ -250,7 +262,7 @@ class LureFast(FusionModel):
     def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
         """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""
         with torch.autocast(x.device.type, enabled=False):
-            blocks = to_blocks(x)
+            blocks = self.to_blocks(x)
         features = self.encoder(blocks, c, m)
         curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
         luma = self._restored_luma(blocks, curves)
@@ -278,7 +290,7 @@ class LureFast(FusionModel):
     def _picture(self, one: Tensor, other: Tensor, chroma: Tensor, features: Tensor) -> Tensor:
         blocks = self.merger(one, other, chroma, features)
         with torch.autocast(blocks.device.type, enabled=False):
-            return from_blocks(blocks.float())
+            return self.from_blocks(blocks.float())
 
     # -------------------------------------------------------- MMEngine's door
 

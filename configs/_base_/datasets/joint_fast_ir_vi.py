@@ -20,7 +20,14 @@ depth = dict(type='FrameDepth', ramp=(0.1, 1.5), relief=(0.0, 0.3))
 # many scales: a map of the whole scene in a crop, and detail as it is
 crop = dict(type='RandomCrop', size=128, scale=(0.25, 1.0), scale_prob=0.8)
 flip, degrade = dict(type='RandomFlip'), dict(type='Degrade')
-choices = [(5, {}), (1, dict(vi='ll')), (1, dict(vi='hz')), (1, dict(vi='oe')), (1, dict(ir='lc')), (0.5, dict(ir='sr'))]
+choices = [
+    (5, {}),
+    (1, dict(vi='ll')),
+    (1, dict(vi='hz')),
+    (1, dict(vi='oe')),
+    (1, dict(ir='lc')),
+    (0.5, dict(ir='sr')),
+]
 draw = dict(type='DrawTasks', degradations=degradations, choices=[*choices, (0.5, dict(vi='ll', ir='lc'))])
 restoration = dict(
     batch_size=5,
