@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.models.base import FusionModel
+from lurefusion.models.layers import full_precision
 from lurefusion.models.losses import LossSet
 from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.ops.colour import CHROMA_BLUE, CHROMA_RED, LUMA, ycbcr_to_rgb
@@ -245,7 +246,7 @@ class LureFast(FusionModel):
     def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
         """Fused picture (B,3,H,W), not clamped: `images` 2 x (B,3,H,W), `c` 2 x (B,D)."""
         batch, owner = images[0].shape[0], self.modalities.index(self.chroma)
-        with torch.autocast(images[0].device.type, enabled=False):
+        with full_precision(images[0]):
             blocks = torch.cat([self.to_blocks(image) for image in images])
         m = torch.arange(2, device=blocks.device)[:, None].expand(2, batch).reshape(-1)
         features = self.encoder(blocks, torch.cat(list(c)), m)
@@ -261,7 +262,7 @@ class LureFast(FusionModel):
 
     def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
         """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             blocks = self.to_blocks(x)
         features = self.encoder(blocks, c, m)
         curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
@@ -289,7 +290,7 @@ class LureFast(FusionModel):
 
     def _picture(self, one: Tensor, other: Tensor, chroma: Tensor, features: Tensor) -> Tensor:
         blocks = self.merger(one, other, chroma, features)
-        with torch.autocast(blocks.device.type, enabled=False):
+        with full_precision(blocks):
             return self.from_blocks(blocks.float())
 
     # -------------------------------------------------------- MMEngine's door

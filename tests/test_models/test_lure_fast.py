@@ -7,10 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
+from lurefusion.apis import FusionInferencer
+from lurefusion.datasets.scenes import render_scene
 from lurefusion.models.lure_fast import CURVE, KNOTS, SLOPE, FromBlocks, LureFast, ToBlocks
 from lurefusion.ops.colour import rgb_to_ycbcr
-from lurefusion.registry import MODELS
+from lurefusion.registry import DEGRADATIONS, MODELS
 from lurefusion.structures import FusionDataSample
+from lurefusion.weights import shipped_weights
 
 SIZE = (64, 96)
 
@@ -194,3 +197,70 @@ def test_what_it_cannot_do_is_said(trained):
         trained(dict(vi=picture(1)))
     with pytest.raises(ValueError, match="of modality 'mri'"):
         trained(dict(x=picture(1)), [FusionDataSample(metainfo=dict(modality='mri'))])
+
+
+# what ships
+
+
+@pytest.fixture(scope='module')
+def shipped() -> FusionInferencer:
+    return FusionInferencer('lure-fast', device='cpu')
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
+
+
+def spoil(degradation: dict, clean: np.ndarray) -> np.ndarray:
+    image, _ = DEGRADATIONS.build(degradation)(np.float32(clean) / 255, np.random.default_rng(0), None)
+    return np.round(image * 255).astype(np.uint8)
+
+
+LOW_LIGHT = dict(type='LowLight', gain=0.5, gamma=2.2)
+LOW_CONTRAST = dict(type='LowContrast', gain=0.3, level=0.45)
+
+
+@pytest.mark.parametrize(
+    ('degradation', 'modality', 'prompt', 'wrong'),
+    [
+        (LOW_LIGHT, 'vi', 'it is much too dark', 'it is hazy'),
+        (dict(type='OverExposure', stops=1.5), 'vi', 'the picture is overexposed', 'it is too dark'),
+        (LOW_CONTRAST, 'ir', 'it has low contrast', 'the resolution is low'),
+    ],
+)
+def test_its_text_chooses_what_is_mended(shipped, degradation, modality, prompt, wrong):
+    gains = []
+    for seed in (2010, 2011):
+        scene = render_scene(seed, (120, 160), 'day')
+        clean = scene.visible if modality == 'vi' else scene.infrared
+        x = spoil(degradation, clean)
+        gains.append([psnr(shipped.restore(x, modality, text), clean) for text in (prompt, wrong)] + [psnr(x, clean)])
+    right, other, degraded = np.mean(gains, axis=0)
+    assert right > degraded + 2
+    assert right > other + 2
+
+
+def test_it_mends_two_pictures_at_once_and_leaves_clean_ones(shipped):
+    scene = render_scene(2010, (120, 160), 'day')
+    pair = dict(vi=spoil(LOW_LIGHT, scene.visible), ir=spoil(LOW_CONTRAST, scene.infrared))
+    goal = shipped(vi=scene.visible, ir=scene.infrared)
+    right = psnr(shipped('the visible image is too dark and the thermal one has low contrast', **pair), goal)
+    assert right > psnr(shipped(**pair), goal) + 3
+    assert psnr(shipped.restore(scene.visible, 'vi'), scene.visible) > 25
+
+
+def test_people_and_texture_are_both_there_in_the_colours_of_the_visible(shipped):
+    scene = render_scene(2003, (120, 160), 'night')
+    fused = shipped(vi=scene.visible, ir=scene.infrared)
+    person = scene.label == 2
+    grey = fused.mean(2)
+    assert grey[person].mean() > scene.visible.mean(2)[person].mean() + 20
+    sources = scene.visible.mean(2).ravel(), scene.infrared.ravel()
+    shared = np.corrcoef(*sources)[0, 1]
+    assert all(np.corrcoef(grey.ravel(), source)[0, 1] > shared + 0.2 for source in sources)
+    planes = [[np.asarray(c) for c in rgb_to_ycbcr(*np.moveaxis(x / 255, 2, 0))[1:]] for x in (fused, scene.visible)]
+    assert all(np.abs(a - b).mean() < 0.02 for a, b in zip(*planes, strict=True))
+
+
+def test_its_size_on_disk():
+    assert shipped_weights()['lure-fast'].stat().st_size <= 1e6
