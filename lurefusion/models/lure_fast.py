@@ -260,8 +260,12 @@ class LureFast(FusionModel):
         context = torch.cat([seen[owner], seen[1 - owner]], dim=1)
         return self._picture(luma[owner], luma[1 - owner], chroma, context)
 
-    def restore(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
-        """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), c (B,D), m (B,) int64."""
+    def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
+        """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), text (D,), modality index m."""
+        batch = x.shape[0]
+        return self._restored(x, text.expand(batch, -1), torch.full((batch,), modality, device=x.device))
+
+    def _restored(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
         with full_precision(x):
             blocks = self.to_blocks(x)
         features = self.encoder(blocks, c, m)
@@ -332,7 +336,7 @@ class LureFast(FusionModel):
             samples = data_samples[:pairs]
             m = self._modality_index(samples).to(inputs['x'].device)
             c, _ = self.text_encoder([self._sentence(s, s.get('modality'), training=True) for s in samples])
-            pred = self.restore(inputs['x'], c, m)
+            pred = self._restored(inputs['x'], c, m)
             quantities |= dict(
                 pred=pred, target=inputs['y'], degraded=inputs['x'], tasks=[s.task for s in samples], m=m
             )
@@ -350,19 +354,9 @@ class LureFast(FusionModel):
         """Restored (`x` in the inputs) or fused picture, (B,3,H,W), not clamped."""
         if 'x' in inputs:
             c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
-            return self.restore(inputs['x'], c, self._modality_index(data_samples).to(c.device))
+            return self._restored(inputs['x'], c, self._modality_index(data_samples).to(c.device))
         texts = [self.text_encoder([self._sentence(s, name) for s in data_samples])[0] for name in self.modalities]
         return self.fuse(self._images(inputs), texts)
-
-    def predict(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> list[FusionDataSample]:
-        """The samples with `pred` (3,H,W) in [0,1] at the original size, grey where the owner of the colour is grey."""
-        owner = self.chroma if 'x' not in inputs else 'x'
-        for row, sample in zip(self.reconstruct(inputs, data_samples), data_samples, strict=True):
-            pred = self.data_preprocessor.unpad(row, sample)
-            if owner in sample.get('grey', ()):
-                pred = pred.mean(0, keepdim=True).expand(3, -1, -1)
-            sample.set_data(dict(pred=pred))
-        return data_samples
 
     def _images(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         missing = [name for name in self.modalities if name not in inputs]

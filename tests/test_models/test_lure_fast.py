@@ -83,7 +83,7 @@ def test_it_starts_as_the_identity_and_the_mean():
     one, two = picture(1), picture(2)
     text = model.encode_text(['it is dark', 'it is flat'])
     for x, loss in ((one, 0.01), (one.mean(1, keepdim=True).expand_as(one), 1e-6)):
-        alone = model.restore(x, text[:1], torch.tensor([0]))
+        alone = model.restore(x, text[0], 0)
         assert (alone - x).abs().mean() < loss
     fused = torch.stack(rgb_to_ycbcr(*model.core((one, two), text)[0]))
     sources = [torch.stack(rgb_to_ycbcr(*x[0])) for x in (one, two)]
@@ -121,7 +121,7 @@ def test_text_and_modality_count(trained):
     with torch.no_grad():
         dark, kept = (trained.encode_text([s, 'keep it']) for s in ('it is much too dark', 'keep it'))
         assert (trained.core((one, two), dark) - trained.core((one, two), kept)).abs().max() > 1e-4
-        vi, ir = (trained.restore(one, dark[:1], torch.tensor([m])) for m in (0, 1))
+        vi, ir = (trained.restore(one, dark[0], m) for m in (0, 1))
         assert (vi - ir).abs().max() > 1e-4
 
 
@@ -216,8 +216,8 @@ def spoil(degradation: dict, clean: np.ndarray) -> np.ndarray:
     return np.round(image * 255).astype(np.uint8)
 
 
-# the brightness that a flat infrared picture lost is guessed from MSRS alone, whose pictures are dark, and no clean picture
-# was trained alone; strict, so that better weights take the mark away
+# the brightness that a flat infrared picture lost is guessed from MSRS alone, whose pictures are dark, and no clean
+# picture was trained alone; strict, so that better weights take the mark away
 WEAK = pytest.mark.xfail(strict=True, reason='the shipped weights do not reach this yet')
 LOW_LIGHT = dict(type='LowLight', gain=0.5, gamma=2.2)
 LOW_CONTRAST = dict(type='LowContrast', gain=0.3, level=0.45)
