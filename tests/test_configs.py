@@ -126,15 +126,18 @@ def test_builds(file: Path) -> None:
     assert learns is cfg.get('needs_weights', True)
     assert not learns or all(cfg.get(key) for key in ('train_cfg', 'optim_wrapper', 'train_dataloader'))
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loaders = cfg.get(key, [])
-        for loader in loaders if isinstance(loaders, (list, tuple)) else [loaders]:
+        loaders = cfg.get(key) or []
+        if not isinstance(loaders, (list, tuple)):
+            # several loaders by name, of a training on a batch of each
+            loaders = [loaders] if 'dataset' in loaders else list(loaders.values())
+        for loader in loaders:
             for part in members(loader['dataset']):
                 own = {name: value for name, value in part.items() if name != 'times'}
                 dataset = DATASETS.build(dict(own, lazy_init=True))
                 shown = set(dataset.modalities)
                 single = hasattr(dataset, 'task')
                 assert shown <= set(model.modalities) if single else shown >= set(model.modalities), part
-    for evaluator in (cfg.get('val_evaluator', []), *cfg.get('test_evaluator', [])):
+    for evaluator in (cfg.get('val_evaluator') or [], *cfg.get('test_evaluator', [])):
         for metric in evaluator:
             assert isinstance(METRICS.build(metric), BaseMetric)
 

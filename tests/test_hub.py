@@ -129,12 +129,12 @@ def test_mmengines_loader_takes_names_and_files(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     register_loader()
-    [(name, file)] = shipped_weights().items()
-    expected = load_file(file)
-    for place in (f'lurefusion://{name}', f'lurefusion://{file}'):
-        state = CheckpointLoader.load_checkpoint(place)
-        assert set(state) == set(expected)
-        assert all(torch.equal(state[key], value.to(state[key].dtype)) for key, value in expected.items())
+    for name, file in shipped_weights().items():
+        expected = load_file(file)
+        for place in (f'lurefusion://{name}', f'lurefusion://{file}'):
+            state = CheckpointLoader.load_checkpoint(place)
+            assert set(state) == set(expected)
+            assert all(torch.equal(state[key], value.to(state[key].dtype)) for key, value in expected.items())
     with pytest.raises(FileNotFoundError, match="Did you mean 'lure-tiny'"):
         CheckpointLoader.load_checkpoint('lurefusion://lure-tyni')
     with pytest.raises(FileNotFoundError, match='shipped weights'):
@@ -182,7 +182,7 @@ def test_parameters_and_operations_are_those_of_the_network() -> None:
     spec = importlib.util.spec_from_file_location('get_flops', ROOT / 'tools' / 'analysis_tools' / 'get_flops.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    for name in ('lure-tiny', 'GuidedFilter', 'Average'):
+    for name in ('lure-tiny', 'lure-fast', 'GuidedFilter', 'Average'):
         model = MODELS[name]
         parameters, gmac = tool.count(name if 'Weights' in model else str(ROOT / model['Config']))['model']
         assert parameters == model['Metadata']['Parameters']

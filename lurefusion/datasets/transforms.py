@@ -228,6 +228,36 @@ class RandomFlip:
 
 
 @TRANSFORMS.register_module()
+class DrawTasks:
+    """Choose at random by what the pictures of a fusion sample are spoilt; put it before `FrameDepth` and `Degrade`.
+
+    Args:
+        degradations: Task -> member of DEGRADATIONS.
+        choices: Lists of a share and of modality -> task, e.g. ``[(2, {}), (1, dict(vi='ll', ir='lc'))]``.
+
+    Raises:
+        ValueError: If a choice names a task that `degradations` lacks, or the shares are no shares.
+    """
+
+    def __init__(self, degradations: dict[str, dict], choices: list[tuple[float, dict[str, str]]]) -> None:
+        unknown = {task for _, tasks in choices for task in tasks.values()} - set(degradations)
+        if unknown:
+            raise ValueError(f'choices names {sorted(unknown)}; degradations has {sorted(degradations)}')
+        shares = np.array([share for share, _ in choices], float)
+        if not len(shares) or shares.min() < 0 or shares.sum() <= 0:
+            raise ValueError(f'the shares must not be negative, and not all 0; got {shares.tolist()}')
+        self.degradations = degradations
+        self.choices = [tasks for _, tasks in choices]
+        self.bounds = np.cumsum(shares / shares.sum())
+
+    def __call__(self, results: dict) -> dict:
+        drawn = int(np.searchsorted(self.bounds, results['rng'].random(), side='right'))
+        results['tasks'] = dict(self.choices[min(drawn, len(self.choices) - 1)])
+        results['degradations'] = {m: self.degradations[task] for m, task in results['tasks'].items()}
+        return results
+
+
+@TRANSFORMS.register_module()
 class Degrade:
     """Spoil pictures by the sample's degradations, where it has some; what was drawn is kept in the sample.
 
@@ -265,9 +295,16 @@ class PackInputs:
 
     In test mode the sample also carries `sources` (what the network sees), `references` (roles
     ``reference_<modality>``, or ``y`` of restoration pairs) and `label`.
+
+    Args:
+        references: In training, a fusion sample also has ``reference_<modality>`` for each modality among its inputs:
+            the clean picture, or the modality's own where that is clean.
     """
 
     META = ('name', 'paths', 'grey', 'task', 'group', 'modality', 'tasks', 'sentences', 'seed')
+
+    def __init__(self, references: bool = False) -> None:
+        self.references = references
 
     def __call__(self, results: dict) -> dict:
         images = results['images']
@@ -276,6 +313,11 @@ class PackInputs:
             for role, image in images.items()
             if role != LABEL and not role.startswith(REFERENCE)
         }
+        if self.references and not results.get('test_mode'):
+            inputs |= {
+                f'{REFERENCE}{role}': image_to_tensor(images.get(f'{REFERENCE}{role}', images[role]))
+                for role in [*inputs]
+            }
         sample = FusionDataSample(metainfo={key: results[key] for key in self.META if key in results})
         if results.get('degradation_parameters'):
             sample.set_metainfo(dict(degradation=results['degradation_parameters']))

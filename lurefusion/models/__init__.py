@@ -14,6 +14,7 @@ from lurefusion.models import (
     interactions,
     losses,
     lure,
+    lure_fast,
     lure_tiny,
     text_encoders,
 )
@@ -27,6 +28,7 @@ __all__ = [
     'interactions',
     'losses',
     'lure',
+    'lure_fast',
     'lure_tiny',
     'text_encoders',
 ]

@@ -8,6 +8,7 @@ from lurefusion.datasets.degradations import LowContrast, LowLight
 from lurefusion.datasets.transforms import (
     CenterCrop,
     Degrade,
+    DrawTasks,
     FrameDepth,
     LoadImages,
     PackInputs,
@@ -474,3 +475,43 @@ def test_pictures_lie_as_viewers_show_them(tmp_path):
     exif[0x0112] = 8
     Image.fromarray(np.rot90(image, -1).copy()).save(tmp_path / 'a.png', exif=exif)
     np.testing.assert_array_equal(LoadImages()(dict(paths=dict(vi=str(tmp_path / 'a.png'))))['images']['vi'], image)
+
+
+# DrawTasks
+
+
+def test_tasks_are_drawn_by_their_shares_and_spoil_the_pictures():
+    drawn = DrawTasks(dict(ll=dict(type='LowLight'), lc=dict(type='LowContrast')),
+                      [(3, {}), (1, dict(vi='ll', ir='lc'))])  # fmt: skip
+    rng, spoilt = np.random.default_rng(0), 0
+    for _ in range(400):
+        results = drawn(dict(rng=rng))
+        assert set(results['degradations']) == set(results['tasks'])
+        spoilt += bool(results['tasks'])
+    assert results['degradations'] in ({}, dict(vi=dict(type='LowLight'), ir=dict(type='LowContrast')))
+    assert 75 < spoilt < 125
+
+
+@pytest.mark.parametrize(
+    ('choices', 'message'),
+    [
+        ([(1, dict(vi='hz'))], r"\['hz'\]; degradations has \['ll'\]"),
+        ([(-1, {})], 'must not be negative'),
+        ([], 'all 0'),
+    ],
+)
+def test_choices_that_cannot_be_drawn_are_said(choices, message):
+    with pytest.raises(ValueError, match=message):
+        DrawTasks(dict(ll=dict(type='LowLight')), choices)
+
+
+def test_clean_pictures_go_along_for_training_where_asked():
+    vi, ir = (np.full((8, 8, 3), value, np.uint8) for value in (200, 90))
+    results = dict(images=dict(vi=vi, ir=ir), degradations=dict(vi=dict(type='LowLight', gain=0.5, gamma=2.2)),
+                   rng=np.random.default_rng(0))  # fmt: skip
+    inputs = PackInputs(references=True)(Degrade()(results))['inputs']
+    assert set(inputs) == {'vi', 'ir', 'reference_vi', 'reference_ir'}
+    assert (inputs['reference_vi'] == 200).all()
+    assert inputs['vi'].float().mean() < 120
+    assert torch.equal(inputs['reference_ir'], inputs['ir'])
+    assert set(PackInputs()(results)['inputs']) == {'vi', 'ir'}

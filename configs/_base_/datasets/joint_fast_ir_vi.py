@@ -1,0 +1,88 @@
+# Restoration pairs and pairs to fuse, a batch of each in every step; pairs to fuse are clean or spoilt, one or both.
+_base_ = './fusion_tiny_more_ir_vi.py'
+leave_out = [
+    'restoration_val.tsv',
+    'LOL/our485/high/100.png',
+    'LOL/our485/high/729.png',
+    'LOL/our485_more/high/132.webp',
+    'LOL/our485_more/high/475.webp',
+    'LOL/our485_more/high/476.webp',
+]
+degradations = dict(
+    ll=dict(type='LowLight'),
+    oe=dict(type='OverExposure'),
+    hz=dict(type='Haze'),
+    lc=dict(type='LowContrast'),
+    sr=dict(type='LowResolution', scales=(4, 8), down='random'),
+)
+load = dict(type='LoadImages', cache_mb=1000)
+depth = dict(type='FrameDepth', ramp=(0.1, 1.5), relief=(0.0, 0.3))
+# many scales: a map of the whole scene in a crop, and detail as it is
+crop = dict(type='RandomCrop', size=128, scale=(0.25, 1.0), scale_prob=0.8)
+flip, degrade = dict(type='RandomFlip'), dict(type='Degrade')
+choices = [
+    (5, {}),
+    (1, dict(vi='ll')),
+    (1, dict(vi='hz')),
+    (1, dict(vi='oe')),
+    (1, dict(ir='lc')),
+    (0.5, dict(ir='sr')),
+]
+draw = dict(type='DrawTasks', degradations=degradations, choices=[*choices, (0.5, dict(vi='ll', ir='lc'))])
+restoration = dict(
+    batch_size=5,
+    num_workers=0,
+    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=1.25, lc=1.0, sr=0.5)),
+    dataset=dict(
+        type='MixDataset',
+        missing='error',
+        pipeline=[load, depth, crop, flip, degrade, dict(type='PackInputs')],
+        datasets=[
+            *[
+                dict(type=kind, split=split, leave_out=leave_out)
+                for kind, split in [
+                    ('LOL', 'our485_more'),
+                    ('RESIDE', 'SOTS_indoor_more'),
+                    ('HDRPS', 'train'),
+                    ('HDRPS', 'brackets'),
+                ]
+            ],
+            *[
+                dict(
+                    type='RestorationDataset',
+                    data_prefix=dict(y=folder),
+                    times=times,
+                    task=task,
+                    modality=modality,
+                    degradation=degradations[task],
+                )
+                for task, modality, folder, times in [
+                    ('ll', 'vi', 'MSRS/train/vi', 6),
+                    ('oe', 'vi', 'MSRS/train/vi', 2),
+                    ('hz', 'vi', 'MSRS/train/vi', 6),
+                    ('lc', 'ir', 'MSRS/train/ir', 1),
+                    ('lc', 'ir', 'MSRS/train_ir_only/ir', 1),
+                    ('sr', 'ir', 'MSRS/train_ir_only/ir', 1),
+                ]
+            ],
+        ],
+    ),
+)
+fusion = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='SeededSampler'),
+    dataset=dict(
+        type='MixDataset',
+        missing='error',
+        pipeline=[load, draw, depth, crop, flip, degrade, dict(type='PackInputs', references=True)],
+        datasets=[
+            dict(type='MSRS', split='train', times=4),
+            dict(type='MSRS', split='train_128'),
+            dict(type='RoadScene', split='train'),
+            dict(type='M3SVD', split='train_more', times=2),
+            dict(type='LLVIP', split='train_more', times=2),
+        ],
+    ),
+)
+train_dataloader = dict(_delete_=True, restoration=restoration, fusion=fusion)

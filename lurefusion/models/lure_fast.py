@@ -1,0 +1,383 @@
+"""LureFast: fusion by prompt in real time on a CPU; a small network draws maps, a few filters of full size use them.
+
+The luma of each picture passes a curve of straight pieces that differs from place to place and follows the text; the
+chroma of the modality that owns it is scaled beside it. A few convolutions on blocks of 2x2 pixels then say, pixel by
+pixel, how much of either luma is taken, and what is noise.
+
+Shapes: B batch, M = 2 modalities, D width of the text vector, images (B,3,H,W) in [0,1]. A picture in blocks is
+(B,6,H/2,W/2): the four lumas of 2x2 pixels, and their mean Cb and Cr. Features are (B,F,H/8,W/8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lurefusion.models.base import FusionModel
+from lurefusion.models.layers import full_precision
+from lurefusion.models.losses import LossSet
+from lurefusion.models.text_encoders import TextEncoder
+from lurefusion.ops.colour import CHROMA_BLUE, CHROMA_RED, LUMA, ycbcr_to_rgb
+from lurefusion.prompts import PSEUDO_TASK, PromptBank
+from lurefusion.registry import MODELS
+from lurefusion.structures import FusionDataSample
+
+#: lumas at which the slope of a curve changes: dense where a dark picture has to be pulled apart
+KNOTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
+#: a curve: offset, slope, change of slope at each knot; chroma: 2x2 matrix, share of the gain of luma, offset
+CURVE, CHROMA = 2 + len(KNOTS), 7
+# slopes of a very dark picture are ten times those of a clean one: what the heads give counts so many times
+SLOPE = 4.0
+REFERENCE = 'reference_'
+
+
+class ToBlocks(nn.Module):
+    """(B,3,H,W) RGB to (B,6,H/2,W/2): luma of the pixels (0,0), (0,1), (1,0), (1,1), mean Cb and Cr of the four."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kernel = np.zeros((6, 3, 4), np.float32)
+        kernel[range(4), :, range(4)] = LUMA
+        kernel[4:] = np.array([CHROMA_BLUE, CHROMA_RED])[:, :, None] / 4
+        self.register_buffer('kernel', torch.from_numpy(kernel).view(6, 3, 2, 2), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Planes one after the other: what follows takes them apart."""
+        return F.conv2d(x, self.kernel, stride=2).contiguous(memory_format=torch.contiguous_format)
+
+
+class FromBlocks(nn.Module):
+    """(B,6,h,w) to (B,3,2h,2w) RGB; chroma is enlarged bilinearly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rgb = np.stack(ycbcr_to_rgb(*np.eye(3)))
+        # of the block's row (column) and its neighbours, what a pixel of its first and of its second one takes
+        near = np.array([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+        kernel = np.zeros((3, 2, 2, 6, 3, 3), np.float32)
+        for row, column in np.ndindex(2, 2):
+            kernel[:, row, column, 2 * row + column, 1, 1] = rgb[:, 0]
+            kernel[:, row, column, 4:] = rgb[:, 1:, None, None] * np.outer(near[row], near[column])
+        self.register_buffer('kernel', torch.from_numpy(kernel).view(12, 6, 3, 3), persistent=False)
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Borders are repeated."""
+        return F.pixel_shuffle(F.conv2d(F.pad(blocks, (1, 1, 1, 1), mode='replicate'), self.kernel), 2)
+
+
+def enlarged(maps: Tensor) -> Tensor:
+    """(B,C,H/8,W/8) to (B,C,H/2,W/2), float32."""
+    planes = maps.contiguous(memory_format=torch.contiguous_format)
+    return F.interpolate(planes, scale_factor=4, mode='bilinear').float()
+
+
+class Film(nn.Module):
+    """Convolution, then (1 + gamma) h + beta with gamma and beta from a code (B,K), then ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, code: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1)
+        self.film = nn.Linear(code, 2 * outputs)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        """x (B,C,h,w), code (B,K)."""
+        gamma, beta = self.film(code)[:, :, None, None].chunk(2, dim=1)
+        return F.relu_(torch.addcmul(beta, 1 + gamma, self.conv(x)))
+
+
+class MapEncoder(nn.Module):
+    """Features of a picture in blocks, under a text: strides 4 to 32 and back to 8, and the mean of the whole picture.
+
+    Args:
+        text_dim: D.
+        num_modalities: M.
+        widths: Channels at the strides 4, 8, 16 and 32; the second is F.
+        code: Length of the code that text and modality become.
+    """
+
+    def __init__(self, text_dim: int, num_modalities: int, widths: Sequence[int], code: int) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.text = nn.Linear(text_dim, code)
+        self.modality = nn.Parameter(torch.zeros(num_modalities, code))
+        nn.init.normal_(self.modality, std=0.5)
+        self.stem = nn.Conv2d(6, a, 3, 2, 1)
+        self.down = nn.ModuleList([Film(a, b, code, 2), Film(b, c, code, 2), Film(c, d, code, 2)])
+        self.whole = nn.Linear(d, d)
+        self.deep = Film(d, d, code)
+        self.shrink = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1)])
+        self.up = nn.ModuleList([Film(c, c, code), Film(b, b, code)])
+
+    def forward(self, blocks: Tensor, c: Tensor, m: Tensor) -> Tensor:
+        """blocks (B,6,H/2,W/2), c (B,D), m (B,) int64 to (B,F,H/8,W/8)."""
+        code = torch.tanh(self.text(c) + self.modality[m])
+        h, skips = F.relu_(self.stem(blocks)), []
+        for down in self.down:
+            h = down(h, code)
+            skips.append(h)
+        h = self.deep(h + self.whole(h.mean(dim=(2, 3)))[:, :, None, None], code)
+        for shrink, up, skip in zip(self.shrink, self.up, skips[-2::-1], strict=True):
+            h = up(skip + F.interpolate(shrink(h), scale_factor=2, mode='bilinear'), code)
+        return h
+
+
+class Merger(nn.Module):
+    """Two restored lumas and one chroma to the fused blocks, by convolutions on blocks.
+
+    Args:
+        features: F of the map encoder.
+        width: Channels of the convolutions.
+        depth: Number of convolutions.
+        context: Channels in which the features of both pictures are looked at.
+    """
+
+    def __init__(self, features: int, width: int, depth: int, context: int) -> None:
+        super().__init__()
+        self.context = nn.Conv2d(2 * features, context, 1)
+        inner = [nn.Conv2d(10 + context if i == 0 else width, width, 3, 1, 1) for i in range(depth - 1)]
+        self.inner = nn.ModuleList(inner)
+        self.last = nn.Conv2d(width, 10, 3, 1, 1)
+
+    def forward(self, one: Tensor, other: Tensor, chroma: Tensor, features: Tensor) -> Tensor:
+        """Lumas (B,4,h,w) of the owner of the colour and of the other, chroma (B,2,h,w), features (B,2F,h/4,w/4)."""
+        h = torch.cat([one, other, chroma, enlarged(self.context(features))], dim=1)
+        h = h.contiguous(memory_format=torch.channels_last)
+        for conv in self.inner:
+            h = F.relu_(conv(h))
+        h = self.last(h).contiguous(memory_format=torch.contiguous_format)
+        share, change, tint = h.split((4, 4, 2), dim=1)
+        luma = torch.addcmul(one + change, 0.5 + share, other - one)
+        return torch.cat([luma, chroma + tint], dim=1)
+
+
+@MODELS.register_module()
+class LureFast(FusionModel):
+    """Restores by prompt and fuses two modalities, as :class:`~lurefusion.models.lure.LURE`, at a fraction of its cost.
+
+    It starts as the identity: a picture alone comes back as it is (its chroma at half the resolution), a pair as the
+    mean of the lumas with the chroma of its owner. A picture alone is a pair of twice the same.
+
+    Training takes restoration pairs (`x`, `y`) and groups of modalities, together or either alone. Where a batch of
+    modalities has ``reference_<modality>`` pictures, the losses of fusion look at those in place of the inputs.
+
+    Args:
+        modalities: Two names; the position is the modality index m.
+        chroma: The one that owns the colour.
+        text_encoder: Keywords of :class:`TextEncoder` (backbone, out_dim).
+        prompts: Keywords of :class:`PromptBank` (tasks, modality words).
+        widths: Channels of the map encoder at the strides 4, 8, 16, 32.
+        code: Length of what is left of the text.
+        merger: Keywords of :class:`Merger` (width, depth, context).
+        losses: Name -> member of LOSSES; the name appears in the log as ``loss_<name>``.
+        frozen: Names of children that neither train nor leave eval mode.
+        data_preprocessor: Of MMEngine's BaseModel.
+        init_cfg: Of MMEngine's BaseModel.
+
+    Raises:
+        ValueError: If there are not two modalities, or an option does not fit.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        chroma: str,
+        text_encoder: dict[str, Any],
+        prompts: dict[str, Any] | None = None,
+        widths: Sequence[int] = (16, 32, 48, 64),
+        code: int = 24,
+        merger: dict[str, Any] | None = None,
+        losses: dict[str, Any] | None = None,
+        frozen: Sequence[str] = (),
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or dict(type='FusionDataPreprocessor')), init_cfg)
+        self.modalities = tuple(modalities)
+        if len(self.modalities) != 2 or chroma not in self.modalities:
+            raise ValueError(
+                f'LureFast fuses two modalities, one of which owns the colour; got model.modalities={self.modalities} '
+                f'and model.chroma={chroma!r}'
+            )
+        if len(widths) != 4:
+            raise ValueError(f'model.widths are four numbers of channels, got {tuple(widths)}')
+        self.chroma = chroma
+        self.prompts = PromptBank(**{'modalities': self.modalities, **(prompts or {})})
+        self.text_encoder = TextEncoder(**text_encoder, num_classes=len(self.prompts))
+        self.to_blocks, self.from_blocks = ToBlocks(), FromBlocks()
+        self.encoder = MapEncoder(self.text_encoder.dim, len(self.modalities), widths, code)
+        self.maps = nn.Conv2d(widths[1], CURVE + CHROMA, 3, 1, 1)
+        self.merger = Merger(widths[1], **{'width': 16, 'depth': 4, 'context': 6, **(merger or {})})
+        for head in (self.maps, self.merger.last):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        divisor = self.data_preprocessor.take_divisor(self.size_divisor)
+        if divisor % self.size_divisor:
+            raise ValueError(
+                f'model.data_preprocessor.size_divisor={divisor} is no multiple of {self.size_divisor}, which the '
+                f'strides of LureFast ask for'
+            )
+        self.losses = LossSet(losses or {})
+        self.freeze(frozen)
+
+    @property
+    def size_divisor(self) -> int:
+        """The last stride of the map encoder."""
+        return 32
+
+    def encode_text(self, sentences: Sequence[str]) -> Tensor:
+        """(M,D) of one sentence for each modality."""
+        return self.text_encoder(sentences)[0]
+
+    def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
+        """(N,T): how likely each sentence is about each task."""
+        return self.text_encoder.classify(sentences)
+
+    # ------------------------------------------------------------- pictures
+
+    def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+        """Fused picture (B,3,H,W), not clamped, of two (B,3,H,W) and their text vectors (2,D)."""
+        return self.fuse(images, [c.expand(images[0].shape[0], -1) for c in text[:, None]])
+
+    def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
+        """Fused picture (B,3,H,W), not clamped: `images` 2 x (B,3,H,W), `c` 2 x (B,D)."""
+        batch, owner = images[0].shape[0], self.modalities.index(self.chroma)
+        with full_precision(images[0]):
+            blocks = torch.cat([self.to_blocks(image) for image in images])
+        m = torch.arange(2, device=blocks.device)[:, None].expand(2, batch).reshape(-1)
+        features = self.encoder(blocks, torch.cat(list(c)), m)
+        curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
+
+        def by_modality(x: Tensor) -> Tensor:
+            return x.unflatten(0, (2, batch))
+
+        luma, seen = by_modality(self._restored_luma(blocks, curves)), by_modality(features)
+        chroma = self._restored_chroma(by_modality(blocks)[owner], luma[owner], by_modality(colours)[owner])
+        context = torch.cat([seen[owner], seen[1 - owner]], dim=1)
+        return self._picture(luma[owner], luma[1 - owner], chroma, context)
+
+    def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
+        """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), text (D,), modality index m."""
+        batch = x.shape[0]
+        return self._restored(x, text.expand(batch, -1), torch.full((batch,), modality, device=x.device))
+
+    def _restored(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
+        with full_precision(x):
+            blocks = self.to_blocks(x)
+        features = self.encoder(blocks, c, m)
+        curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
+        luma = self._restored_luma(blocks, curves)
+        chroma = self._restored_chroma(blocks, luma, colours)
+        return self._picture(luma, luma, chroma, torch.cat([features, features], dim=1))
+
+    @staticmethod
+    def _restored_luma(blocks: Tensor, curves: Tensor) -> Tensor:
+        """(B,4,H/2,W/2): y + offset + slope y + sum_k change_k relu(y - knot_k), with maps (B,CURVE,H/8,W/8)."""
+        y, maps = blocks[:, :4], enlarged(curves)
+        out = torch.addcmul(y + maps[:, :1], y, maps[:, 1:2], value=SLOPE)
+        for k, knot in enumerate(KNOTS, start=2):
+            out.addcmul_(F.relu_(y - knot), maps[:, k : k + 1], value=SLOPE)
+        return out
+
+    @staticmethod
+    def _restored_chroma(blocks: Tensor, luma: Tensor, colours: Tensor) -> Tensor:
+        """(B,2,H/2,W/2): A c + s g c + o, c the chroma, g by how much luma has grown, with maps (B,CHROMA,H/8,W/8)."""
+        chroma, maps = blocks[:, 4:], enlarged(colours)
+        before, after = (y.mean(dim=1, keepdim=True) for y in (blocks[:, :4], luma))
+        growth = maps[:, 4:5] * ((after - before) / (before.clamp(min=0) + 0.05))
+        mixed = maps[:, 0:2] * chroma[:, :1] + maps[:, 2:4] * chroma[:, 1:]
+        return chroma + SLOPE * mixed + growth * chroma + maps[:, 5:7]
+
+    def _picture(self, one: Tensor, other: Tensor, chroma: Tensor, features: Tensor) -> Tensor:
+        blocks = self.merger(one, other, chroma, features)
+        with full_precision(blocks):
+            return self.from_blocks(blocks.float())
+
+    # -------------------------------------------------------- MMEngine's door
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: list[FusionDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """What MMEngine calls.
+
+        Args:
+            inputs: ``x`` (and ``y``) for restoration, one key per modality for fusion; each (B,3,H,W) in [0,1].
+            data_samples: One per row.
+            mode: ``tensor``: (B,3,H,W), not clamped; ``loss``: dict of losses; ``predict``: the samples, with `pred`.
+
+        Raises:
+            ValueError: On another mode, or inputs that are neither.
+        """
+        if data_samples is None:
+            data_samples = [FusionDataSample() for _ in range(len(next(iter(inputs.values()))))]
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.reconstruct(inputs, data_samples)
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+        """Weighted losses, keys ``loss_<name>``, of restoration pairs, of groups of modalities, or of both.
+
+        The samples of a restoration batch come first.
+        """
+        quantities: dict[str, Any] = {}
+        pairs = len(inputs['x']) if 'x' in inputs else 0
+        if pairs:
+            samples = data_samples[:pairs]
+            m = self._modality_index(samples).to(inputs['x'].device)
+            c, _ = self.text_encoder([self._sentence(s, s.get('modality'), training=True) for s in samples])
+            pred = self._restored(inputs['x'], c, m)
+            quantities |= dict(
+                pred=pred, target=inputs['y'], degraded=inputs['x'], tasks=[s.task for s in samples], m=m
+            )
+        if not pairs or self.modalities[0] in inputs:
+            images, samples = self._images(inputs), data_samples[pairs:]
+            texts = [
+                self.text_encoder([self._sentence(s, name, training=True) for s in samples])[0]
+                for name in self.modalities
+            ]
+            clean = {name: inputs.get(f'{REFERENCE}{name}', inputs[name]) for name in self.modalities}
+            quantities |= dict(fused=self.fuse(images, texts), sources=clean)
+        return self.losses(quantities)
+
+    def reconstruct(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> Tensor:
+        """Restored (`x` in the inputs) or fused picture, (B,3,H,W), not clamped."""
+        if 'x' in inputs:
+            c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
+            return self._restored(inputs['x'], c, self._modality_index(data_samples).to(c.device))
+        texts = [self.text_encoder([self._sentence(s, name) for s in data_samples])[0] for name in self.modalities]
+        return self.fuse(self._images(inputs), texts)
+
+    def _images(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        missing = [name for name in self.modalities if name not in inputs]
+        if missing:
+            raise ValueError(f'LureFast fuses {self.modalities}, got {tuple(inputs)}; missing: {missing}')
+        return [inputs[name] for name in self.modalities]
+
+    def _modality_index(self, data_samples: list[FusionDataSample]) -> Tensor:
+        """(B,) int64."""
+        names = [sample.get('modality') for sample in data_samples]
+        for name in names:
+            if name not in self.modalities:
+                raise ValueError(f'a sample is of modality {name!r}; model.modalities={self.modalities}')
+        return torch.tensor([self.modalities.index(name) for name in names])
+
+    def _sentence(self, sample: FusionDataSample, modality: str | None, training: bool = False) -> str:
+        """The sample's own sentence, else one of its task: the canonical one, in training one of many."""
+        own = sample.get('sentences', {}).get(modality)
+        if own is not None:
+            return own
+        task = sample.get('tasks', {}).get(modality) or sample.get('task') or PSEUDO_TASK
+        if not training:
+            return self.prompts.canonical(task)
+        return self.prompts.sample(task, np.random.default_rng([sample.seed, self.modalities.index(modality)]))
