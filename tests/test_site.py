@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
 import posixpath
 import re
 import runpy
@@ -121,7 +122,11 @@ def check(line: str) -> bool:
     arguments = words[start + 1 :]
     ends = [i for i, word in enumerate(arguments) if word in ('|', '&&', ';', '>')]
     arguments = arguments[: ends[0]] if ends else arguments
-    start_it = main if word == 'lurefusion' else lambda _: runpy.run_path(str(ROOT / word))['main']()
+    program = None if word == 'lurefusion' else runpy.run_path(str(ROOT / word))['main']
+    if program is not None and inspect.signature(program).parameters:  # it takes words by their place
+        inspect.signature(program).bind(*arguments)
+        return True
+    start_it = main if program is None else lambda _: program()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [word, *arguments])
         with pytest.raises(ParsedError):

@@ -74,7 +74,7 @@ assert builder.TRANSFORMERS_OPTIMIZERS == ['Adafactor']
 
 def test_what_the_arguments_repeat_is_the_same() -> None:
     from lurefusion import commands, export
-    from lurefusion.apis.inferencer import RUNNERS
+    from lurefusion.apis.runners import RUNNERS
     from lurefusion.engine import stage_runner
     from lurefusion.evaluation.cards import VARIANT_CHOICES
 

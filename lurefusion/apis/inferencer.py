@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mmengine.logging import print_log
 
-from lurefusion import __version__
-from lurefusion.apis.models import DEFAULT_MODEL, init_model, list_models
+from lurefusion.apis.models import list_models
 from lurefusion.apis.reading import Picture, check_twins, read_picture
+from lurefusion.apis.runners import runner_of
 from lurefusion.choices import one_of
-from lurefusion.io.digests import digest
 from lurefusion.io.images import alpha_of
 from lurefusion.io.pairing import refuse_same
 from lurefusion.io.ranges import parse_range, range_of
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
 
 Prompt = str | Mapping[str, str] | None
 _END = object()
-#: back-ends by name
-RUNNERS = ('torch', 'onnx')
 
 
 class PictureWarning(UserWarning):
@@ -105,7 +101,7 @@ class FusionInferencer:
     ) -> None:
         parse_range(range_mode)
         self.trust_pictures = trust_pictures
-        self.runner = _runner(model, weights, device, runner)
+        self.runner = runner_of(model, weights, device, runner)
         self.runner.chroma_from = one_of('chroma', chroma, CHROMA, optional=True) or self.runner.chroma_from
         self.alpha = one_of('alpha', alpha, ('drop', 'keep'))
         self.modalities: tuple[str, ...] = self.runner.modalities
@@ -495,51 +491,6 @@ def inference_model(
             raise TypeError(f'a pair is a dict of modality -> picture, got {_kind(pair)}')
         inferencer.runner.check_names(pair)
     return inferencer.predict(prompt, batch_size, **{m: [pair[m] for pair in pairs] for m in inferencer.modalities})
-
-
-def _runner(model: Any, weights: str | None, device: str | None, kind: str | None = None) -> Runner:
-    if kind not in (None, *RUNNERS):
-        raise ValueError(f'runner must be one of {", ".join(RUNNERS)}; got {kind!r}')
-    if isinstance(model, FusionModel | Runner):
-        if weights is not None:
-            raise ValueError(f'a network that is built has its weights: leave weights={weights!r} out')
-        if isinstance(model, Runner):
-            if device is not None or kind is not None:
-                raise ValueError(f'a runner has its device and kind: leave device={device!r}, runner={kind!r} out')
-            return model
-        if kind == 'onnx':
-            return onnx_runner_of(model, type(model).__name__, device)
-        own = next((parameter.device for parameter in model.parameters()), None)
-        return TorchRunner(model, device or own)
-    if str(model).endswith('.onnx'):
-        if weights is not None or kind == 'torch':
-            raise ValueError(f'{model} is run by ONNX Runtime and has its weights: leave weights and runner out')
-        from lurefusion.runtime.onnx_runner import OnnxRunner
-
-        return OnnxRunner(model, device)
-    if kind == 'onnx':
-        return onnx_runner_of(init_model(model, weights, 'cpu'), str(model or weights or DEFAULT_MODEL), device)
-    network = init_model(model, weights, device)
-    return TorchRunner(network, device)
-
-
-def onnx_runner_of(model: FusionModel, name: str, device: str | None = None) -> Runner:
-    """A network run by ONNX Runtime, exported into the user's cache unless these very weights have been.
-
-    The file is `$XDG_CACHE_HOME/lurefusion` (default `~/.cache/lurefusion`), named by a fingerprint of the network.
-    """
-    # heavy, and only needed here
-    from lurefusion.export import export_onnx, need_onnx
-    from lurefusion.runtime.onnx_runner import FORMAT, OnnxRunner
-
-    need_onnx()
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'lurefusion'
-    network = TorchRunner(model, 'cpu').fingerprint()
-    path = cache / f'{digest([FORMAT, __version__, network])}.onnx'
-    if not path.is_file():
-        print_log(f'exporting {name} once, to {path}', logger='current')
-        export_onnx(model, path, name)
-    return OnnxRunner(path, device)
 
 
 def _several(pictures: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 # warnings about single pictures of a folder that are printed
 SHOWN = 10
-# lurefusion.apis.inferencer.RUNNERS, which cannot be had without torch
+# lurefusion.apis.runners.RUNNERS, which cannot be had without torch
 RUNNERS = ('torch', 'onnx')
 
 
