@@ -11,6 +11,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,49 @@ def data_root() -> Path:
     if not folder:
         pytest.skip('needs real images: LUREFUSION_DATA is not set')
     return Path(folder)
+
+
+@pytest.fixture(scope='session')
+def small_export(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A small network with every kind of layer of lure-tiny, and its ONNX file."""
+    for name in ('onnx', 'onnxruntime'):
+        pytest.importorskip(name, reason=f'needs {name}: pip install lurefusion[export]')
+    from lurefusion.export import export_onnx
+    from lurefusion.models.lure import LURE
+
+    torch.manual_seed(0)
+    encoder = dict(channels=(12, 4), latent_channels=(12, 3), K_bt=(1, 0), K_tb=(1, 1), detail=dict(width=4))
+    network = LURE(
+        'fusion',
+        ('vi', 'ir'),
+        dict(backbone=dict(type='HashBag', dim=16), out_dim=8),
+        dict(type='LURETinyEncoder', interaction=dict(type='TGA', num_heads=2), picture_latents=True, **encoder),
+        dict(type='LURETinyDecoder', K_dec=(0, 1), widths=(12, 4)),
+        dict(
+            type='LURETinyFuser',
+            K_f=(0, 1),
+            num_heads=2,
+            widths=(4, 4),
+            chroma=0,
+            rule=dict(type='l1_pyramid', power=1.25, base_power=0.25, levels=2),
+        ),
+        chroma='vi',
+        prompts=dict(per_template=1),
+        max_pixels=64 * 64,
+        tile=64,
+        overlap=16,
+        coarse=dict(tasks=('hz',), size=16),
+    ).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            parameter.data = 0.2 * torch.randn(parameter.shape)
+    # one of its sentences asks for detail, the others do not
+    gate, bank = network.image_encoder.detail.gate, network.prompts
+    with torch.no_grad():
+        gate.weight *= 10
+        asked = network.encode_text([bank.canonical(key) for key in bank.keys]) @ gate.weight[0]
+        gate.bias.fill_(-asked.sort().values[-2:].mean())
+    return network, export_onnx(network, tmp_path_factory.mktemp('onnx') / 'small.onnx', 'small')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

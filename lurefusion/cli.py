@@ -1,4 +1,4 @@
-"""The command `lurefusion`: fuse, eval, train, test, info."""
+"""The command `lurefusion`: fuse, eval, train, test, export, info."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lurefusion.commands import evaluate, fuse, test, train
+from lurefusion.commands import evaluate, export, fuse, test, train
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         ('eval', evaluate, 'score fused pictures of any program'),
         ('train', train, 'train a stage or a whole pipeline'),
         ('test', test, 'measure weights on every test set of a config'),
+        ('export', export, 'write a network as an ONNX file'),
     ):
         inner = commands.add_parser(name, help=text, description=text)
         command.add_arguments(inner)

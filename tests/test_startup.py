@@ -12,7 +12,7 @@ from lurefusion.cli import main
 from lurefusion.commands import evaluate
 from lurefusion.engine import LAUNCHERS
 
-COMMANDS = ('', 'fuse', 'eval', 'train', 'test', 'info')
+COMMANDS = ('', 'fuse', 'eval', 'train', 'test', 'export', 'info')
 LOADED = '\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))'
 FUSE = """
 import numpy as np
@@ -73,8 +73,12 @@ assert builder.TRANSFORMERS_OPTIMIZERS == ['Adafactor']
 
 
 def test_what_the_arguments_repeat_is_the_same() -> None:
+    from lurefusion import commands, export
+    from lurefusion.apis.inferencer import RUNNERS
     from lurefusion.engine import stage_runner
     from lurefusion.evaluation.cards import VARIANT_CHOICES
 
     assert evaluate.VARIANTS == VARIANT_CHOICES
     assert stage_runner.LAUNCHERS is LAUNCHERS
+    assert commands.export.PRECISIONS == export.PRECISIONS
+    assert commands.fuse.RUNNERS == RUNNERS

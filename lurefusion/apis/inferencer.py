@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mmengine.logging import print_log
 
-from lurefusion.apis.models import init_model, list_models
+from lurefusion import __version__
+from lurefusion.apis.models import DEFAULT_MODEL, init_model, list_models
+from lurefusion.io.digests import digest
 from lurefusion.io.images import COLOURED, TINTED, as_rgb, colourfulness, read_image
 from lurefusion.io.pairing import refuse_same
 from lurefusion.io.ranges import parse_range, range_of
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 Picture = Any
 Prompt = str | Mapping[str, str] | None
 _END = object()
+#: back-ends by name
+RUNNERS = ('torch', 'onnx')
 
 
 class PictureWarning(UserWarning):
@@ -61,10 +66,13 @@ class FusionInferencer:
         keep_chroma: Take the colour from the picture of the modality that owns it; only for one that is not degraded.
         trust_pictures: Fuse pseudo-colour pictures of a modality without colour, and one picture given for two
             modalities, which are refused otherwise.
+        runner: ``torch``, or ``onnx``: ONNX Runtime on the CPU, for which a network is exported once into the user's
+            cache. None: ``onnx`` for a file that `lurefusion export` wrote (``.onnx``), else ``torch``.
 
     Raises:
         FileNotFoundError: If there is no such model, config or weights; says what there is.
         ValueError: If the weights do not fit, an option is unknown, or the device is not there.
+        ImportError: If ONNX Runtime is asked for and missing.
     """
 
     def __init__(
@@ -76,18 +84,22 @@ class FusionInferencer:
         use_user_text: bool = False,
         keep_chroma: bool = False,
         trust_pictures: bool = False,
+        runner: str | None = None,
     ) -> None:
         parse_range(range_mode)
         self.trust_pictures = trust_pictures
-        self.runner = _runner(model, weights, device)
+        self.runner = _runner(model, weights, device, runner)
         self.runner.keep_chroma |= keep_chroma
         self.modalities: tuple[str, ...] = self.runner.modalities
         self.ranges = parse_range(range_mode, self.modalities)
         self.router = None
         if self.runner.prompts is not None:
-            self.router = PromptRouter(
-                self.runner.prompts, self.modalities, self.runner.classify_text, use_user_text=use_user_text
-            )
+            reads = self.runner.reads_sentences
+            if use_user_text and not reads:
+                raise ValueError(f'use_user_text=True: {self.runner.title} has vectors of its tasks, no text encoder')
+            # without a text encoder, sentences are read by their words alone
+            classify = self.runner.classify_text if reads else None
+            self.router = PromptRouter(self.runner.prompts, self.modalities, classify, use_user_text=use_user_text)
 
     @property
     def model(self) -> FusionModel:
@@ -449,18 +461,49 @@ def inference_model(
     return inferencer.predict(prompt, batch_size, **{m: [pair[m] for pair in pairs] for m in inferencer.modalities})
 
 
-def _runner(model: Any, weights: str | None, device: str | None) -> Runner:
+def _runner(model: Any, weights: str | None, device: str | None, kind: str | None = None) -> Runner:
+    if kind not in (None, *RUNNERS):
+        raise ValueError(f'runner must be one of {", ".join(RUNNERS)}; got {kind!r}')
     if isinstance(model, FusionModel | Runner):
         if weights is not None:
             raise ValueError(f'a network that is built has its weights: leave weights={weights!r} out')
         if isinstance(model, Runner):
-            if device is not None:
-                raise ValueError(f'a runner has its device: leave device={device!r} out')
+            if device is not None or kind is not None:
+                raise ValueError(f'a runner has its device and kind: leave device={device!r}, runner={kind!r} out')
             return model
+        if kind == 'onnx':
+            return onnx_runner_of(model, type(model).__name__, device)
         own = next((parameter.device for parameter in model.parameters()), None)
         return TorchRunner(model, device or own)
+    if str(model).endswith('.onnx'):
+        if weights is not None or kind == 'torch':
+            raise ValueError(f'{model} is run by ONNX Runtime and has its weights: leave weights and runner out')
+        from lurefusion.runtime.onnx_runner import OnnxRunner
+
+        return OnnxRunner(model, device)
+    if kind == 'onnx':
+        return onnx_runner_of(init_model(model, weights, 'cpu'), str(model or weights or DEFAULT_MODEL), device)
     network = init_model(model, weights, device)
     return TorchRunner(network, device)
+
+
+def onnx_runner_of(model: FusionModel, name: str, device: str | None = None) -> Runner:
+    """A network run by ONNX Runtime, exported into the user's cache unless these very weights have been.
+
+    The file is `$XDG_CACHE_HOME/lurefusion` (default `~/.cache/lurefusion`), named by a fingerprint of the network.
+    """
+    # heavy, and only needed here
+    from lurefusion.export import export_onnx, need_onnx
+    from lurefusion.runtime.onnx_runner import FORMAT, OnnxRunner
+
+    need_onnx()
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'lurefusion'
+    network = TorchRunner(model, 'cpu').fingerprint()
+    path = cache / f'{digest([FORMAT, __version__, network])}.onnx'
+    if not path.is_file():
+        print_log(f'exporting {name} once, to {path}', logger='current')
+        export_onnx(model, path, name)
+    return OnnxRunner(path, device)
 
 
 def _several(pictures: Any) -> bool:

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 
 # warnings about single pictures of a folder that are printed
 SHOWN = 10
+# lurefusion.apis.inferencer.RUNNERS, which cannot be had without torch
+RUNNERS = ('torch', 'onnx')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a sentence about the pictures, or NAME=TEXT for each modality; 'auto': told from each picture",
     )
     parser.add_argument(
-        '--model', help='lure-tiny (default), a file of published weights, or a config (then with --weights)'
+        '--model',
+        help='lure-tiny (default), a file of weights or of lurefusion export, or a config (then with --weights)',
     )
     parser.add_argument('--weights', help="checkpoint, safetensors file or folder of a run; 'random' to try things out")
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: cuda where there is any')
+    parser.add_argument(
+        '--runner', choices=RUNNERS, help='what computes: PyTorch (default), or ONNX Runtime (default for .onnx files)'
+    )
     parser.add_argument(
         '--range',
         nargs='+',
@@ -124,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         range_mode=args.range,
         keep_chroma=args.keep_chroma,
         trust_pictures=args.trust_pictures,
+        runner=args.runner,
     )
     routes = inferencer.route(parse_prompt(args.prompt, inferencer.modalities))
     for name, route in routes.items():

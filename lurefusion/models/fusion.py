@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
+from lurefusion.models import export_forms
 from lurefusion.models.layers import (
     GDFN,
     LayerNorm2d,
@@ -98,6 +99,10 @@ class L1PyramidRule(L1Rule):
         for band in reversed(bands):
             fused = self.weigh(list(band.chunk(len(z))), self.power) + pyramid_up(fused, tuple(band.shape[-2:]))
         return fused
+
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.L1PyramidForm(self)
 
 
 @FUSION_RULES.register_module(name='mean')

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
+from lurefusion.models import export_forms
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[Any]:
@@ -41,6 +42,10 @@ class LayerNorm2d(nn.Module):
         normed = F.layer_norm(x_BHWC.float(), (x.shape[1],), self.weight, self.bias, self.eps)
         return normed.to(x.dtype).permute(0, 3, 1, 2)
 
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.NormForm(self)
+
 
 class PointwiseConv(nn.Conv2d):
     """1x1 convolution computed as one matrix product over channels-last pixels, which CPUs do several times faster."""
@@ -48,6 +53,10 @@ class PointwiseConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,h,w) to (B,out,h,w)."""
         return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.convolution(self.weight, self.bias)
 
 
 def conv1x1(in_channels: int, out_channels: int, bias: bool = False) -> PointwiseConv:
@@ -108,6 +117,10 @@ class NAFBlock(nn.Module):
         a, b = self.conv4(self.norm2(x)).chunk(2, dim=1)
         return torch.addcmul(x, self.conv5(a * b), self.gamma)
 
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.NAFBlockForm(self)
+
 
 class GDFN(nn.Module):
     """Gated depthwise feed-forward network (Restormer, CVPR 2022), hidden width int(ratio * C), without bias."""
@@ -123,6 +136,10 @@ class GDFN(nn.Module):
         """(B,C,h,w) to (B,C,h,w)."""
         a, b = self.dwconv(self.project_in(x)).chunk(2, dim=1)
         return self.project_out(F.gelu(a) * b)
+
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.GDFNForm(self)
 
 
 class TransposedAttention(nn.Module):
@@ -167,6 +184,10 @@ class TransposedAttention(nn.Module):
             tau = self.temperature.float().flatten().repeat_interleave(q.shape[1] // self.num_heads)
             logits = self.sign * tau[:, None] * logits
             return logits.masked_fill(self.other_head, float('-inf')).softmax(dim=-1)
+
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.TransposedAttentionForm(self)
 
 
 def _tokens(x: Tensor) -> Tensor:

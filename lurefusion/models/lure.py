@@ -228,8 +228,9 @@ class LURE(FusionModel):
 
     def encode(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> list[list[Tensor]]:
         """Latents of every modality, in one pass: list over M of Z. `images` M x (B,3,H,W), `c` M x (B,D)."""
-        batch = len(images[0])
-        m = torch.arange(len(images), device=images[0].device).repeat_interleave(batch)
+        batch = images[0].shape[0]
+        # not repeat_interleave, which no graph with an open batch takes
+        m = torch.arange(len(images), device=images[0].device)[:, None].expand(-1, batch).reshape(-1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and 'image_encoder' not in self.frozen):
             z = self._latents(torch.cat(list(images)), torch.cat(list(c)), m)
         return [[s[i * batch : (i + 1) * batch] for s in z] for i in range(len(images))]

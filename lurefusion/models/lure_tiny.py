@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lurefusion.models import export_forms
 from lurefusion.models.decoders import LUREDecoder
 from lurefusion.models.fusion import CrossAttentionFuser
 from lurefusion.models.image_encoders import EncoderLevel, LUREEncoder
@@ -181,7 +182,7 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
             picture = picture - offset + offset.mean(dim=2, keepdim=True)
         colourless = picture.mean(dim=1, keepdim=True).expand_as(picture)
         picture = torch.where(grey[:, None, None, None, None], colourless, picture)
-        out.append(torch.cat([picture.flatten(1, 2), z[:, count:]], dim=1))
+        out.append(torch.cat([picture.reshape(z[:, :count].shape), z[:, count:]], dim=1))
     return out
 
 
@@ -234,6 +235,10 @@ class TextGuidedDetail(nn.Module):
         if not self.training and not torch.compiler.is_compiling() and not gate.any():
             return x
         return x + gate * self.branch(x)
+
+    def export_form(self) -> nn.Module:
+        """See :mod:`lurefusion.models.export_forms`."""
+        return export_forms.DetailForm(self)
 
 
 @DECODERS.register_module()
@@ -323,4 +328,4 @@ def keep_chroma(fused: Tensor, owner: Tensor) -> Tensor:
     red, green, blue = change.unbind(1)
     # a change of grey leaves Cb and Cr alone
     grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    return owner + grey[:, None].expand_as(change).flatten(1, 2)
+    return owner + grey[:, None].expand_as(change).reshape(owner.shape)

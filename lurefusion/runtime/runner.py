@@ -37,6 +37,7 @@ class Runner(ABC):
         running: Tiles and the coarse pass.
         device: Where :meth:`core` wants its tensors.
         keep_chroma: Take the colour from the picture of the modality that owns it; only for one that is not degraded.
+        reads_sentences: Whether any sentence has a vector and a class, or only the tasks' canonical ones a vector.
     """
 
     modalities: tuple[str, ...]
@@ -46,6 +47,7 @@ class Runner(ABC):
     running: RunOptions = RunOptions()
     device: torch.device = torch.device('cpu')
     keep_chroma: bool = False
+    reads_sentences: bool = True
 
     @property
     @abstractmethod

@@ -1,0 +1,34 @@
+"""Fuse a pair with ONNX Runtime and OpenCV alone: python demo/onnx_fuse.py FILE.onnx VI IR OUT [TASK_OF_VI TASK_OF_IR]
+
+FILE.onnx is what `lurefusion export` wrote; tasks: ll hz oe lc sr pd; pd (default): nothing is degraded. Pictures are
+run whole, without the second pass that `lurefusion fuse` makes of haze.
+"""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import onnxruntime
+
+
+def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: str = 'pd') -> None:
+    session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+    meta = json.loads(session.get_modelmeta().custom_metadata_map['lurefusion'])
+    images = [cv2.imread(path, cv2.IMREAD_COLOR_RGB) for path in (vi, ir)]
+    if images[0] is None or images[1] is None or images[0].shape != images[1].shape:
+        sys.exit('error: two pictures of one size are needed')
+    height, width = images[0].shape[:2]
+    bottom, right = -height % meta['size_divisor'], -width % meta['size_divisor']
+    feeds = {}
+    for name, image in zip(meta['modalities'], images, strict=True):
+        image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
+        feeds[name] = image.transpose(2, 0, 1)[None].astype(np.float32) / 255
+    if 'vectors' in meta:
+        feeds['text'] = np.array([meta['vectors'][task] for task in (task_vi, task_ir)], np.float32)
+    fused = session.run(['fused'], feeds)[0][0, :, :height, :width].transpose(1, 2, 0)
+    cv2.imwrite(out, cv2.cvtColor((fused.clip(0, 1) * 255).round().astype(np.uint8), cv2.COLOR_RGB2BGR))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

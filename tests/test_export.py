@@ -1,0 +1,159 @@
+"""`lurefusion export`: the graph gives PyTorch's pictures, says all that is needed to run it, and is refused else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lurefusion.cli import main
+from lurefusion.io.images import read_image, write_image
+from lurefusion.models.export_forms import export_form
+from lurefusion.weights import weights_digest
+
+onnx = pytest.importorskip('onnx', reason='needs onnx: pip install lurefusion[export]')
+onnxruntime = pytest.importorskip('onnxruntime', reason='needs onnxruntime: pip install lurefusion[export]')
+
+from lurefusion.export import export_onnx  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = ((2, 4, 4), (1, 20, 36), (1, 64, 48))
+
+
+def pair(batch: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    vi, ir = (torch.rand(batch, 3, height, width, generator=random) for _ in range(2))
+    return vi, ir[:, :1].expand(-1, 3, -1, -1).contiguous()
+
+
+def vectors(model: Any, *tasks: str) -> Tensor:
+    return model.encode_text([model.prompts.canonical(task) for task in tasks]).detach()
+
+
+@torch.no_grad()
+def test_export_forms_give_the_same_and_leave_the_network_alone(small_export: Any) -> None:
+    model, _ = small_export
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    kinds = [type(part) for part in model.modules()]
+    copied = export_form(model)
+    for said in (('pd', 'pd'), ('sr', 'll')):
+        images, text = pair(2, 32, 48), vectors(model, *said)
+        torch.testing.assert_close(copied.core(images, text), model.core(images, text), atol=1e-5, rtol=1e-5)
+    assert [type(part) for part in model.modules()] == kinds
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@torch.no_grad()
+def test_one_graph_serves_all_sizes_batches_and_texts(small_export: Any) -> None:
+    """Down to sides at which the pyramid has no level left, with and without the branch for detail."""
+    model, done = small_export
+    session = onnxruntime.InferenceSession(str(done.path), providers=['CPUExecutionProvider'])
+    gates = model.image_encoder.detail.gate(vectors(model, *model.prompts.keys)).clamp(0, 1)[:, 0]
+    with_detail = model.prompts.keys[int(gates.argmax())]
+    assert sorted(gates > 0) == [False] * (len(gates) - 1) + [True]
+    for size in SIZES:
+        for said in (('pd', 'pd'), (with_detail, 'pd')):
+            images, text = pair(*size), vectors(model, *said)
+            [found] = session.run(None, dict(vi=images[0].numpy(), ir=images[1].numpy(), text=text.numpy()))
+            np.testing.assert_allclose(found, model.core(images, text).numpy(), atol=1e-4)
+
+
+def test_pointwise_convolutions_are_convolutions(small_export: Any) -> None:
+    _, done = small_export
+    assert done.nodes['Transpose'] < done.nodes['Conv'] / 4
+    assert done.difference <= 1e-4
+    assert done.size == done.path.stat().st_size
+
+
+def test_the_file_says_how_it_is_run(small_export: Any) -> None:
+    model, done = small_export
+    proto = onnx.load(str(done.path))
+    onnx.checker.check_model(proto, full_check=True)
+    [text] = [entry.value for entry in proto.metadata_props if entry.key == 'lurefusion']
+    meta = json.loads(text)
+    assert meta['digest'] == weights_digest(model.state_dict())
+    assert (meta['model'], meta['modalities'], meta['chroma'], meta['size_divisor']) == ('small', ['vi', 'ir'], 'vi', 4)
+    assert meta['running'] == dict(max_pixels=4096, tile=64, overlap=16, coarse=dict(tasks=['hz'], size=16))
+    assert meta['tasks'] == list(model.prompts.keys)
+    for key in model.prompts.keys:
+        assert meta['sentences'][key] == model.prompts.canonical(key)
+        np.testing.assert_allclose(meta['vectors'][key], vectors(model, key)[0].numpy(), rtol=1e-6)
+
+
+def test_half_precision_stores_half_and_stays_close(small_export: Any, tmp_path: Path) -> None:
+    model, done = small_export
+    half = export_onnx(model, tmp_path / 'half.onnx', 'small', 'fp16')
+    assert half.size < done.size
+    assert 1e-7 < half.difference < 5e-3
+    kinds = {tensor.data_type for tensor in onnx.load(str(half.path)).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+
+
+def test_a_network_that_looks_at_values_is_refused(small_export: Any, tmp_path: Path) -> None:
+    model, _ = small_export
+
+    class Bright(type(model)):
+        def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+            return images[0] if float(images[0].flatten()[0]) > 0.5 else 1 - images[0]
+
+    class Fixed(type(model)):
+        def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
+            return images[0] * torch.linspace(0, 1, int(images[0].shape[3]))
+
+    kind = type(model)
+    try:
+        for other, words in ((Bright, 'differ'), (Fixed, 'nothing is written')):
+            model.__class__ = other
+            with pytest.raises(ValueError, match=words):
+                export_onnx(model, tmp_path / 'no.onnx')
+    finally:
+        model.__class__ = kind
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_options_are_refused(small_export: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, _ = small_export
+    with pytest.raises(ValueError, match=r'must end in \.onnx'):
+        export_onnx(model, tmp_path / 'a.pt')
+    with pytest.raises(ValueError, match='precision must be one of fp32, fp16'):
+        export_onnx(model, tmp_path / 'a.onnx', precision='int4')
+    assert main(['export', '--out', str(tmp_path / 'a.pt')]) == 1
+    assert 'ends in .onnx' in capsys.readouterr().err
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    from lurefusion.export import need_onnx
+
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=r'onnx and onnxruntime are missing: pip install .lurefusion\[export\]'):
+        need_onnx()
+
+
+def test_the_script_needs_onnx_runtime_and_opencv_alone(small_export: Any, tmp_path: Path) -> None:
+    model, done = small_export
+    assert len((ROOT / 'demo' / 'onnx_fuse.py').read_text().splitlines()) <= 40
+    random = np.random.default_rng(0)
+    for name in ('vi', 'ir'):
+        write_image(tmp_path / f'{name}.png', random.integers(0, 256, (30, 45, 3), np.uint8))
+    blocked = 'import sys; sys.modules.update(torch=None, lurefusion=None); sys.argv = sys.argv[1:]\n'
+    code = blocked + "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    words = [str(ROOT / 'demo' / 'onnx_fuse.py'), str(done.path), 'vi.png', 'ir.png', 'out.png', 'll', 'pd']
+    ran = subprocess.run([sys.executable, '-c', code, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    from lurefusion import FusionInferencer
+
+    files = {name: str(tmp_path / f'{name}.png') for name in ('vi', 'ir')}
+    expected = FusionInferencer(model)(prompt=dict(vi='ll', ir='pd'), **files)
+    found, _ = read_image(tmp_path / 'out.png')
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert cv2.imread(str(tmp_path / 'out.png')).shape == (30, 45, 3)
