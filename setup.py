@@ -25,7 +25,7 @@ EXTRAS = {
     # pyiqa's licence is non-commercial (PolyForm); it wants the headless OpenCV in the same version as the other.
     'iqa': ['pyiqa==0.1.16', 'torchvision>=0.19,<1', 'opencv-python-headless>=4.8,<6'],
     'demo': ['gradio>=6,<7'],
-    'export': ['onnx>=1.17,<2', 'onnxscript>=0.5,<1', 'onnxruntime>=1.20,<2'],
+    'export': ['onnx>=1.17,<2', 'onnxruntime>=1.20,<2'],
     # brings its own FFmpeg; `--codec list` shows what that can write
     'video': ['av>=16,<19'],
     # the numbers and pictures of the latent space

@@ -7,6 +7,7 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,3 +167,22 @@ def test_page_on_metrics(
     assert '| CC | Clipped ↓ |' in Path('work_dirs/pyramid_clipped/test/report.md').read_text()
     namespace: dict[str, object] = {}
     exec(compile(blocks(page)[-1], str(page), 'exec'), namespace)
+
+
+def test_page_on_deployment(small_export: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its commands as they stand, on a small network in the place of lure-tiny; the export has a test of its own."""
+    _, done = small_export
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(done.path, 'lure-tiny.onnx')
+    rng = np.random.default_rng(0)
+    for name in ('vi', 'ir'):
+        write_image(f'{name}.png', rng.integers(0, 256, (24, 32, 3) if name == 'vi' else (24, 32), np.uint8))
+    text = (DOCS / 'deploy.md').read_text(encoding='utf-8')
+    export, fuse = (line.split()[1:] for line in re.findall(r'^lurefusion .*', text, flags=re.MULTILINE))
+    assert export == ['export', '--model', 'lure-tiny', '--out', 'lure-tiny.onnx']
+    assert main(fuse) == 0
+    [script] = (line.split() for line in re.findall(r'^python (demo/.*)', text, flags=re.MULTILINE))
+    Path('fused.png').unlink()
+    monkeypatch.setattr(sys, 'argv', script)
+    runpy.run_path(str(DOCS.parent / script[0]), run_name='__main__')
+    assert Path('fused.png').is_file()
