@@ -80,7 +80,7 @@ def export_onnx(
         model: The network; its layers stay as they are.
         path: The file, ``.onnx``.
         name: Of the model, for messages; default: its class.
-        precision: ``fp32``, or ``fp16``: numbers are stored in half precision, which halves the file; what is computed
+        precision: ``fp32``, or ``fp16``: numbers are stored in half precision, for a smaller file; what is computed
             with them is still in single precision.
 
     Raises:

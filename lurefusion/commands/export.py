@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--precision',
         choices=PRECISIONS,
         default='fp32',
-        help='of the numbers in the file; fp16: half the size, computed in fp32 all the same (default: fp32)',
+        help='of the numbers in the file; fp16: a smaller file, computed in fp32 all the same (default: fp32)',
     )
 
 

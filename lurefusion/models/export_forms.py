@@ -115,7 +115,7 @@ class TransposedAttentionForm(nn.Module):
         channels = part.project_out.out_channels
         tau = part.temperature.flatten().repeat_interleave(channels // part.num_heads)
         self.scale = nn.Parameter(part.sign * tau.detach()[:, None])
-        self.blocked = nn.Parameter(torch.where(part.other_head, -1e9, 0.0))
+        self.blocked = nn.Parameter(torch.where(part.other_head, -3e4, 0.0))
         self.projection = nn.Parameter(part.project_out.weight.detach()[:, :, 0, 0].clone())
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, row_weight: Tensor | None = None) -> Tensor:
