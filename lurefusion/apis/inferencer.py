@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mmengine.logging import print_log
 
 from lurefusion.apis.models import list_models
 from lurefusion.apis.reading import Picture, check_twins, read_picture
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 Prompt = str | Mapping[str, str] | None
 _END = object()
-#: back-ends by name
-RUNNERS = ('torch', 'onnx')
 
 
 class PictureWarning(UserWarning):

@@ -80,6 +80,8 @@ class OnnxRunner(Runner):
         feeds = {name: np.ascontiguousarray(x.numpy()) for name, x in zip(self.modalities, images, strict=True)}
         if text is not None:
             feeds['text'] = text.numpy()
+        # what a network does not look at is no input of its graph
+        feeds = {one.name: feeds[one.name] for one in self.session.get_inputs()}
         return torch.from_numpy(self.session.run(['fused'], feeds)[0])
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor | None:
