@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
+from lurefusion.models import strips
 from lurefusion.models.layers import ModalityEmbedding, NAFBlock, conv1x1, full_precision
 from lurefusion.registry import IMAGE_ENCODERS, INTERACTIONS
 
@@ -68,6 +69,8 @@ class BaseBlock(nn.Module):
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
         """x (B,C,h,w), m (B,) int64."""
+        if self.modality.kind == 'add' and strips.in_parts(x):
+            return strips.naf(self.block, x, self.modality.table(m))
         return self.block(self.modality(x, m))
 
 
