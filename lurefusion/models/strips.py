@@ -9,7 +9,7 @@ seams, and of what is wide no more is held than a part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -75,6 +75,12 @@ def pixels_last(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
+def row_by_row(encode: Callable[..., list[Tensor]], *rows: Tensor) -> list[Tensor]:
+    """A batch of tensors, each picture by itself: the features of one are freed before the next."""
+    found = [encode(*(x[i : i + 1] for x in rows)) for i in range(len(rows[0]))]
+    return [torch.cat(z) for z in zip(*found, strict=True)]
+
+
 def channels_first(x: Tensor) -> Tensor:
     """(B,h,w,C) as channels-last (B,C,h,w)."""
     return x.permute(0, 3, 1, 2)
@@ -106,8 +112,9 @@ def naf(block: NAFBlock, x: Tensor, shift: Tensor | None = None) -> Tensor:
     first, fourth = matrix(block.conv1), matrix(block.conv4)
     beta, gamma = block.beta.view(-1, 1), block.gamma.view(-1, 1)
     fifth, fifth_bias = matrix(block.conv5) * gamma, block.conv5.bias * gamma[:, 0]
-    gated = source.new_empty(height, width, half)
     for i in range(batch):
+        # each pixel of the result takes the place of the gated one that it is made of
+        gated = out[i] if half == channels else source.new_empty(height, width, half)
         total = source.new_zeros(half)
         for part in parts(height, width, wide):
             h = source[i][part.outer]
