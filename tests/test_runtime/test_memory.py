@@ -31,7 +31,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(not keep_freed_memory(), reason='needs Linux and glibc')
 def test_freed_memory_is_used_again():
     faults = {
-        name: int(subprocess.run([sys.executable, '-c', FAULTS, name], capture_output=True, text=True, check=True).stdout)
+        name: int(
+            subprocess.run([sys.executable, '-c', FAULTS, name], capture_output=True, text=True, check=True).stdout
+        )
         for name in ('kept', 'left')
     }
     assert faults['kept'] < 1000
