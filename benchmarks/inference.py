@@ -1,14 +1,17 @@
 """Time and memory of fusing a pair and of restoring a picture, in a fresh process for each number of threads.
 
-    python benchmarks/inference.py [lure-tiny | CONFIG --weights W] [--size 480 640] [--threads 1 2] [--repeat 7]
+    python benchmarks/inference.py [lure-tiny | CONFIG --weights W] [--size 480 640 --size 1024 1280] [--threads 1 2]
 
 The whole call is timed as a program sees it, arrays in and arrays out, warm; the parts are timed within the same calls.
-Peak memory is the largest resident set of that process, with Python, libraries and weights.
+Peak memory is the largest resident set of that process, with Python, libraries and weights. Beside them, measured in
+the same process: the rate of a large fp32 matrix product and what share of it the network reaches, and fusing the luma
+by a Laplacian pyramid with OpenCV. With several sizes, the exponent of time against pixels is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -31,6 +34,52 @@ def peak_megabytes() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == 'darwin' else 1024)
+
+
+def matrix_product_rate(side: int = 1024, repeat: int = 5) -> float:
+    """Best rate of a square fp32 matrix product on the threads in use, operations a second: the limit."""
+    import torch
+
+    a, best = torch.rand(side, side), float('inf')
+    for _ in range(repeat):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def operations_per_pixel(network, side: int = 128) -> float:
+    """Of matrix products and convolutions of fusing a pair."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    images = tuple(torch.rand(1, 3, side, side) for _ in network.modalities)
+    text = None
+    if network.prompts is not None:
+        text = network.encode_text([network.prompts.canonical('pd')] * len(images)).detach()
+    # with gradients: layers are then computed as wholes, without the pixels that parts share
+    with FlopCounterMode(display=False) as counter:
+        network.core(images, text)
+    return counter.get_total_flops() / side**2
+
+
+def laplacian_fusion(visible, infrared, levels: int = 4):
+    """The luma of a pair by the larger coefficient of each band of a Laplacian pyramid, in OpenCV; (H,W) uint8."""
+    import cv2
+    import numpy as np
+
+    fused = None
+    rest = [cv2.cvtColor(visible, cv2.COLOR_RGB2GRAY).astype(np.float32), infrared.astype(np.float32)]
+    bands = []
+    for _ in range(levels):
+        coarse = [cv2.pyrDown(x) for x in rest]
+        one, two = (x - cv2.pyrUp(y, dstsize=x.shape[::-1]) for x, y in zip(rest, coarse, strict=True))
+        bands.append(np.where(np.abs(one) > np.abs(two), one, two))
+        rest = coarse
+    fused = (rest[0] + rest[1]) / 2
+    for band in reversed(bands):
+        fused = cv2.pyrUp(fused, dstsize=band.shape[::-1]) + band
+    return np.clip(np.rint(fused), 0, 255).astype(np.uint8)
 
 
 def measure(model: str, weights: str | None, size: tuple[int, int], threads: int, repeat: int) -> dict[str, float]:
@@ -66,52 +115,85 @@ def measure(model: str, weights: str | None, size: tuple[int, int], threads: int
     fused = timed(lambda: fuser('the visible image is too dark', **pair))
     peak = peak_megabytes()
     restored = timed(lambda: fuser.restore(scene.visible, 'vi', 'it is too dark'))
+    infrared = scene.infrared if scene.infrared.ndim == 2 else scene.infrared[..., 0]
+    pyramid = timed(lambda: laplacian_fusion(scene.visible, infrared))
     result = {name: statistics.median(row[name] for row in fused) for name in (*PARTS, 'whole')}
+    rate = matrix_product_rate()
+    work = operations_per_pixel(network) * size[0] * size[1]
+    result |= dict(
+        rate=rate / 1e9, share=100 * work / rate / result['whole'],
+        pyramid=statistics.median(row['whole'] for row in pyramid),
+    )  # fmt: skip
     result |= dict(restore=statistics.median(row['whole'] for row in restored), peak=peak)
     return result | dict(
         slowest=max(row['whole'] for row in fused), parameters=sum(p.numel() for p in network.parameters())
     )
 
 
-def table(results: dict[int, dict[str, float]]) -> str:
-    """Markdown, a row for each number of threads."""
+def table(results: list[dict[str, float]]) -> str:
+    """Markdown, a row for each size and number of threads."""
     from lurefusion.io.tables import markdown_table
 
-    head = ['threads', 'pair, s', 'slowest, s', *(f'{title}, %' for title in PARTS.values()), 'rest, %']
-    head += ['one picture restored, s', 'peak memory, MB']
+    head = ['height', 'width', 'threads', 'pair, s', 'slowest, s', 'pairs a second']
+    head += [*(f'{title}, %' for title in PARTS.values()), 'rest, %', 'one picture restored, s', 'peak memory, MB']
+    head += ['matrix product, GFLOP/s', 'of its rate, %', 'Laplacian pyramid, s']
     lines = []
-    for threads, row in results.items():
+    for row in results:
         shares = [100 * row[name] / row['whole'] for name in PARTS]
-        cells = [f'{row["whole"]:.3f}', f'{row["slowest"]:.3f}', *(f'{s:.1f}' for s in (*shares, 100 - sum(shares)))]
-        lines.append([threads, *cells, f'{row["restore"]:.3f}', f'{row["peak"]:.0f}'])
+        cells = [f'{row["whole"]:.3f}', f'{row["slowest"]:.3f}', f'{1 / row["whole"]:.2f}']
+        cells += [f'{s:.1f}' for s in (*shares, 100 - sum(shares))]
+        cells += [f'{row["restore"]:.3f}', f'{row["peak"]:.0f}', f'{row["rate"]:.0f}', f'{row["share"]:.0f}']
+        lines.append([row['height'], row['width'], row['threads'], *cells, f'{row["pyramid"]:.4f}'])
     return markdown_table(head, lines, text=())
+
+
+def exponent(pixels: list[float], seconds: list[float]) -> float:
+    """Slope of log time against log pixels: 1 where the time of a pixel does not depend on the size."""
+    import numpy as np
+
+    return float(np.polyfit(np.log(pixels), np.log(seconds), 1)[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('model', nargs='?', default='lure-tiny', help='shipped weights, or a config')
     parser.add_argument('--weights', help="checkpoint of the config, or 'random'")
-    parser.add_argument('--size', type=int, nargs=2, default=(480, 640), metavar=('H', 'W'))
+    parser.add_argument(
+        '--size', type=int, nargs=2, action='append', metavar=('H', 'W'), help='default: 480 640; may be repeated'
+    )
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
     parser.add_argument('--repeat', type=int, default=7, help='timed calls; the median counts')
+    parser.add_argument('--quick', action='store_true', help='one thread, 48x64 and 96x128, to see that it works')
+    parser.add_argument('--json', type=Path, help='write the numbers to this file, too')
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.quick:
+        args.threads, args.repeat, args.size = [1], 2, args.size or [[48, 64], [96, 128]]
+    sizes = args.size or [[480, 640]]
     if args.child:
-        numbers = measure(args.model, args.weights, tuple(args.size), args.threads[0], args.repeat)
+        numbers = measure(args.model, args.weights, tuple(sizes[0]), args.threads[0], args.repeat)
         print(json.dumps(numbers))
         return
-    results = {}
-    for threads in args.threads:
+    results = []
+    for (height, width), threads in itertools.product(sizes, args.threads):
         command = [sys.executable, __file__, args.model, '--child', '--threads', str(threads)]
-        command += ['--size', *map(str, args.size), '--repeat', str(args.repeat)]
+        command += ['--size', str(height), str(width), '--repeat', str(args.repeat)]
         command += ['--weights', args.weights] if args.weights else []
         environment = os.environ | {'OMP_NUM_THREADS': str(threads)}
         out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
-        results[threads] = json.loads(out.splitlines()[-1])
-    parameters = results[args.threads[0]]['parameters']
-    height, width = args.size
-    print(f'{args.model}, {parameters / 1e6:.2f} M parameters, fp32, {width}x{height}, median of {args.repeat}\n')
+        results.append(dict(height=height, width=width, threads=threads, **json.loads(out.splitlines()[-1])))
+    print(f'{args.model}, {results[0]["parameters"] / 1e6:.2f} M parameters, fp32, median of {args.repeat}\n')
     print(table(results), end='')
+    if len(sizes) > 1:
+        print()
+    for threads in args.threads if len(sizes) > 1 else []:
+        rows = [row for row in results if row['threads'] == threads]
+        slope = exponent([row['height'] * row['width'] for row in rows], [row['whole'] for row in rows])
+        print(f'threads {threads}: time grows with pixels to the power of {slope:.2f}')
+    if args.json:
+        from lurefusion.io.images import write_bytes
+
+        write_bytes(args.json, json.dumps(results, indent=2).encode())
 
 
 if __name__ == '__main__':

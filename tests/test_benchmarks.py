@@ -1,5 +1,6 @@
 """The speed benchmarks run, and their numbers can be true."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,22 +8,30 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 
 
-def test_inference():
-    command = [sys.executable, BENCHMARKS / 'inference.py', '--size', '48', '64', '--threads', '1', '--repeat', '2']
+def test_inference(tmp_path):
+    command = [sys.executable, BENCHMARKS / 'inference.py', '--quick', '--json', tmp_path / 'speed.json']
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    title, _, head, _, row = run.stdout.splitlines()
+    title, _, head, _, *rows, _, slope = run.stdout.splitlines()
     assert title.startswith('lure-tiny, ')
-    assert '64x48' in title
-    numbers = dict(
-        zip((c.strip() for c in head.strip('|').split('|')), map(float, row.strip('|').split('|')), strict=True)
-    )
-    assert numbers['threads'] == 1
-    assert 0 < numbers['pair, s'] <= numbers['slowest, s'] < 30
-    assert numbers['one picture restored, s'] > 0
-    shares = [numbers[f'{name}, %'] for name in ('encoders', 'fuser', 'decoder', 'rest')]
-    assert all(share > 0 for share in shares)
-    assert abs(sum(shares) - 100) < 0.3
-    assert 100 < numbers['peak memory, MB'] < 1500
+    assert float(slope.removeprefix('threads 1: time grows with pixels to the power of ')) < 2
+    stored = json.loads((tmp_path / 'speed.json').read_text())
+    assert len(rows) == len(stored) == 2
+    for row, kept in zip(rows, stored, strict=True):
+        cells = zip((c.strip() for c in head.strip('|').split('|')), map(float, row.strip('|').split('|')), strict=True)
+        numbers = dict(cells)
+        assert numbers['threads'] == 1
+        assert numbers['pair, s'] == round(kept['whole'], 3)
+        assert 0 < numbers['pair, s'] <= numbers['slowest, s'] < 30
+        assert numbers['one picture restored, s'] > 0
+        shares = [numbers[f'{name}, %'] for name in ('encoders', 'fuser', 'decoder', 'rest')]
+        assert all(share > 0 for share in shares)
+        assert abs(sum(shares) - 100) < 0.3
+        assert 100 < numbers['peak memory, MB'] < 1500
+        assert numbers['matrix product, GFLOP/s'] > 0
+        # the same work for every pixel
+        assert 0 < kept['share'] < 150
+        done = kept['share'] * kept['rate'] * kept['whole'] / (kept['height'] * kept['width'])
+        assert 0.8 < done / (stored[0]['share'] * stored[0]['rate'] * stored[0]['whole'] / (48 * 64)) < 1.25
 
 
 def test_startup():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
-from lurefusion.models import export_forms
+from lurefusion.models import export_forms, strips
 from lurefusion.models.layers import (
     GDFN,
     LayerNorm2d,
@@ -239,6 +239,8 @@ class CrossBlock(nn.Module):
 
     def forward(self, z: list[Tensor]) -> list[Tensor]:
         """Latents of one scale, M times (B,L,h,w), to as many."""
+        if isinstance(self.attention[0], TransposedAttention) and strips.in_parts(z[0]):
+            return strips.cross_block(self, z)
         h = [norm(s) for norm, s in zip(self.norm1, z, strict=True)]
         kv = [project(s) for project, s in zip(self.kv, h, strict=True)]
         out = []

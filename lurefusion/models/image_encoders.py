@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
+from lurefusion.models import strips
 from lurefusion.models.layers import ModalityEmbedding, NAFBlock, conv1x1, full_precision
 from lurefusion.registry import IMAGE_ENCODERS, INTERACTIONS
 
@@ -68,6 +69,8 @@ class BaseBlock(nn.Module):
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
         """x (B,C,h,w), m (B,) int64."""
+        if self.modality.kind == 'add' and strips.in_parts(x):
+            return strips.naf(self.block, x, self.modality.table(m))
         return self.block(self.modality(x, m))
 
 
@@ -109,10 +112,13 @@ class EncoderLevel(nn.Module):
     def forward(self, u: Tensor, c: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the features for the next level (B,C,h,w) and the latent z (B,L,h,w)."""
         for text_block, block in zip(self.base_text, self.base, strict=True):
-            u = block(text_block(u, c), m)
+            # one by one: nothing is held that has been used
+            u = text_block(u, c)
+            u = block(u, m)
         d = u
         for text_block, block in zip(self.bottleneck_text, self.bottleneck, strict=True):
-            d = block(text_block(d, c))
+            d = text_block(d, c)
+            d = block(d)
         if self.linear is None:
             return u, d
         # the picture itself passes here: half precision would cost it its last bits
@@ -175,7 +181,10 @@ class LUREEncoder(ImageEncoder):
             u = self.stem(x.float().contiguous(memory_format=torch.channels_last))
         latents = []
         for i, level in enumerate(self.levels):
-            u, z = level(u, c, m)
+            given = [u]
+            del u
+            # past the module's call, which would hold what is not needed any more, the largest tensor of all
+            u, z = level.forward(given.pop(), c, m)
             latents.append(z)
             if i < len(self.down):
                 u = self.down[i](u)

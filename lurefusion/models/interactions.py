@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lurefusion.models import strips
 from lurefusion.models.layers import (
     GDFN,
     LayerNorm2d,
@@ -103,6 +104,13 @@ class TGA(_TransformerBlock):
         self.q = nn.Sequential(conv1x1(channels, channels), depthwise3x3(channels))
         self.kv = nn.Sequential(conv1x1(channels, 2 * channels), depthwise3x3(2 * channels))
         self.attention = TransposedAttention(channels, num_heads)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x (B,C,h,w), c (B,text_dim), to (B,C,h,w)."""
+        # what derives from it mixes in another way
+        if type(self) is TGA and strips.in_parts(x):
+            return strips.text_block(self, x, self.gate(c).sigmoid())
+        return super().forward(x, c)
 
     def query(self, h: Tensor, w: Tensor, c: Tensor) -> Tensor:
         """(B,C,H,W) query from the normed feature h and the channel weights w (B,C)."""

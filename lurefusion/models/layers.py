@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
-from lurefusion.models import export_forms
+from lurefusion.models import export_forms, strips
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[Any]:
@@ -109,6 +109,8 @@ class NAFBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,h,w) to (B,C,h,w)."""
+        if strips.in_parts(x):
+            return strips.naf(self, x)
         a, b = self.conv2(self.conv1(self.norm1(x))).chunk(2, dim=1)
         y = a * b
         # simplified channel attention: no sigmoid, no ReLU
@@ -180,10 +182,13 @@ class TransposedAttention(nn.Module):
             # the norms are taken as scales of the product's rows and columns: q and k are never rewritten
             q_norm = q_BNC.square().sum(1).clamp_min(1e-12).sqrt()
             k_norm = k_BNC.square().sum(1).clamp_min(1e-12).sqrt()
-            logits = torch.matmul(q_BNC.mT, k_BNC) / (q_norm[:, :, None] * k_norm[:, None, :])
-            tau = self.temperature.float().flatten().repeat_interleave(q.shape[1] // self.num_heads)
-            logits = self.sign * tau[:, None] * logits
-            return logits.masked_fill(self.other_head, float('-inf')).softmax(dim=-1)
+            return self.weights(torch.matmul(q_BNC.mT, k_BNC), q_norm, k_norm)
+
+    def weights(self, products: Tensor, q_norm: Tensor, k_norm: Tensor) -> Tensor:
+        """Softmax weights (B,C,C) of q^T k (B,C,C), summed over the pixels, and of the norms of q and k (B,C)."""
+        tau = self.temperature.float().flatten().repeat_interleave(products.shape[-1] // self.num_heads)
+        logits = self.sign * tau[:, None] * (products / (q_norm[:, :, None] * k_norm[:, None, :]))
+        return logits.masked_fill(self.other_head, float('-inf')).softmax(dim=-1)
 
     def export_form(self) -> nn.Module:
         """See :mod:`lurefusion.models.export_forms`."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lurefusion.choices import one_of
+from lurefusion.models import strips
 from lurefusion.models.base import FusionModel
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
@@ -227,8 +228,12 @@ class LURE(FusionModel):
     # ------------------------------------------------------------ prediction
 
     def encode(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Latents of every modality, in one pass: list over M of Z. `images` M x (B,3,H,W), `c` M x (B,D)."""
+        """Latents of every modality: list over M of Z. `images` M x (B,3,H,W), `c` M x (B,D)."""
         batch = images[0].shape[0]
+        if strips.in_parts(images[0]):
+            # one after the other: the features of one are freed before those of the next are made
+            numbers = [torch.full((batch,), i) for i in range(len(images))]
+            return [self._latents(*one) for one in zip(images, c, numbers, strict=True)]
         # not repeat_interleave, which no graph with an open batch takes
         m = torch.arange(len(images), device=images[0].device)[:, None].expand(-1, batch).reshape(-1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and 'image_encoder' not in self.frozen):

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lurefusion.models import export_forms
+from lurefusion.models import export_forms, strips
 from lurefusion.models.decoders import LUREDecoder
 from lurefusion.models.fusion import CrossAttentionFuser
 from lurefusion.models.image_encoders import EncoderLevel, LUREEncoder
@@ -118,6 +118,8 @@ class LURETinyEncoder(LUREEncoder):
 
     def forward(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """x (B,3,H,W) in [0,1], H and W multiples of the last stride; c (B,text_dim); m (B,) int64."""
+        if len(x) > 1 and strips.in_parts(x):
+            return strips.row_by_row(self.forward, x, c, m)
         grey = is_grey(x)
         if self.detail is not None:
             x = self.detail(x, c)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lurefusion.runtime.memory import keep_freed_memory
 from lurefusion.runtime.runner import Runner
 
 if TYPE_CHECKING:
     from lurefusion.models.base import FusionModel
+
+#: most pixels that are run at once where all of a layer is held, about 1.5 kB a pixel: not on a CPU, see models.strips
+WHOLE_PIXELS = 1_100_000
 
 
 class TorchRunner(Runner):
@@ -23,18 +28,28 @@ class TorchRunner(Runner):
         model: Is moved to the device and set to eval mode.
         device: See :func:`pick_device`.
         chroma_from: See :class:`Runner`.
+        keep_memory: On a CPU, keep freed memory for the next picture, up to 1 GB; for the whole process, see
+            :func:`lurefusion.runtime.memory.keep_freed_memory`.
     """
 
     def __init__(
-        self, model: FusionModel, device: str | torch.device | None = None, chroma_from: str = 'fused'
+        self,
+        model: FusionModel,
+        device: str | torch.device | None = None,
+        chroma_from: str = 'fused',
+        keep_memory: bool = True,
     ) -> None:
         self.device = pick_device(device)
+        if keep_memory and self.device.type == 'cpu':
+            keep_freed_memory()
         self.model = model.to(self.device).eval()
         self.modalities = model.modalities
         self.chroma = model.chroma
         self.prompts = model.prompts
         self.size_divisor = model.size_divisor
         self.running = model.running
+        if self.device.type != 'cpu' and (model.running.max_pixels or 0) > WHOLE_PIXELS:
+            self.running = replace(model.running, max_pixels=WHOLE_PIXELS, tile=min(model.running.tile, 640))
         self.chroma_from = chroma_from
 
     @property
