@@ -28,7 +28,7 @@ class TorchRunner(Runner):
         model: Is moved to the device and set to eval mode.
         device: See :func:`pick_device`.
         chroma_from: See :class:`Runner`.
-        keep_memory: On a CPU, keep freed memory for the next picture, up to 1 GB; for the whole process, see
+        keep_memory: On a CPU, keep freed memory for the next picture, up to 512 MB; for the whole process, see
             :func:`lurefusion.runtime.memory.keep_freed_memory`.
     """
 
