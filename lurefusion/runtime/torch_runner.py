@@ -17,7 +17,7 @@ from lurefusion.runtime.runner import Runner
 if TYPE_CHECKING:
     from lurefusion.models.base import FusionModel
 
-#: most pixels that are run at once where all of a layer is held, about 1.5 kB a pixel: not on a CPU, see models.strips
+#: most pixels that are run at once where all of a layer is held, about 0.8 kB a pixel: not on a CPU, see models.strips
 WHOLE_PIXELS = 1_100_000
 
 
