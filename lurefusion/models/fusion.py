@@ -314,10 +314,12 @@ class CrossAttentionFuser(Fuser):
         """M lists of latents (B,L_i,h_i,w_i), one a scale, to one such list."""
         out = []
         for i, z in enumerate(zip(*latents, strict=True)):
+            # first: what it holds is freed before the blocks need as much
+            ruled = _checked_rule(self.rule, list(z))
             mixed = list(z) if self.enter is None else [self.enter[i](s) for s in z]
             for block in self.cross[i]:
                 mixed = block(mixed)
-            out.append(self.zero[i](self.merge[i](torch.cat(mixed, dim=1))) + _checked_rule(self.rule, list(z)))
+            out.append(self.zero[i](self.merge[i](torch.cat(mixed, dim=1))) + ruled)
         return out
 
 

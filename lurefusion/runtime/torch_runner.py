@@ -17,7 +17,7 @@ from lurefusion.runtime.runner import Runner
 if TYPE_CHECKING:
     from lurefusion.models.base import FusionModel
 
-#: most pixels that are run at once where all of a layer is held, about 1.5 kB a pixel: not on a CPU, see models.strips
+#: most pixels that are run at once where all of a layer is held, about 0.8 kB a pixel: not on a CPU, see models.strips
 WHOLE_PIXELS = 1_100_000
 
 
@@ -28,7 +28,7 @@ class TorchRunner(Runner):
         model: Is moved to the device and set to eval mode.
         device: See :func:`pick_device`.
         chroma_from: See :class:`Runner`.
-        keep_memory: On a CPU, keep freed memory for the next picture, up to 1 GB; for the whole process, see
+        keep_memory: On a CPU, keep freed memory for the next picture, up to 512 MB; for the whole process, see
             :func:`lurefusion.runtime.memory.keep_freed_memory`.
     """
 

@@ -7,7 +7,7 @@ import pytest
 
 from lurefusion.runtime.memory import keep_freed_memory
 
-# page faults of taking and leaving 40 MB ten times
+# page faults of taking and leaving 100 MB five times
 FAULTS = """
 import resource, sys
 import numpy as np
@@ -17,8 +17,8 @@ if sys.argv[1] == 'kept':
     assert keep_freed_memory()
 
 def use():
-    # two at once, so that a heap without the options would be trimmed
-    return [np.ones(10_000_000, np.float32) for _ in range(2)]
+    # 100 MB at once, so that a heap without the options would be trimmed
+    return [np.ones(5_000_000, np.float32) for _ in range(5)]
 
 use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
