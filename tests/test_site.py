@@ -123,7 +123,10 @@ def check(line: str) -> bool:
     ends = [i for i, word in enumerate(arguments) if word in ('|', '&&', ';', '>')]
     arguments = arguments[: ends[0]] if ends else arguments
     program = None if word == 'lurefusion' else runpy.run_path(str(ROOT / word))['main']
-    if program is not None and inspect.signature(program).parameters:  # it takes words by their place
+    needed = (
+        [] if program is None else [p for p in inspect.signature(program).parameters.values() if p.default is p.empty]
+    )
+    if needed:  # it takes words by their place
         inspect.signature(program).bind(*arguments)
         return True
     start_it = main if program is None else lambda _: program()

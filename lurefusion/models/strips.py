@@ -10,6 +10,7 @@ seams, and of what is wide no more is held than a part.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -26,11 +27,25 @@ NUMBERS = 2**19
 # columns of a part
 COLUMNS = 384
 
+_allowed = True
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Inside of it, blocks are computed as wholes: to count operations once, and to try what an export traces."""
+    global _allowed
+    before, _allowed = _allowed, False
+    try:
+        yield
+    finally:
+        _allowed = before
+
 
 def in_parts(x: Tensor) -> bool:
     """Whether x is to be computed part by part: float32 on a CPU, without gradients, and no graph is being recorded."""
     return (
-        x.device.type == 'cpu'
+        _allowed
+        and x.device.type == 'cpu'
         and x.dtype == torch.float32
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,8 @@ from lurefusion.runtime.batches import pad, unpad
 from lurefusion.runtime.tiling import run_tiled
 from lurefusion.structures import FusionDataSample
 
+#: most pixels that are run at once where all of a layer is held, about 0.8 kB a pixel: not on a CPU, see models.strips
+WHOLE_PIXELS = 1_100_000
 # variance below which a window counts as flat: a standard deviation of 0.1
 FLAT = 0.01
 #: key of `inputs` under which a restoration sample has its picture
@@ -47,6 +49,12 @@ class RunOptions:
     tile: int = 640
     overlap: int = 64
     coarse: CoarsePass | None = None
+
+    def in_layers(self) -> RunOptions:
+        """For a back-end that holds all of a layer at once, several times the memory of parts: smaller tiles."""
+        if (self.max_pixels or 0) <= WHOLE_PIXELS:
+            return self
+        return replace(self, max_pixels=WHOLE_PIXELS, tile=min(self.tile, 640))
 
 
 class Network(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +15,6 @@ from lurefusion.runtime.runner import Runner
 
 if TYPE_CHECKING:
     from lurefusion.models.base import FusionModel
-
-#: most pixels that are run at once where all of a layer is held, about 0.8 kB a pixel: not on a CPU, see models.strips
-WHOLE_PIXELS = 1_100_000
 
 
 class TorchRunner(Runner):
@@ -48,8 +44,8 @@ class TorchRunner(Runner):
         self.prompts = model.prompts
         self.size_divisor = model.size_divisor
         self.running = model.running
-        if self.device.type != 'cpu' and (model.running.max_pixels or 0) > WHOLE_PIXELS:
-            self.running = replace(model.running, max_pixels=WHOLE_PIXELS, tile=min(model.running.tile, 640))
+        if self.device.type != 'cpu':
+            self.running = model.running.in_layers()
         self.chroma_from = chroma_from
 
     @property

@@ -437,7 +437,7 @@ with open_writer(sys.argv[1], (64, 64)) as writer:
     for n in range(400):
         writer.write(rng.integers(0, 256, (64, 64, 3), np.uint8), n / 25, '')
         print(n, flush=True)
-        time.sleep(0.001)
+        time.sleep(0.001 if n <= 120 else 0.05)
 print('done', flush=True)
 """
 

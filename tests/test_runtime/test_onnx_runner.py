@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lurefusion import FusionInferencer
-from lurefusion.apis import inferencer as inferencer_module
+from lurefusion.apis import runners
 from lurefusion.cli import main
 from lurefusion.io.images import read_image, write_image
 
@@ -114,7 +114,7 @@ def test_a_network_is_exported_once_into_the_cache(
     model, _ = small_export
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     said: list[str] = []
-    monkeypatch.setattr(inferencer_module, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(runners, 'print_log', lambda text, **_: said.append(text))
     threads = torch.get_num_threads()
     first, second = (FusionInferencer(model, runner='onnx') for _ in range(2))
     [file] = tmp_path.rglob('*.onnx')

@@ -40,10 +40,16 @@ def write(out: str) -> None:
     write_bytes(Path(out), page().encode())
 
 
+def built_in(card: MetricCard) -> bool:
+    """Whether it is no plug-in's."""
+    return card.function is None or card.function.__module__.startswith('lurefusion.')
+
+
 def page() -> str:
     """The whole page."""
     MEASURES.import_from_location()
-    cards = [card for card in MEASURES.module_dict.values() if type(card).__module__.startswith('lurefusion.')]
+    # of plug-ins that are imported, nothing
+    cards = [card for card in MEASURES.module_dict.values() if built_in(card)]
     own = [card for card in cards if not isinstance(card, NetworkCard)]
     networks = [card for card in cards if isinstance(card, NetworkCard)]
     parts = [HEAD.format(ranked=', '.join(RANKED_METRICS)) + plain(functional.__doc__.split('\n', 1)[1])]
