@@ -27,7 +27,9 @@ def fuse(vi: str, ir: str, out: str, prompt: list[str] | None, model: str, bit_d
     """Fuse and print."""
     from lurefusion import FusionInferencer
     from lurefusion.commands.fuse import parse_prompt
+    from lurefusion.io.pairing import refuse_overwrite
 
+    refuse_overwrite([out], [vi, ir])
     fuser = FusionInferencer(model)
     result = fuser.predict(parse_prompt(prompt, fuser.modalities), vi=vi, ir=ir)
     result.save(out, bit_depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -15,9 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lurefusion.apis.folders import refuse_inside
-from lurefusion.io.clips import FOLDER_RATE, Clip, Frame, FrameFolder, TimeReport, is_video, open_clips, pair_by_time
+from lurefusion.io.clips import (
+    FOLDER_RATE,
+    VIDEO_SUFFIXES,
+    Clip,
+    Frame,
+    FrameFolder,
+    TimeReport,
+    is_video,
+    open_clips,
+    pair_by_time,
+)
 from lurefusion.io.codecs import choose_encoding
-from lurefusion.io.images import read_image
+from lurefusion.io.images import READ_SUFFIXES, read_image
 from lurefusion.io.pairing import list_images, pair_files
 from lurefusion.io.video import ClipWriter, open_writer
 from lurefusion.prompts import PromptRouter
@@ -32,6 +43,8 @@ if TYPE_CHECKING:
 
 # a clip is aligned by the best of so many frames that can be, which lie so many frames apart
 ALIGNED_BY, APART = 5, 10
+#: frames per second that are believed
+MOST_FRAMES = 1000
 # what looks wrong in frames is kept for so many of them
 _NOTED = 100
 
@@ -121,6 +134,7 @@ def fuse_video(
     inferencer.runner.check_names(sources)
     out = Path(out)
     refuse_inside(out, sources)
+    _check_numbers(sources, out, rate, offsets, bit_depth)
     _refuse_existing(out, overwrite)
     reference = reference or inferencer.runner.chroma or inferencer.modalities[0]
     if reference not in sources:
@@ -260,6 +274,29 @@ def _note(report: ClipReport, result: Prediction | Failure) -> None:
         report.failed[result.name] = str(result.error) or type(result.error).__name__
     if result.notes and len(report.frame_notes) < _NOTED:
         report.frame_notes[result.name] = list(result.notes)
+
+
+def _check_numbers(
+    sources: Mapping[str, str | os.PathLike],
+    out: Path,
+    rate: Fraction | None,
+    offsets: Mapping[str, float] | None,
+    bit_depth: int,
+) -> None:
+    if rate is not None and not 0 < rate <= MOST_FRAMES:
+        raise ValueError(f'the rate of frames (--fps) must be above 0 and at most {MOST_FRAMES} a second, got {rate}')
+    if rate is not None and not any(Path(path).is_dir() for path in sources.values()):
+        raise ValueError('a rate (--fps) is for folders of frames; videos have their own')
+    for name, seconds in (offsets or {}).items():
+        if not math.isfinite(seconds):
+            raise ValueError(f'the offset of {name} must be a number of seconds, got {seconds}')
+    if is_video(out) and bit_depth != 8:
+        raise ValueError(
+            f'{bit_depth} bit is for folders of frames; the depth of a video is that of its pixel format, e.g. '
+            f'pixel_format=yuv420p10le (--pixel-format)'
+        )
+    if out.suffix.lower() in (*READ_SUFFIXES, '.gif') and not out.is_dir():
+        raise ValueError(f'cannot write a clip as {out.suffix}: {out}; take {", ".join(VIDEO_SUFFIXES)}, or a folder')
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
@@ -127,6 +130,30 @@ def run(args: argparse.Namespace) -> int:
     """Carry out `lurefusion fuse`; the code is 1 if pictures of folders or frames failed."""
     if args.codec == 'list':
         return _list_codecs()
+    with _logs_beside(args.json):
+        return _fuse(args)
+
+
+@contextmanager
+def _logs_beside(json: bool) -> Iterator[None]:
+    """With --json, what is logged goes where words for people do."""
+    if not json:
+        yield
+        return
+    from mmengine.logging import MMLogger
+
+    handlers = [h for h in MMLogger.get_current_instance().handlers if type(h) is logging.StreamHandler]
+    before = [handler.stream for handler in handlers]
+    for handler in handlers:
+        handler.stream = sys.stderr
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            handler.stream = stream
+
+
+def _fuse(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ValueError('--out is missing: where the result goes')
     from lurefusion.io.clips import is_video
@@ -293,7 +320,8 @@ def _folders(args: argparse.Namespace, inferencer: Any, sources: dict[str, str],
     _warn([f'{stem}: {note}' for stem, several in report.notes.items() for note in several])
     for name in (name for name, route in (routes or {}).items() if route.pending):
         counts = Counter(own[name].task for own in report.routes.values())
-        print(f'{name}: {", ".join(f"{task} {count}" for task, count in counts.most_common())}', file=_words(args))
+        if counts:
+            print(f'{name}: {", ".join(f"{task} {count}" for task, count in counts.most_common())}', file=_words(args))
     print(str(report).replace(' fused', f' fused into {args.out}', 1), file=_words(args))
     for stem, error in report.failed.items():
         print(f'  {stem}: {error}', file=sys.stderr)
@@ -380,6 +408,12 @@ def parse_prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | 
     if len(words) == 1:
         # one string, as --range takes it: 'vi=haze ir=low contrast'
         words = re.split(rf'[\s,;]+(?=(?:{"|".join(map(re.escape, modalities))})=)', words[0])
+    named = [word for word in words if word.split('=')[0] in modalities and '=' in word]
+    if named and len(named) < len(words) and not all('=' in word for word in words):
+        raise ValueError(
+            f'--prompt is one sentence, or NAME=TEXT for each modality, not both: {" ".join(words)!r}. Quote a text of '
+            f'several words: vi="it is dark"'
+        )
     if not all('=' in word for word in words):
         return ' '.join(words)
     from lurefusion.choices import did_you_mean

@@ -339,7 +339,9 @@ def naming_advice(listings: Mapping[str, Mapping[str, Path]]) -> str:
                 return f'\n  {stem} and {lower[stem.lower()]} differ in upper and lower case: rename one of them'
         # pairs that have a mark more on one side are alike before it and behind it
         a, b = max(product(left[:20], right[:20]), key=lambda pair: SequenceMatcher(None, *pair).ratio())
-        if SequenceMatcher(None, a, b).ratio() > 0.4:
+        # names that differ in their numbers alone are two scenes
+        same_but_numbers = re.sub(r'\d+', '', a) == re.sub(r'\d+', '', b)
+        if SequenceMatcher(None, a, b).ratio() > 0.4 and not same_but_numbers:
             return (
                 f'\n  {a} and {b} look like a pair: rename the files so that both have one name, '
                 f'without a mark of {one} or {other}, or say how they are named: {_pattern_advice(a, b)}'

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,12 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
+from lurefusion.apis import FusionInferencer
 from lurefusion.cli import main
+from lurefusion.commands.fuse import parse_prompt
 from lurefusion.io.images import read_image, write_image
 
 # the mean of the luminances, with the chroma of the visible picture
 MODEL = ['--model', 'lurefusion::baselines/average_ir_vi.py', '--device', 'cpu']
 COUNT = 10
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def flat(level: int) -> np.ndarray:
@@ -281,3 +287,41 @@ def test_an_automatic_prompt_is_held_over_a_clip(clips, capsys, monkeypatch):
     model = ['--model', 'lurefusion::lure/lure_demo.py', '--weights', 'random', '--device', 'cpu']
     assert main(['fuse', *words, *model, '--prompt', 'auto', '--codec', 'ffv1']) == 0
     assert ' from frame 000000 on' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (dict(rate=Fraction(-5)), 'above 0 and at most 1000'),
+        (dict(rate=Fraction(0)), 'above 0 and at most 1000'),
+        (dict(rate=Fraction(10**9)), 'above 0 and at most 1000'),
+        (dict(offsets=dict(ir=float('nan'))), 'offset of ir must be a number'),
+        (dict(bit_depth=16), 'that of its pixel format'),
+        (dict(out='c.gif'), r'cannot write a clip as \.gif'),
+    ],
+)
+def test_numbers_of_a_clip_that_mean_nothing(tmp_path, options, words):
+    for name in ('vi', 'ir'):
+        write_image(tmp_path / name / '0.png', np.full((16, 24), 90 if name == 'vi' else 30, np.uint8))
+    out = tmp_path / options.pop('out', 'c.mp4')
+    fuser = FusionInferencer('lurefusion::baselines/average_ir_vi.py')
+    with pytest.raises(ValueError, match=words):
+        fuser.fuse_video({name: tmp_path / name for name in ('vi', 'ir')}, out, **options)
+    assert not out.exists()
+
+
+def test_a_sentence_and_names_are_not_mixed():
+    with pytest.raises(ValueError, match='not both'):
+        parse_prompt(['the visible image has', 'vi=ll'], ('vi', 'ir'))
+    assert parse_prompt(['vi=ll', 'ir=lc'], ('vi', 'ir')) == dict(vi='ll', ir='lc')
+    assert parse_prompt(['it is dark'], ('vi', 'ir')) == 'it is dark'
+
+
+def test_json_alone_is_on_the_standard_output(tmp_path):
+    for name in ('vi', 'ir'):
+        write_image(tmp_path / name / '0.png', np.full((16, 24), 90 if name == 'vi' else 30, np.uint8))
+    command = [sys.executable, '-m', 'lurefusion', 'fuse', '--vi', 'vi', '--ir', 'ir', '--out', 'out', '--json']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert [json.loads(line)['status'] for line in done.stdout.splitlines()] == ['done']
+    assert 'loaded' in done.stderr

@@ -157,3 +157,13 @@ def test_the_advice_is_an_option_that_works(tmp_path, a, b):
         pair_files(folders)
     _, one, _, two, _ = str(caught.value).split('--pair')[1].split("'")
     assert len(pair_files(folders, patterns=dict(vi=one, ir=two)).pairs) == 1
+
+
+def test_scenes_of_other_numbers_are_no_pair(tmp_path):
+    for role, numbers in (('vi', range(5)), ('ir', range(1, 6))):
+        for number in numbers:
+            (tmp_path / role).mkdir(exist_ok=True)
+            (tmp_path / role / f'p{number}.png').touch()
+    with pytest.raises(FileNotFoundError) as error:
+        pair_files({role: tmp_path / role for role in ('vi', 'ir')})
+    assert 'look like a pair' not in str(error.value)
