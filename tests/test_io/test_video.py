@@ -446,7 +446,12 @@ print('done', flush=True)
 def test_a_killed_writer_leaves_nothing_under_the_name_and_the_next_cleans_up(tmp_path, kind):
     path = tmp_path / 'a [1].mp4'
     run = subprocess.Popen(
-        [sys.executable, '-c', WRITE_SLOWLY, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, '-c', WRITE_SLOWLY, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # what shells start in the background ignores it, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in run.stdout:
         if line == '120\n':
