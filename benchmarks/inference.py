@@ -96,8 +96,10 @@ def measure(model: str, weights: str | None, size: tuple[int, int], threads: int
     pair = dict(vi=scene.visible, ir=scene.infrared)
     spent, started = dict.fromkeys(PARTS, 0.0), {}
 
-    for name in PARTS:
-        part = network.get_submodule(name)
+    children = dict(network.named_children())
+    # of a network with other parts, all is the rest
+    for name in PARTS.keys() & children.keys():
+        part = children[name]
         part.register_forward_pre_hook(lambda *_, name=name: started.__setitem__(name, time.perf_counter()))
         part.register_forward_hook(
             lambda *_, name=name: spent.__setitem__(name, spent[name] + time.perf_counter() - started[name])
