@@ -144,6 +144,6 @@ def test_shipped_trainings_follow_their_length() -> None:
     cfg = load_config('lurefusion::lure/stage1_tiny_more_ir_vi.py', {'train_cfg.max_iters': 300})
     crops = [step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'RandomCrop']
     assert [tuple(pair) for pair in crops[0]['size']] == [(0, 128), (225, 192)]
-    assert (cfg.train_cfg.val_interval, cfg.model.losses.unified.warmup) == (25, 5)
-    assert [schedule.end for schedule in cfg.param_scheduler] == [5, 300]
+    assert (cfg.train_cfg.val_interval, cfg.model.losses.unified.warmup) == (38, 8)
+    assert [schedule.end for schedule in cfg.param_scheduler] == [8, 300]
     assert (cfg.default_hooks.checkpoint.interval, cfg.default_hooks.checkpoint.max_keep_ckpts) == (250, 2)
