@@ -1,11 +1,13 @@
 """Time and memory of fusing a pair and of restoring a picture, in a fresh process for each number of threads.
 
     python benchmarks/inference.py [lure-tiny | CONFIG --weights W] [--size 480 640 --size 1024 1280] [--threads 1 2]
+        [--runner torch onnx] [--batch 1 8]
 
 The whole call is timed as a program sees it, arrays in and arrays out, warm; the parts are timed within the same calls.
 Peak memory is the largest resident set of that process, with Python, libraries and weights. Beside them, measured in
 the same process: the rate of a large fp32 matrix product and what share of it the network reaches, and fusing the luma
-by a Laplacian pyramid with OpenCV. With several sizes, the exponent of time against pixels is printed.
+by a Laplacian pyramid with OpenCV. With several sizes, the exponent of time against pixels is printed. A time is always
+that of one pair; ONNX Runtime is timed as a whole and does not restore single pictures.
 """
 
 from __future__ import annotations
@@ -82,18 +84,19 @@ def laplacian_fusion(visible, infrared, levels: int = 4):
     return np.clip(np.rint(fused), 0, 255).astype(np.uint8)
 
 
-def measure(model: str, weights: str | None, size: tuple[int, int], threads: int, repeat: int) -> dict[str, float]:
-    """Median seconds of the calls and of their parts, and the peak memory; run in a process of its own."""
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Of the first size, number of threads, runner and batch: median seconds and peak memory, in this process."""
     import torch
 
-    from lurefusion.apis import FusionInferencer
+    from lurefusion.apis import FusionInferencer, init_model
     from lurefusion.datasets.scenes import render_scene
 
-    torch.set_num_threads(threads)
-    fuser = FusionInferencer(model, weights, device='cpu')
-    network = fuser.model.float()
+    size, batch, repeat = tuple(args.size[0]), args.batch[0], args.repeat
+    torch.set_num_threads(args.threads[0])
+    fuser = FusionInferencer(args.model, args.weights, device='cpu', runner=args.runner[0])
     scene = render_scene(2010, size, 'day')
-    pair = dict(vi=scene.visible, ir=scene.infrared)
+    pair = dict(vi=[scene.visible] * batch, ir=[scene.infrared] * batch)
+    network = init_model(args.model, args.weights, 'cpu') if args.runner[0] == 'onnx' else fuser.model
     spent, started = dict.fromkeys(PARTS, 0.0), {}
 
     children = dict(network.named_children())
@@ -114,38 +117,40 @@ def measure(model: str, weights: str | None, size: tuple[int, int], threads: int
             rows.append(dict(spent, whole=time.perf_counter() - start))
         return rows[2:]  # the first two warm up
 
-    fused = timed(lambda: fuser('the visible image is too dark', **pair))
+    fused = timed(lambda: fuser('the visible image is too dark', batch_size=batch, **pair))
     peak = peak_megabytes()
-    restored = timed(lambda: fuser.restore(scene.visible, 'vi', 'it is too dark'))
     infrared = scene.infrared if scene.infrared.ndim == 2 else scene.infrared[..., 0]
     pyramid = timed(lambda: laplacian_fusion(scene.visible, infrared))
-    result = {name: statistics.median(row[name] for row in fused) for name in (*PARTS, 'whole')}
+    result = {name: statistics.median(row[name] for row in fused) / batch for name in (*PARTS, 'whole')}
     rate = matrix_product_rate()
     work = operations_per_pixel(network) * size[0] * size[1]
     result |= dict(
         rate=rate / 1e9, share=100 * work / rate / result['whole'],
         pyramid=statistics.median(row['whole'] for row in pyramid),
     )  # fmt: skip
-    result |= dict(restore=statistics.median(row['whole'] for row in restored), peak=peak)
-    return result | dict(
-        slowest=max(row['whole'] for row in fused), parameters=sum(p.numel() for p in network.parameters())
-    )
+    if args.runner[0] == 'torch':
+        restored = timed(lambda: fuser.restore(scene.visible, 'vi', 'it is too dark'))
+        result['restore'] = statistics.median(row['whole'] for row in restored)
+    slowest = max(row['whole'] for row in fused) / batch
+    return result | dict(peak=peak, slowest=slowest, parameters=sum(p.numel() for p in network.parameters()))
 
 
 def table(results: list[dict[str, float]]) -> str:
-    """Markdown, a row for each size and number of threads."""
+    """Markdown, a row for each size, number of threads, runner and batch."""
     from lurefusion.io.tables import markdown_table
 
-    head = ['height', 'width', 'threads', 'pair, s', 'slowest, s', 'pairs a second']
+    head = ['height', 'width', 'threads', 'runner', 'batch', 'pair, s', 'slowest, s', 'pairs a second']
     head += [*(f'{title}, %' for title in PARTS.values()), 'rest, %', 'one picture restored, s', 'peak memory, MB']
     head += ['matrix product, GFLOP/s', 'of its rate, %', 'Laplacian pyramid, s']
     lines = []
     for row in results:
         shares = [100 * row[name] / row['whole'] for name in PARTS]
+        restored = f'{row["restore"]:.3f}' if 'restore' in row else '-'
         cells = [f'{row["whole"]:.3f}', f'{row["slowest"]:.3f}', f'{1 / row["whole"]:.2f}']
         cells += [f'{s:.1f}' for s in (*shares, 100 - sum(shares))]
-        cells += [f'{row["restore"]:.3f}', f'{row["peak"]:.0f}', f'{row["rate"]:.0f}', f'{row["share"]:.0f}']
-        lines.append([row['height'], row['width'], row['threads'], *cells, f'{row["pyramid"]:.4f}'])
+        cells += [restored, f'{row["peak"]:.0f}', f'{row["rate"]:.0f}', f'{row["share"]:.0f}']
+        place = [row[name] for name in ('height', 'width', 'threads', 'runner', 'batch')]
+        lines.append([*place, *cells, f'{row["pyramid"]:.4f}'])
     return markdown_table(head, lines, text=())
 
 
@@ -164,6 +169,8 @@ def main() -> None:
         '--size', type=int, nargs=2, action='append', metavar=('H', 'W'), help='default: 480 640; may be repeated'
     )
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
+    parser.add_argument('--runner', nargs='+', default=['torch'], choices=['torch', 'onnx'])
+    parser.add_argument('--batch', type=int, nargs='+', default=[1], help='pairs that are run together')
     parser.add_argument('--repeat', type=int, default=7, help='timed calls; the median counts')
     parser.add_argument('--quick', action='store_true', help='one thread, 48x64 and 96x128, to see that it works')
     parser.add_argument('--json', type=Path, help='write the numbers to this file, too')
@@ -171,27 +178,29 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.threads, args.repeat, args.size = [1], 2, args.size or [[48, 64], [96, 128]]
-    sizes = args.size or [[480, 640]]
+    args.size = sizes = args.size or [[480, 640]]
     if args.child:
-        numbers = measure(args.model, args.weights, tuple(sizes[0]), args.threads[0], args.repeat)
-        print(json.dumps(numbers))
+        print(json.dumps(measure(args)))
         return
     results = []
-    for (height, width), threads in itertools.product(sizes, args.threads):
+    for (height, width), threads, runner, batch in itertools.product(sizes, args.threads, args.runner, args.batch):
         command = [sys.executable, __file__, args.model, '--child', '--threads', str(threads)]
         command += ['--size', str(height), str(width), '--repeat', str(args.repeat)]
+        command += ['--runner', runner, '--batch', str(batch)]
         command += ['--weights', args.weights] if args.weights else []
         environment = os.environ | {'OMP_NUM_THREADS': str(threads)}
         out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
-        results.append(dict(height=height, width=width, threads=threads, **json.loads(out.splitlines()[-1])))
+        place = dict(height=height, width=width, threads=threads, runner=runner, batch=batch)
+        results.append(place | json.loads(out.splitlines()[-1]))
     print(f'{args.model}, {results[0]["parameters"] / 1e6:.2f} M parameters, fp32, median of {args.repeat}\n')
     print(table(results), end='')
     if len(sizes) > 1:
         print()
-    for threads in args.threads if len(sizes) > 1 else []:
-        rows = [row for row in results if row['threads'] == threads]
+    ways = itertools.product(args.threads, args.runner, args.batch) if len(sizes) > 1 else ()
+    for threads, runner, batch in ways:
+        rows = [row for row in results if (row['threads'], row['runner'], row['batch']) == (threads, runner, batch)]
         slope = exponent([row['height'] * row['width'] for row in rows], [row['whole'] for row in rows])
-        print(f'threads {threads}: time grows with pixels to the power of {slope:.2f}')
+        print(f'threads {threads}, {runner}, batch {batch}: time grows with pixels to the power of {slope:.2f}')
     if args.json:
         from lurefusion.io.images import write_bytes
 

@@ -16,12 +16,14 @@ def test_inference(tmp_path, model):
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     title, _, head, _, *rows, _, slope = run.stdout.splitlines()
     assert title.startswith(f'{model}, ')
-    assert float(slope.removeprefix('threads 1: time grows with pixels to the power of ')) < 2
+    assert float(slope.removeprefix('threads 1, torch, batch 1: time grows with pixels to the power of ')) < 2
     stored = json.loads((tmp_path / 'speed.json').read_text())
     assert len(rows) == len(stored) == 2
     for row, kept in zip(rows, stored, strict=True):
-        cells = zip((c.strip() for c in head.strip('|').split('|')), map(float, row.strip('|').split('|')), strict=True)
-        numbers = dict(cells)
+        cells = zip(
+            (c.strip() for c in head.strip('|').split('|')), (c.strip() for c in row.strip('|').split('|')), strict=True
+        )
+        numbers = {name: cell if name == 'runner' else float(cell) for name, cell in cells}
         assert numbers['threads'] == 1
         assert numbers['pair, s'] == round(kept['whole'], 3)
         assert 0 < numbers['pair, s'] <= numbers['slowest, s'] < 30
