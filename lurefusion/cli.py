@@ -1,4 +1,4 @@
-"""The command `lurefusion`: fuse, eval, train, test, export, info."""
+"""The command `lurefusion`: fuse, eval, train, test, export, info, completion."""
 
 from __future__ import annotations
 
@@ -8,35 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lurefusion.commands import evaluate, export, fuse, test, train
+from lurefusion.commands import completion, evaluate, export, fuse, info, test, train
 
 
-def _info(args: argparse.Namespace) -> int:
-    from lurefusion import __version__
-    from lurefusion.config import list_configs
-    from lurefusion.plugins import load_plugins
-    from lurefusion.registry import REGISTRIES, members
-    from lurefusion.weights import shipped_weights
-
-    load_plugins(args.plugins)
-    print(f'lurefusion {__version__}\n\nconfigs:')
-    print('\n'.join(f'  {name}' for name in list_configs()))
-    print('\nweights:')
-    print('\n'.join(f'  {name}: {path}' for name, path in shipped_weights().items()) or '  none')
-    for registry in REGISTRIES:
-        names = (f'{name}{_origin(module)}' for name, module in members(registry).items())
-        plural = registry.name + ('es' if registry.name.endswith('s') else 's')
-        print(f'\n{plural}: {", ".join(names) or "MMEngine has them"}')
-    return 0
-
-
-def _origin(module: str) -> str:
-    """Which plug-in a part comes from, nothing for those of lurefusion."""
-    return '' if module.split('.')[0] == 'lurefusion' else f' (from {module})'
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Entry point of the console script; errors of the user end in one line and exit code 1."""
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it parses has `run`, the function to call with it."""
     parser = argparse.ArgumentParser(prog='lurefusion', description='degradation-aware multi-modal image fusion')
     commands = parser.add_subparsers(dest='command', required=True)
     for name, command, text in (
@@ -45,14 +21,18 @@ def main(argv: list[str] | None = None) -> int:
         ('train', train, 'train a stage or a whole pipeline'),
         ('test', test, 'measure weights on every test set of a config'),
         ('export', export, 'write a network as an ONNX file'),
+        ('info', info, 'what is installed and what runs it, weights, configs, and the parts of every kind'),
+        ('completion', completion, 'print what lets a shell complete commands, options and their values'),
     ):
         inner = commands.add_parser(name, help=text, description=text)
         command.add_arguments(inner)
         inner.set_defaults(run=command.run)
-    info = commands.add_parser('info', help='configs, weights, and the parts of every kind, with their plug-ins')
-    evaluate.add_import(info)
-    info.set_defaults(run=_info)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the console script; errors of the user end in one line and exit code 1."""
+    args = make_parser().parse_args(argv)
     return exit_code(args.run, args)
 
 

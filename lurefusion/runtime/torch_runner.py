@@ -81,6 +81,13 @@ class TorchRunner(Runner):
         return self.model.classify_text(sentences)
 
 
+def devices() -> list[str]:
+    """Names of the devices that there are: ``cpu``, ``cuda:0`` and so on, ``mps``."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = ['mps'] if torch.backends.mps.is_available() else []
+    return ['cpu', *(f'cuda:{number}' for number in range(count)), *mps]
+
+
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device of a name (``cpu``, ``cuda``, ``cuda:1``); None: CUDA where there is any.
 
@@ -89,8 +96,6 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     """
     if name is None:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = ', '.join(('cpu', *(f'cuda:{number}' for number in range(count))))
     try:
         device = torch.device(name)
         if device.type == 'meta':
@@ -98,5 +103,5 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         torch.zeros(1, device=device)
     # PyTorch reports a missing device by many kinds of errors
     except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError, ImportError):
-        raise ValueError(f'there is no device {str(name)!r} here; there are: {there}') from None
+        raise ValueError(f'there is no device {str(name)!r} here; there are: {", ".join(devices())}') from None
     return device
