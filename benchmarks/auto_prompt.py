@@ -2,10 +2,10 @@
 
     python benchmarks/auto_prompt.py lure-tiny --data DIR [--every 2] [--keep work_dirs/auto_prompt/fused.json]
 
-Clean pairs (MSRS/test_dev, RoadScene/val) are compared with no prompt, pairs of degraded_val with the right prompt. Each
-is ranked in the place of the model among the published rows of the same pairs (docs/targets.csv) and the weight-free
-fusers as docs/benchmark.json has them, by the seven metrics that count there, rounded as tables print them. A lower
-rank is better. A picture that gets the tasks of the other row is that row's picture, and is measured once.
+Clean pairs (MSRS/test_dev, RoadScene/val) are compared with no prompt, pairs of degraded_val with the right prompt.
+Each is ranked in the place of the model among the published rows of the same pairs (docs/targets.csv) and the
+weight-free fusers as docs/benchmark.json has them, by the seven metrics that count there, rounded as tables print them.
+A lower rank is better. A picture that gets the tasks of the other row is that row's picture, and is measured once.
 """
 
 from __future__ import annotations

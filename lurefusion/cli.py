@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lurefusion.commands import completion, evaluate, export, fuse, info, test, train
@@ -33,7 +36,30 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the console script; errors of the user end in one line and exit code 1."""
     args = make_parser().parse_args(argv)
-    return exit_code(args.run, args)
+    with _ending_on_request():
+        return exit_code(args.run, args)
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM): what is unfinished is taken back, as by Ctrl-C."""
+
+
+@contextmanager
+def _ending_on_request() -> Iterator[None]:
+    """Inside of it, SIGTERM of a scheduler or of `timeout` raises `Terminated` instead of killing at once."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated
+
+    # a program that has its own way, or runs us in a thread, keeps it
+    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if own:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if own:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
@@ -51,7 +77,7 @@ def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
         return 128 + 13
     except KeyboardInterrupt as interrupt:
         print(f'interrupted{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
     except (OSError, KeyError, ValueError, TypeError, ImportError, MemoryError) as error:
         if os.environ.get('LUREFUSION_TRACEBACK'):
             raise

@@ -1,5 +1,6 @@
 """FusionInferencer on arrays, files and folders, and every mistake that a user makes first."""
 
+import io
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -304,7 +305,14 @@ def test_folders_list_what_has_no_partner(inferencer, folders):
         (dict(vi='no/such.png', ir=noise(16, 16)), FileNotFoundError, 'no such image file: no/such.png'),
         (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt=''), ValueError, 'prompt|blank|empty'),
         (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt='dark ' * 2000), ValueError, '10,?000'),
-        (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt=dict(depth='ll')), KeyError, 'depth'),
+        (dict(vi=noise(16, 16, 3), ir=noise(16, 16), prompt=dict(depth='ll')), ValueError, 'depth.*Known: vi, ir'),
+        (dict(), TypeError, r'missing: vi, ir; pictures are given by name: vi=\.\.\., ir=\.\.\.'),
+        (dict(vi='.', ir=noise(16, 16)), FileNotFoundError, 'no such image file: ., but a folder; fuse_folders'),
+        (dict(vi=noise(16, 16, 3), ir=noise(16, 16), batch_size='2'), TypeError, r"whole number .* got '2' \(str\)"),
+        (dict(vi=[noise(16, 16, 3)], ir=[noise(16, 16)], batch_size=2.5), TypeError, 'whole number'),
+        (dict(vi=[noise(16, 16, 3)], ir=[noise(16, 16)], batch_size=0), ValueError, 'at least 1, got 0'),
+        (dict(vi=io.StringIO('a'), ir=noise(16, 16)), TypeError, 'binary mode'),
+        (dict(vi=b'no picture', ir=noise(16, 16)), ValueError, r'vi: the file in memory is not a readable image \(10'),
     ],
 )
 def test_mistakes_are_named(inferencer, arguments, error, message):
@@ -324,6 +332,28 @@ def test_mistakes_are_named(inferencer, arguments, error, message):
 def test_unknown_models_are_named(arguments, message):
     with pytest.raises(FileNotFoundError, match=message):
         FusionInferencer(*arguments)
+
+
+def test_files_that_are_open_or_in_memory(inferencer, tmp_path):
+    paths = dict(vi=tmp_path / 'vi.png', ir=tmp_path / 'ir.png')
+    for path, picture in zip(paths.values(), (noise(16, 24, 3), noise(16, 24)), strict=True):
+        write_image(path, picture)
+    expected = inferencer(**paths)
+    data = {name: path.read_bytes() for name, path in paths.items()}
+    assert np.array_equal(inferencer(**data), expected)
+    assert np.array_equal(inferencer(vi=io.BytesIO(data['vi']), ir=bytearray(data['ir'])), expected)
+    with paths['vi'].open('rb') as one, paths['ir'].open('rb') as two:
+        assert np.array_equal(inferencer(vi=one, ir=two), expected)
+    several = inferencer(**{name: [io.BytesIO(each)] * 1 for name, each in data.items()})
+    assert np.array_equal(several[0], expected)
+    inferencer.postprocess([inferencer.predict(**data)], tmp_path / 'out', suffix='png')
+    assert (tmp_path / 'out' / '0.png').is_file()
+
+
+def test_a_small_picture_that_cannot_be_aligned_is_named():
+    fuser = FusionInferencer(device='cpu', register='affine')
+    with pytest.raises(ValueError, match=r'^vi and ir: ir has 50x40 pixels, too few to be aligned \(at least 64x64\)'):
+        fuser(vi=noise(80, 80, 3), ir=noise(40, 50))
 
 
 def pairs_of(number: int, *shape: int) -> dict[str, list[np.ndarray]]:

@@ -1,5 +1,6 @@
 """The command `lurefusion`, as typed."""
 
+import signal
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lurefusion import apis, plugins
+from lurefusion import apis, cli, plugins
 from lurefusion.cli import exit_code, main
 from lurefusion.commands.fuse import parse_prompt
 from lurefusion.io.images import write_image
@@ -167,6 +168,32 @@ def test_a_reader_that_goes_away_is_no_error(lines):
         (PermissionError(13, 'Permission denied', 'a.png'), "error: [Errno 13] Permission denied: 'a.png'"),
     ],
 )
+def test_a_process_that_is_asked_to_end_takes_back_what_is_unfinished(monkeypatch, tmp_path, capsys):
+    left = []
+
+    def run(args):
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            left.append('taken back')
+        return 0
+
+    monkeypatch.setattr(cli.info, 'run', run)
+    assert main(['info']) == 128 + signal.SIGTERM
+    assert left == ['taken back']
+    assert capsys.readouterr().err == 'interrupted\n'
+    # afterwards, and in a program that has its own way, nothing is changed
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, lambda *_: left.append('its own'))
+    try:
+        monkeypatch.setattr(cli.info, 'run', lambda args: signal.raise_signal(signal.SIGTERM) or 0)
+        assert main(['info']) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left[1:] == ['its own']
+
+
 def test_errors_end_in_one_line_that_says_what(capsys, error, line):
     def fail():
         raise error

@@ -1,8 +1,8 @@
 """What programs call: `FusionInferencer`, and the functions that OpenMMLab users expect."""
 
 from lurefusion.apis.clips import ClipReport
-from lurefusion.apis.inferencer import FusionInferencer, PictureWarning, inference_model
-from lurefusion.apis.models import RANDOM, init_model, list_models
+from lurefusion.apis.inferencer import FusionInferencer, PictureWarning
+from lurefusion.apis.models import RANDOM, inference_model, init_model, list_models
 from lurefusion.runtime.jobs import FolderReport
 from lurefusion.structures import Failure, Item, Prediction
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lurefusion.apis.folders import refuse_inside
+from lurefusion.apis.folders import refuse_inside, settings_of
+from lurefusion.apis.frames import FrameJob, Kept
 from lurefusion.io.clips import (
     FOLDER_RATE,
     VIDEO_SUFFIXES,
@@ -30,11 +31,12 @@ from lurefusion.io.clips import (
 from lurefusion.io.codecs import choose_encoding
 from lurefusion.io.images import READ_SUFFIXES, read_image
 from lurefusion.io.pairing import list_images, pair_files
-from lurefusion.io.video import ClipWriter, open_writer
+from lurefusion.io.video import ClipWriter, open_writer, refuse_encoding
 from lurefusion.prompts import PromptRouter
 from lurefusion.prompts.hysteresis import Hysteresis
+from lurefusion.runtime.jobs import RECORDS
 from lurefusion.runtime.progress import Progress
-from lurefusion.runtime.runner import OWN_ERRORS
+from lurefusion.runtime.runner import OWN_ERRORS, check_batch
 from lurefusion.runtime.steady import Steady
 from lurefusion.structures import Failure, Item, Prediction
 
@@ -54,18 +56,20 @@ class ClipReport:
     """What became of a clip.
 
     Attributes:
-        frames: Written.
+        frames: Written now.
+        kept: Of a folder of frames: there already, made of the same.
         times: How the frames of the clips met.
         failed: Name of a frame -> error; the frame before it is shown longer.
         notes: What looks wrong in the clips; and name of a frame -> in its pictures, of the first hundred.
         ranges: Modality -> range that all frames shared.
         alignment: Of clips that were aligned: `kind`, `residual`, `confidence`, and `seen`, the share of pixels that
             both cameras saw.
-        prompts: Modality -> tasks that were told from the pictures (prompt ``auto``), each with the name of the frame
-            from which on it holds.
+        prompts: Modality -> tasks as they were understood, or told from the pictures (prompt ``auto``), each with the
+            name of the frame from which on it holds.
     """
 
     frames: int = 0
+    kept: int = 0
     times: TimeReport = field(default_factory=TimeReport)
     failed: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -85,7 +89,7 @@ def fuse_video(
     out: str | os.PathLike,
     prompt: Prompt = None,
     reference: str | None = None,
-    rate: Fraction | None = None,
+    rate: Fraction | float | str | None = None,
     offsets: Mapping[str, float] | None = None,
     steady: float | None = None,
     codec: str | None = None,
@@ -107,7 +111,9 @@ def fuse_video(
             registers, all frames have one transform, which is found from a few of them before.
         sources: Modality -> video or folder of frames. Frames of folders alone are paired by their names, else all by
             the nearest time.
-        out: A video (`.mp4`, `.mkv`, ...), or a folder of frames. A video is there when it is whole, not before.
+        out: A video (`.mp4`, `.mkv`, ...), or a folder of frames. A video is there when it is whole, not before. Of a
+            folder, frames that are there and were made of the same clips, weights and options are kept, so that a run
+            which was interrupted goes on, with the frames of an unbroken one.
         prompt: For all frames. ``auto``: told from each, and held until another task has been clearly likelier for a
             while, see :class:`lurefusion.prompts.hysteresis.Hysteresis`.
         reference: Modality that gives the frames, times and sound; None: the one that owns the colour, or the first.
@@ -126,7 +132,7 @@ def fuse_video(
 
     Raises:
         FileNotFoundError, ImportError: If a source is missing, or PyAV is.
-        FileExistsError: If `out` is there, and not `overwrite`.
+        FileExistsError: If `out` is there (of a folder: frames that were made otherwise), and not `overwrite`.
         ValueError: On clips that cannot be read or paired, or an encoding that there is not; if no frame can be fused,
             or none aligned that is to be.
         OSError: If `out` cannot be written.
@@ -134,7 +140,8 @@ def fuse_video(
     inferencer.runner.check_names(sources)
     out = Path(out)
     refuse_inside(out, sources)
-    _check_numbers(sources, out, rate, offsets, bit_depth)
+    check_batch(batch_size)
+    rate = _check_numbers(sources, out, rate, offsets, bit_depth)
     _refuse_existing(out, overwrite)
     reference = reference or inferencer.runner.chroma or inferencer.modalities[0]
     if reference not in sources:
@@ -155,43 +162,67 @@ def fuse_video(
     with ExitStack() as stack:
         report.ranges = stack.enter_context(inferencer.sharing_ranges(stored))
         progress = stack.enter_context(Progress(clips[reference].frames, 'frames'))
-        pairs = pair_by_time(clips, reference, offsets, report.times)
         some = ({name: frame.picture for name, frame in pair.items()} for _, pair in _sparse(clips, reference, offsets))
         alignment = stack.enter_context(inferencer.sharing_alignment(some, ALIGNED_BY))
+        job: FrameJob | None = None
+        if not is_video(out):
+            given = dict(codec=codec, pixel_format=pixel_format, quality=quality)
+            refuse_encoding(out, given)
+            pairing = dict(reference=reference, rate=str(rate), offsets=dict(offsets or {}), steady=steady)
+            settings = settings_of(inferencer, routes, bit_depth=bit_depth, **pairing)
+            job = stack.enter_context(FrameJob(out, clips, settings, bit_depth, overwrite))
         auto = any(route.pending for route in routes.values())
-        times, names, *columns = tee(pairs, 2 + len(clips) + auto)
-        looks = columns.pop() if auto else None
-        frames = {name: _pictures(name, column) for name, column in zip(clips, columns, strict=True)}
-        labels = (pair[reference].name for _, pair in names)
-        items = inferencer.preprocess(frames, routes or None, labels, look=False)
-        if looks is not None:
+        plan = _planned(pair_by_time(clips, reference, offsets, report.times), reference, job)
+        moments, looks, labels, *columns = tee(plan, 3 + len(clips))
+        # with `auto`, what holds depends on the frames before, also on those that are kept
+        frames = {name: _pictures(name, column, not auto) for name, column in zip(clips, columns, strict=True)}
+        names = (moment.frames[reference].name for moment in labels)
+        items = inferencer.preprocess(frames, routes or None, names, look=False)
+        if auto:
             held = HeldPrompt(inferencer.router, report.prompts)
-            items = (held(item, time) for item, (time, _) in zip(items, looks, strict=True))
+            items = (moment.kept or held_item for moment, held_item in _held(held, items, looks))
+        else:
+            del looks
         results = inferencer.forward(items, batch_size)
         writer: ClipWriter | None = None
-        for result, (time, _) in zip(results, times, strict=True):
-            _note(report, result)
-            if isinstance(result, Failure):
-                if writer is None and not report.frames:
+        began = ''
+        for result, moment in zip(results, moments, strict=True):
+            if isinstance(result, Kept):
+                report.kept += 1
+                if damp is not None:
+                    damp.observe(*result.luma, moment.time)
+            elif isinstance(result, Failure):
+                _note(report, result)
+                if not report.frames + report.kept:
                     # what is wrong with the first frame is wrong with all, in most cases
                     raise type(result.error)(f'frame {result.name}: {result.error}') from None
                 continue
-            if alignment is not None and report.alignment is None:
-                report.alignment = alignment.figures(seen=result.seen)
-            picture = _damped(result, time, damp)
-            if writer is None:
-                size = picture.shape[1::-1]
-                writer = stack.enter_context(
-                    open_writer(out, size, clips[reference].rate, sound, codec, pixel_format, quality, bit_depth)
-                )
-            writer.write(picture, time, result.name)
-            report.frames += 1
+            else:
+                _note(report, result)
+                if alignment is not None and report.alignment is None:
+                    report.alignment = alignment.figures(seen=result.seen)
+                picture = _damped(result, moment.time, damp)
+                if job is not None:
+                    job.write(result.name, moment.frames, picture, damp and damp.last)
+                else:
+                    if writer is None:
+                        writer = stack.enter_context(
+                            open_writer(
+                                out, picture.shape[1::-1], clips[reference].rate, sound, codec, pixel_format, quality
+                            )
+                        )
+                    writer.write(picture, moment.time, result.name)
+                report.frames += 1
+            began = began or result.name
             if tell is None:
-                progress.step()
+                progress.step(quick=isinstance(result, Kept))
             else:
                 tell(result.name, clips[reference].frames)
-    if writer is None:
+    if not report.frames + report.kept:
         raise ValueError(f'no frame of {", ".join(str(clip.path) for clip in clips.values())} has a partner in time')
+    for name, route in routes.items():
+        if not route.pending:
+            report.prompts[name] = [(began, route.task)]
     report.notes += [note for clip in clips.values() for note in clip.notes]
     return report
 
@@ -215,8 +246,31 @@ def _open(
     return {name: FrameFolder(path, rate or FOLDER_RATE, files[name]) for name, path in sources.items()}
 
 
-def _pictures(name: str, pairs: Iterable[tuple[float, dict[str, Frame]]]) -> Iterator[np.ndarray | Path]:
-    return (pair[name].picture for _, pair in pairs)
+@dataclass(frozen=True)
+class _Moment:
+    """Frames that belong together, at `time` (seconds), and what stands for them if they were fused before."""
+
+    time: float
+    frames: Mapping[str, Frame]
+    kept: Kept | None
+
+
+def _planned(
+    pairs: Iterable[tuple[float, dict[str, Frame]]], reference: str, job: FrameJob | None
+) -> Iterator[_Moment]:
+    for time, pair in pairs:
+        yield _Moment(time, pair, job and job.kept(pair[reference].name, pair))
+
+
+def _pictures(name: str, plan: Iterable[_Moment], skip: bool) -> Iterator[np.ndarray | Path | Kept]:
+    """Of one modality; with `skip`, those that were fused before are not looked at."""
+    return ((skip and moment.kept) or moment.frames[name].picture for moment in plan)
+
+
+def _held(
+    held: HeldPrompt, items: Iterable[Item | Failure], plan: Iterable[_Moment]
+) -> Iterator[tuple[_Moment, Item | Failure]]:
+    return ((moment, held(item, moment.time)) for item, moment in zip(items, plan, strict=True))
 
 
 def _stored(clip: Clip) -> Callable[[], Iterable[np.ndarray]]:
@@ -279,15 +333,22 @@ def _note(report: ClipReport, result: Prediction | Failure) -> None:
 def _check_numbers(
     sources: Mapping[str, str | os.PathLike],
     out: Path,
-    rate: Fraction | None,
+    rate: Fraction | float | str | None,
     offsets: Mapping[str, float] | None,
     bit_depth: int,
-) -> None:
+) -> Fraction | None:
+    """The rate as a fraction; ValueError on numbers that mean nothing."""
+    try:
+        rate = Fraction(rate).limit_denominator(10_000) if isinstance(rate, float) else rate and Fraction(rate)
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError):
+        raise ValueError(f'the rate of frames (--fps) must be a number, e.g. 25 or 30000/1001, got {rate!r}') from None
     if rate is not None and not 0 < rate <= MOST_FRAMES:
         raise ValueError(f'the rate of frames (--fps) must be above 0 and at most {MOST_FRAMES} a second, got {rate}')
     if rate is not None and not any(Path(path).is_dir() for path in sources.values()):
         raise ValueError('a rate (--fps) is for folders of frames; videos have their own')
     for name, seconds in (offsets or {}).items():
+        if name not in sources:
+            raise ValueError(f'an offset is given for {name!r}, which is none of the clips {", ".join(sources)}')
         if not math.isfinite(seconds):
             raise ValueError(f'the offset of {name} must be a number of seconds, got {seconds}')
     if is_video(out) and bit_depth != 8:
@@ -297,12 +358,16 @@ def _check_numbers(
         )
     if out.suffix.lower() in (*READ_SUFFIXES, '.gif') and not out.is_dir():
         raise ValueError(f'cannot write a clip as {out.suffix}: {out}; take {", ".join(VIDEO_SUFFIXES)}, or a folder')
+    return rate
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:
     if overwrite or not out.exists():
         return
     if out.is_dir() and not is_video(out):
+        # a folder that remembers how its frames were made says so later, see FrameJob
+        if (out / RECORDS).is_dir():
+            return
         try:
             held = len(list_images(out))
         except ValueError:  # no picture in it

@@ -8,17 +8,19 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lurefusion
-from lurefusion.io.images import check_suffix
+from lurefusion.io.images import check_suffix, dotted
 from lurefusion.io.pairing import check_output, pair_files, refuse_overwrite
-from lurefusion.runtime.jobs import FolderReport, Outcome, Shard, Task, run_job
+from lurefusion.runtime.jobs import FolderReport, Outcome, Shard, Task, parse_shard, run_job
 from lurefusion.runtime.progress import Progress
+from lurefusion.runtime.runner import check_batch
 from lurefusion.structures import Failure, Prediction
 
 if TYPE_CHECKING:
     from lurefusion.apis.inferencer import FusionInferencer, Prompt
+    from lurefusion.prompts import Route
 
 
 def fuse_folders(
@@ -32,7 +34,7 @@ def fuse_folders(
     patterns: Mapping[str, str] | None = None,
     recursive: bool = True,
     allow_unpaired: bool = False,
-    shard: Shard | None = None,
+    shard: Shard | str | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     tell: Callable[[Outcome, int], None] | None = None,
@@ -52,7 +54,7 @@ def fuse_folders(
         batch_size: Neighbours of one size that are run together.
         patterns, recursive, allow_unpaired: See :func:`lurefusion.io.pairing.pair_files`; what is left without a
             partner stands in `unpaired` of the report.
-        shard: The part of this process, see :class:`lurefusion.runtime.jobs.Shard`.
+        shard: The part of this process, see :class:`lurefusion.runtime.jobs.Shard`; or ``'2/4'``.
         overwrite: Replace results that were made otherwise.
         dry_run: Only say what would be done.
         tell: Called for every picture, instead of showing the progress.
@@ -65,7 +67,9 @@ def fuse_folders(
         OSError: If `out` cannot be written to, or another process does the same part.
     """
     inferencer.runner.check_names(folders)
-    out = Path(out)
+    check_batch(batch_size)
+    shard = parse_shard(shard) if isinstance(shard, str) else shard or Shard()
+    suffix, out = dotted(suffix), Path(out)
     check_output(out, folder=True)
     check_output(out / f'a{suffix}', bit_depth=bit_depth)
     check_suffix(out / f'a{suffix}', bit_depth, alpha=inferencer.alpha == 'keep')
@@ -87,22 +91,14 @@ def fuse_folders(
         stack.enter_context(inferencer.sharing_ranges(files))
         placement = inferencer.placement
         if placement is not None and placement.path is not None and not dry_run:
-            if placement.alignment is None and (shard or Shard()).count > 1:
+            if placement.alignment is None and shard.count > 1:
                 raise ValueError(
                     f'{placement.path} is not there yet, and every part of the work would find another transform: fuse '
                     f'one pair first, without --shard'
                 )
             stack.enter_context(inferencer.sharing_alignment(task.inputs for task in tasks))
-        progress = stack.enter_context(Progress(len((shard or Shard()).of(tasks))))
-        settings = dict(
-            version=lurefusion.__version__,
-            runner=inferencer.runner.fingerprint(),
-            routes={name: [route.task, route.sentence] for name, route in routes.items()},
-            ranges={str(name): range_ for name, range_ in inferencer.ranges.items()},
-            placement=inferencer.placement and inferencer.placement.settings(),
-            bit_depth=bit_depth,
-            alpha=inferencer.alpha,
-        )
+        progress = stack.enter_context(Progress(len(shard.of(tasks))))
+        settings = settings_of(inferencer, routes, bit_depth=bit_depth, alpha=inferencer.alpha)
         report = run_job(
             tasks,
             out,
@@ -116,6 +112,18 @@ def fuse_folders(
         )
     report.unpaired = pairing.unpaired
     return report
+
+
+def settings_of(inferencer: FusionInferencer, routes: Mapping[str, Route], **more: Any) -> dict[str, Any]:
+    """What results depend on beside their inputs, with `more`, for :class:`lurefusion.runtime.jobs.Records`."""
+    return dict(
+        version=lurefusion.__version__,
+        runner=inferencer.runner.fingerprint(),
+        routes={name: [route.task, route.sentence] for name, route in routes.items()},
+        ranges={str(name): range_ for name, range_ in inferencer.ranges.items()},
+        placement=inferencer.placement and inferencer.placement.settings(),
+        **more,
+    )
 
 
 def refuse_inside(out: Path, folders: Mapping[str, str | os.PathLike]) -> None:

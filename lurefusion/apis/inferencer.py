@@ -18,15 +18,15 @@ from lurefusion.apis.models import list_models
 from lurefusion.apis.reading import Picture, check_twins, read_picture
 from lurefusion.apis.runners import runner_of
 from lurefusion.choices import one_of
-from lurefusion.io.images import alpha_of
+from lurefusion.io.images import alpha_of, dotted, encoded
 from lurefusion.io.pairing import refuse_same
 from lurefusion.io.ranges import parse_range, range_of
 from lurefusion.models.base import FusionModel
 from lurefusion.ops.layout import image_to_tensor
-from lurefusion.prompts import PromptRouter, Route
+from lurefusion.prompts import PSEUDO_TASK, PromptRouter, Route
 from lurefusion.runtime.finishing import CHROMA
 from lurefusion.runtime.placement import Placed, Placement
-from lurefusion.runtime.runner import OWN_ERRORS, Runner, origin, out_of_memory
+from lurefusion.runtime.runner import OWN_ERRORS, Runner, check_batch, origin, out_of_memory
 from lurefusion.runtime.torch_runner import TorchRunner
 from lurefusion.structures import Failure, Item, Prediction
 
@@ -145,8 +145,8 @@ class FusionInferencer:
                 (see `lurefusion.prompts.AutoPrompt`; :meth:`predict` says what was found). With several pictures, also
                 a list of these, one for each.
             batch_size: How many of several pictures are run together, if they are of one size and prompt.
-            **images: Modality -> file, NumPy array, torch tensor or PIL image; see `lurefusion.io.images.as_rgb`. Or,
-                for every modality, a list or generator of these.
+            **images: Modality -> file (its path, its bytes, or open for reading), NumPy array, torch tensor or PIL
+                image; see `lurefusion.io.images.as_rgb`. Or, for every modality, a list or generator of these.
 
         Returns:
             (H,W,3) uint8 RGB, or (H,W) where the owner of the colour is grey; of several pictures a list.
@@ -296,7 +296,21 @@ class FusionInferencer:
             if prompt is not None:
                 raise ValueError(f'{self.runner.title} has no text encoder and takes no prompt, got {prompt!r}')
             return {}
-        return self.router.route(prompt)
+        return self._mendable(self.router.route(prompt))
+
+    def _mendable(self, routes: dict[str, Route]) -> dict[str, Route]:
+        """The routes; ValueError if results are to show one picture alone, restored, and the runner only fuses."""
+        shown = {self.runner.chroma: 'chroma=visible (--chroma)'} if self.runner.chroma_from == 'visible' else {}
+        if self.placement is not None and self.placement.warps:
+            shown[self.placement.fixed] = 'register or transform'
+        for name, option in shown.items():
+            if not self.runner.restores and name in routes and routes[name].task != PSEUDO_TASK:
+                raise ValueError(
+                    f'{option} shows {name} restored by its prompt, here {routes[name].task!r}, and '
+                    f'{self.runner.title} only fuses: leave the prompt of {name} or this option out, or run '
+                    f'by PyTorch (--runner torch)'
+                )
+        return routes
 
     # ------------------------------------------------------------ the steps
 
@@ -309,6 +323,8 @@ class FusionInferencer:
         look: bool = True,
     ) -> Iterator[Item | Failure]:
         """Read and check pictures, bring them onto one grid, and route their prompts; arguments as of :meth:`stream`.
+
+        A `Failure` in place of a picture is passed on.
 
         Without `look`, routes of ``auto`` stay pending, for :meth:`look`.
         """
@@ -349,7 +365,7 @@ class FusionInferencer:
         pictures = []
         for prediction in predictions:
             if out_dir is not None:
-                prediction.save(Path(out_dir) / f'{prediction.name}{suffix}', bit_depth)
+                prediction.save(Path(out_dir) / f'{prediction.name}{dotted(suffix)}', bit_depth)
             pictures.append(prediction.to_uint8())
         return pictures
 
@@ -366,6 +382,7 @@ class FusionInferencer:
         """Of one pair, or of several; the first error is raised."""
         self.runner.check_names(images, restore)
         several = {name for name, image in images.items() if _several(image)}
+        check_batch(batch_size)
         if several and len(several) < len(images):
             alone = ', '.join(name for name in images if name not in several)
             raise TypeError(f'give one picture of each modality or several of each: {alone} is a single one')
@@ -405,6 +422,9 @@ class FusionInferencer:
                 raise ValueError(f'{", ".join(given)} must have one length: {", ".join(ended)} ended at {number}')
             pictures = {name: row[name] for name in images}
             name = _name(pictures, number) if row['names'] is None else row['names']
+            if failed := [picture for picture in pictures.values() if isinstance(picture, Failure)]:
+                yield failed[0]
+                continue
             notes: list[str] = []
             try:
                 if routed is _END or row['prompts'] != routed:
@@ -423,6 +443,7 @@ class FusionInferencer:
         look: bool = True,
     ) -> Item:
         notes, start = [] if notes is None else notes, time.perf_counter()
+        images = {m: encoded(image) for m, image in images.items()}
         if not self.trust_pictures:
             refuse_same(images)
         paths = {m: str(image) for m, image in images.items() if isinstance(image, str | os.PathLike)}
@@ -465,37 +486,10 @@ class FusionInferencer:
         return item if self.router is None else replace(item, routes=self.router.look(item.routes, item.pictures))
 
 
-def inference_model(
-    model: FusionModel | Runner,
-    pictures: Mapping[str, Picture] | Sequence[Mapping[str, Picture]],
-    prompt: Prompt | Sequence[Prompt] = None,
-    batch_size: int = 1,
-) -> Prediction | list[Prediction]:
-    """Fuse with a network of :func:`init_model`.
-
-    Args:
-        model: The network.
-        pictures: Modality -> picture (see `FusionInferencer`), ``dict(vi='a.png', ir='b.png')``; or a list of these.
-        prompt: As of `FusionInferencer`; with a list of pairs also a list.
-        batch_size: How many pairs are run together.
-
-    Returns:
-        A :class:`Prediction`, of a list a list of these. Errors are those of calling a `FusionInferencer`.
-    """
-    inferencer = FusionInferencer(model)
-    if isinstance(pictures, Mapping):
-        return inferencer.predict(prompt, **pictures)
-    pairs = list(pictures)
-    for pair in pairs:
-        if not isinstance(pair, Mapping):
-            raise TypeError(f'a pair is a dict of modality -> picture, got {_kind(pair)}')
-        inferencer.runner.check_names(pair)
-    return inferencer.predict(prompt, batch_size, **{m: [pair[m] for pair in pairs] for m in inferencer.modalities})
-
-
 def _several(pictures: Any) -> bool:
     """Whether this is several pictures or prompts: a list, tuple or any iterator."""
-    return isinstance(pictures, list | tuple | Iterator)
+    # an open file iterates over its lines
+    return isinstance(pictures, list | tuple | Iterator) and not hasattr(pictures, 'read')
 
 
 def _kind(value: Any) -> str:

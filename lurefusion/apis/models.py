@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
@@ -15,6 +17,12 @@ from lurefusion.models.base import FusionModel
 from lurefusion.registry import MODELS
 from lurefusion.runtime.torch_runner import pick_device
 from lurefusion.weights import described_model, find_weights, load_weights, read_weights, shipped_weights
+
+if TYPE_CHECKING:
+    from lurefusion.apis.inferencer import Prompt
+    from lurefusion.apis.reading import Picture
+    from lurefusion.runtime.runner import Runner
+    from lurefusion.structures import Prediction
 
 DEFAULT_MODEL = 'lure-tiny'
 RANDOM = 'random'
@@ -92,3 +100,34 @@ def init_model(
     elif state_of is not None:
         load_weights(network, state_of)
     return network.to(device).eval()
+
+
+def inference_model(
+    model: FusionModel | Runner,
+    pictures: Mapping[str, Picture] | Sequence[Mapping[str, Picture]],
+    prompt: Prompt | Sequence[Prompt] = None,
+    batch_size: int = 1,
+) -> Prediction | list[Prediction]:
+    """Fuse with a network of :func:`init_model`.
+
+    Args:
+        model: The network.
+        pictures: Modality -> picture (see `FusionInferencer`), ``dict(vi='a.png', ir='b.png')``; or a list of these.
+        prompt: As of `FusionInferencer`; with a list of pairs also a list.
+        batch_size: How many pairs are run together.
+
+    Returns:
+        A :class:`Prediction`, of a list a list of these. Errors are those of calling a `FusionInferencer`.
+    """
+    # it names the networks of this module
+    from lurefusion.apis.inferencer import FusionInferencer
+
+    inferencer = FusionInferencer(model)
+    if isinstance(pictures, Mapping):
+        return inferencer.predict(prompt, **pictures)
+    pairs = list(pictures)
+    for pair in pairs:
+        if not isinstance(pair, Mapping):
+            raise TypeError(f'a pair is a dict of modality -> picture, got {type(pair).__name__}')
+        inferencer.runner.check_names(pair)
+    return inferencer.predict(prompt, batch_size, **{m: [pair[m] for pair in pairs] for m in inferencer.modalities})

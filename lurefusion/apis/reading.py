@@ -13,7 +13,7 @@ from lurefusion.runtime.batches import MIN_SIDE
 from lurefusion.runtime.runner import origin
 from lurefusion.structures import Item
 
-# a file, NumPy array, torch tensor or PIL image; see lurefusion.io.images.as_rgb
+# a file, its bytes or an open one, NumPy array, torch tensor or PIL image; see lurefusion.io.images.as_rgb
 Picture = Any
 
 
@@ -41,8 +41,9 @@ def read_picture(
     if path is not None:
         pixels, grey = read_image(path, range_mode, own)
     else:
+        read = read_image if isinstance(image, bytes) else as_rgb
         try:
-            pixels, grey = as_rgb(image, range_mode, own)
+            pixels, grey = read(image, range_mode, own)
         except (ValueError, TypeError) as error:
             raise type(error)(f'{name}: {error}') from None
     height, width = pixels.shape[:2]

@@ -356,12 +356,15 @@ def _clip(args: argparse.Namespace, inferencer: Any, sources: dict[str, str], ro
     for name, limits in report.ranges.items():
         print(f'{name}: one range, {limits}', file=_words(args))
     _warn([*report.notes, *(f'frame {name}: {n}' for name, notes in report.frame_notes.items() for n in notes)])
-    print(f'{report.frames} frames fused into {args.out}, {len(report.failed)} failed', file=_words(args))
+    kept = f', {report.kept} unchanged' if report.kept else ''
+    print(f'{report.frames} frames fused into {args.out}{kept}, {len(report.failed)} failed', file=_words(args))
     print(report.times, file=_words(args))
     if report.alignment is not None:
         print(_aligned(report.alignment), file=_words(args))
     for name, told in report.prompts.items():
-        print(f'{name}: {", ".join(f"{task} from frame {frame} on" for frame, task in told)}', file=_words(args))
+        # what was given was said before the work
+        if not (routes or {}).get(name) or routes[name].pending:
+            print(f'{name}: {", ".join(f"{task} from frame {frame} on" for frame, task in told)}', file=_words(args))
     for name, error in report.failed.items():
         print(f'  frame {name}: {error}', file=sys.stderr)
     if args.json:

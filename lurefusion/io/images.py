@@ -18,6 +18,8 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 DEEP_SUFFIXES = ('.png', '.tif', '.tiff')
 ALPHA_SUFFIXES = ('.png',)
 READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
+# what messages call a file that is given as its bytes
+IN_MEMORY = 'the file in memory'
 
 # levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
 # 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
@@ -25,12 +27,12 @@ TINTED, COLOURED = 4, 12
 
 
 def read_image(
-    path: str | os.PathLike, range_mode: str = 'auto', notes: list[str] | None = None
+    path: str | os.PathLike | bytes, range_mode: str = 'auto', notes: list[str] | None = None
 ) -> tuple[np.ndarray, bool]:
     """Read a picture as RGB, upright as viewers show it (EXIF orientation).
 
     Args:
-        path: The file.
+        path: The file, or its bytes.
         range_mode: Mode or limits, see :func:`to_unit_range`.
         notes: What looks wrong in the picture is appended.
 
@@ -43,14 +45,14 @@ def read_image(
         ValueError: If it is not a readable image, is cut off, has other bands than a picture, several pages, or NaN
             pixels; the message names the file.
     """
-    if slices.is_slice(path):
+    if not isinstance(path, bytes) and slices.is_slice(path):
         return _read_slice(path, range_mode, notes)
-    path = Path(path)
-    image, data = decode(path)
+    where = IN_MEMORY if isinstance(path, bytes) else path
+    image, data = decode(path if isinstance(path, bytes) else Path(path))
     if image.ndim == 3 and image.shape[2] == 4 and formats.is_tiff(data):
         opaque = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
         if not (image[..., 3] == opaque).all():
-            raise ValueError(f'{path}: the fourth band is no opaque alpha; save the three bands of colour alone')
+            raise ValueError(f'{where}: the fourth band is no opaque alpha; save the three bands of colour alone')
     if image.ndim == 3 and image.shape[2] == 2:
         image = image[..., 0]
     if image.ndim == 3:
@@ -60,7 +62,7 @@ def read_image(
     try:
         pixels, grey = as_rgb(image, 'percentile' if unclear else range_mode, notes)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from None
+        raise ValueError(f'{where}: {error}') from None
     if unclear and notes is not None:
         notes.append(
             f'fractions from {image.min():g} to {image.max():g} are taken as measurements and stretched; if they are '
@@ -84,16 +86,20 @@ def _read_slice(path: str | os.PathLike, range_mode: str, notes: list[str] | Non
     return pixels, grey
 
 
-def decode(path: Path) -> tuple[np.ndarray, bytes]:
-    """The pixels of an image file as OpenCV orders them, upright, and the bytes of the file.
+def decode(path: Path | bytes) -> tuple[np.ndarray, bytes]:
+    """The pixels of an image file, or of its bytes, as OpenCV orders them, upright, and the bytes of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a readable image, or one that a decoder would misread; names the file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f'no such image file: {path}')
-    data = path.read_bytes()
+    if isinstance(path, bytes):
+        data, path = path, IN_MEMORY
+    elif path.is_file():
+        data = path.read_bytes()
+    else:
+        folder = ', but a folder; fuse_folders (lurefusion fuse) takes folders' if path.is_dir() else ''
+        raise FileNotFoundError(f'no such image file: {path}{folder}')
     if data and (problem := formats.problem(data)):
         raise ValueError(f'{path} {problem}')
     # our message says which file, OpenCV's only clutters the screen
@@ -110,6 +116,22 @@ def decode(path: Path) -> tuple[np.ndarray, bytes]:
     if image is None:
         raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(READ_SUFFIXES)}')
     return formats.upright(image, data), data
+
+
+def encoded(image: Any) -> Any:
+    """The bytes of a file that is open for reading, or in memory; any other picture as it is.
+
+    Raises:
+        TypeError: If the file is open as text.
+    """
+    if isinstance(image, bytearray | memoryview):
+        return bytes(image)
+    if not callable(getattr(image, 'read', None)):
+        return image
+    data = image.read()
+    if not isinstance(data, bytes):
+        raise TypeError(f"expected a file that is open in binary mode ('rb'), and this one gives {type(data).__name__}")
+    return data
 
 
 def as_rgb(image: Any, range_mode: str = 'auto', notes: list[str] | None = None) -> tuple[np.ndarray, bool]:
@@ -158,7 +180,9 @@ def as_rgb(image: Any, range_mode: str = 'auto', notes: list[str] | None = None)
 
 def alpha_of(image: Any) -> np.ndarray | None:
     """The alpha of a file or a picture in memory, (H, W) float32 in [0, 1]; None where there is none."""
-    if isinstance(image, str | os.PathLike):
+    if isinstance(image, bytes):
+        image = decode(image)[0]
+    elif isinstance(image, str | os.PathLike):
         if slices.is_slice(image):
             return None
         image = decode(Path(image))[0]
@@ -221,6 +245,11 @@ def colourfulness(image: np.ndarray) -> tuple[float, bool]:
     share = np.sort(np.bincount(cells.ravel()))[::-1].cumsum() / cells.size
     needed = int((share < 0.95).sum()) + 1
     return spread, needed <= min(700, cells.size / 4)
+
+
+def dotted(suffix: str) -> str:
+    """A suffix with its dot: ``png`` is ``.png``."""
+    return suffix if suffix.startswith('.') else f'.{suffix}'
 
 
 def check_suffix(path: str | os.PathLike, bit_depth: int = 8, alpha: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -60,7 +60,11 @@ class FrameFolderWriter(ClipWriter):
         check_output(self.path / f'a{suffix}', bit_depth=bit_depth)
 
     def write(self, picture: np.ndarray, time: float, name: str) -> None:
-        write_image(self.path / f'{name}{self.suffix}', picture, self.bit_depth)
+        write_image(self.file(name), picture, self.bit_depth)
+
+    def file(self, name: str) -> Path:
+        """Of a frame."""
+        return self.path / f'{name}{self.suffix}'
 
     def finish(self) -> None:
         """Nothing is left to do."""
@@ -331,8 +335,12 @@ def open_writer(
     """
     if is_video(path):
         return VideoWriter(path, size, choose_encoding(path, size, codec, pixel_format, quality), rate, audio)
-    given = dict(codec=codec, pixel_format=pixel_format, quality=quality)
+    refuse_encoding(path, dict(codec=codec, pixel_format=pixel_format, quality=quality))
+    return FrameFolderWriter(path, bit_depth=bit_depth)
+
+
+def refuse_encoding(path: str | os.PathLike, given: Mapping[str, Any]) -> None:
+    """Refuse options of a video for a folder of frames: name -> value, None where it is not given."""
     wrong = [f'--{name.replace("_", "-")}' for name, value in given.items() if value is not None]
     if wrong:
         raise ValueError(f'{", ".join(wrong)}: only for videos, and {path} is to be a folder of frames')
-    return FrameFolderWriter(path, bit_depth=bit_depth)

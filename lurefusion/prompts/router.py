@@ -201,7 +201,7 @@ class PromptRouter:
             ValueError: On a blank text, one of more than 2,000 characters, or one with control characters; on ``auto``
                 for a modality that no prompter can judge.
             TypeError: On anything but None, str and dict.
-            KeyError: On an unknown modality in a dict.
+            ValueError: On an unknown modality in a dict.
         """
         if text is None:
             return self._complete({})
@@ -210,7 +210,8 @@ class PromptRouter:
         if isinstance(text, Mapping):
             for name in text:
                 if name not in self.modalities:
-                    raise KeyError(unknown('modality', name, list(self.modalities)))
+                    known = unknown('modality', name, list(self.modalities))
+                    raise ValueError(f'the prompt names a modality that the model does not take: {known}')
             return self._complete({k: self._route_one(k, v) for k, v in text.items() if v is not None})
         return self._complete(self._route_sentence(text))
 

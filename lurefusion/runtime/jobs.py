@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +179,20 @@ class Records:
                     )
         self._file: Any = None
 
+    @property
+    def made_otherwise(self) -> bool:
+        """Whether there are results of other settings."""
+        return any(record['settings'] != self.settings for record in self._known.values())
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of the pictures that were begun and not ended."""
+        return [name for name, record in self._known.items() if record['result'] is None]
+
+    def kept(self, name: str) -> dict[str, Any]:
+        """What is known of a picture that was made; see :meth:`end`."""
+        return self._known[name]
+
     def claim(self) -> None:
         """Take this part of the job, until the process ends or :meth:`close`."""
         self.place.mkdir(parents=True, exist_ok=True)
@@ -233,12 +248,12 @@ class Records:
         """Say that a picture is about to be saved; `inputs` is what :func:`fingerprint` gave before it was read."""
         self._write(task, inputs, None)
 
-    def end(self, task: Task, inputs: Mapping[str, Any]) -> None:
-        """Say that it is saved."""
-        self._write(task, inputs, _stat(task.output))
+    def end(self, task: Task, inputs: Mapping[str, Any], **more: Any) -> None:
+        """Say that it is saved, and what `more` is to be known of it."""
+        self._write(task, inputs, _stat(task.output), **more)
 
-    def _write(self, task: Task, inputs: Mapping[str, Any], result: Any) -> None:
-        record = dict(name=task.name, settings=self.settings, inputs=inputs, result=result, at=time.time_ns())
+    def _write(self, task: Task, inputs: Mapping[str, Any], result: Any, **more: Any) -> None:
+        record = dict(name=task.name, settings=self.settings, inputs=inputs, result=result, at=time.time_ns(), **more)
         self._known[task.name] = record
         self._file.write(json.dumps(record).encode() + b'\n')
         self._file.flush()
@@ -255,6 +270,12 @@ def _stat(path: Path) -> list[int]:
 
 
 def _digest(path: Path) -> str:
+    return _digest_of(path, *_stat(path))
+
+
+# the video of a clip is the input of all its frames
+@lru_cache(maxsize=16)
+def _digest_of(path: Path, size: int, modified: int) -> str:
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, _hash).hexdigest() if hasattr(hashlib, 'file_digest') else _read_hash(file)
 
@@ -346,7 +367,7 @@ def run_job(
         return report
     records.claim()
     try:
-        _remove_leftovers(todo)
+        remove_leftovers(task.output for task in todo)
         _work(todo, fuse, save, records, note, report.routes)
     finally:
         records.close()
@@ -399,11 +420,11 @@ def _work(
             note(task, 'done', notes=notes, seconds=seconds, tasks=result.tasks, alignment=aligned)
 
 
-def _remove_leftovers(tasks: Sequence[Task]) -> None:
+def remove_leftovers(outputs: Iterable[Path]) -> None:
     """Remove what a killed process left of pictures that are made again: hidden files beside them."""
     wanted: dict[Path, set[str]] = {}
-    for task in tasks:
-        wanted.setdefault(task.output.parent, set()).add(task.output.name)
+    for path in outputs:
+        wanted.setdefault(path.parent, set()).add(path.name)
     for folder, names in wanted.items():
         for path in folder.glob('.*.*') if folder.is_dir() else ():
             # `.NAME.` and eight characters, see lurefusion.io.images.write_bytes

@@ -39,6 +39,7 @@ class OnnxRunner(Runner):
         ValueError: On a file that ONNX Runtime cannot read or `lurefusion export` did not write, or another device.
     """
 
+    restores = False
     reads_sentences = False
 
     def __init__(

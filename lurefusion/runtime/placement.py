@@ -95,6 +95,11 @@ class Placement:
                 f'{found.kind}), or another file for the kind {self.kind}'
             )
 
+    @property
+    def warps(self) -> bool:
+        """Whether one picture may show less than the other, since it is warped."""
+        return self.kind is not None or self.path is not None
+
     def settings(self) -> dict[str, Any]:
         """What pictures depend on, for the records of a folder."""
         matrix = None if self.alignment is None else self.alignment.transform.tolist()
@@ -110,7 +115,7 @@ class Placement:
             NotAligned: If no transform can be relied upon; a ValueError.
             ValueError: If the aspect ratios differ where the pictures are only resized, or do not fit the transform.
         """
-        if self.kind is None and self.path is None:
+        if not self.warps:
             return Placed(resize_pair(pictures, self.fixed))
         fixed, moving = pictures[self.fixed], pictures[self.moving]
         alignment = self.alignment
@@ -131,8 +136,15 @@ class Placement:
 
     def find(self, pictures: Mapping[str, np.ndarray]) -> Alignment:
         """The alignment of one pair; errors as of :func:`lurefusion.runtime.register.estimate`."""
-        from lurefusion.runtime.register import estimate
+        from lurefusion.runtime.register import SMALLEST, estimate
 
+        for name, picture in pictures.items():
+            height, width = picture.shape[:2]
+            if min(height, width) < SMALLEST:
+                raise ValueError(
+                    f'{name} has {width}x{height} pixels, too few to be aligned (at least {SMALLEST}x{SMALLEST}); if '
+                    f'the pictures are aligned already, leave register (--register) out'
+                )
         return replace(estimate(pictures[self.fixed], pictures[self.moving], self.kind or 'affine'), fixed=self.fixed)
 
     def keep(self, alignment: Alignment) -> None:

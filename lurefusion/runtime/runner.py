@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Runner(ABC):
         device: Where :meth:`core` wants its tensors.
         chroma_from: Whose colour the results have: ``fused``, what the network gives, or ``visible``, that of the
             picture of the modality `chroma`, restored where its prompt says that it is degraded.
+        restores: Whether single pictures can be restored, see :meth:`restore`.
         reads_sentences: Whether any sentence has a vector and a class, or only the tasks' canonical ones a vector.
     """
 
@@ -49,6 +51,7 @@ class Runner(ABC):
     running: RunOptions = RunOptions()
     device: torch.device = torch.device('cpu')
     chroma_from: str = 'fused'
+    restores: bool = True
     reads_sentences: bool = True
 
     @property
@@ -113,10 +116,9 @@ class Runner(ABC):
             single: Restore items of one picture each.
 
         Raises:
-            ValueError: If `batch_size` is below 1.
+            ValueError, TypeError: If `batch_size` is no whole number of at least 1.
         """
-        if batch_size < 1:
-            raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+        check_batch(batch_size)
         return self._stream(items, batch_size, single)
 
     def _stream(self, items: Iterable[Item | Failure], batch_size: int, single: bool) -> Iterator[Prediction | Failure]:
@@ -233,7 +235,8 @@ class Runner(ABC):
             return
         missing = [name for name in self.modalities if name not in names]
         if missing:
-            raise TypeError(f'the model needs a picture of each of {wanted}; missing: {", ".join(missing)}')
+            by_name = '' if names else f'; pictures are given by name: {", ".join(f"{m}=..." for m in self.modalities)}'
+            raise TypeError(f'the model needs a picture of each of {wanted}; missing: {", ".join(missing)}{by_name}')
 
     def check(self, item: Item, single: bool = False) -> None:
         """Refuse an item that cannot be run; see :meth:`run`."""
@@ -276,6 +279,19 @@ def out_of_memory(what: str) -> Iterator[None]:
             f'the pair does not fit into memory{what}: scale it down, cut it into parts, or take another device '
             f'(cpu where a GPU is too small)'
         ) from None
+
+
+def check_batch(size: int) -> None:
+    """Refuse what is no number of pictures.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is below 1.
+    """
+    if not isinstance(size, Integral) or isinstance(size, bool):
+        raise TypeError(f'batch_size must be a whole number of at least 1, got {size!r} ({type(size).__name__})')
+    if size < 1:
+        raise ValueError(f'batch_size must be at least 1, got {size}')
 
 
 def item_of(inputs: Mapping[str, Tensor], sample: FusionDataSample, runner: Runner) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -29,32 +30,45 @@ class Steady:
     Args:
         tau: Time constant in seconds: shorter changes are damped, longer ones pass.
 
+    Attributes:
+        last: Mean and standard deviation of the last frame, before it was damped.
+
     Raises:
         ValueError: If `tau` is not positive.
     """
 
     def __init__(self, tau: float) -> None:
-        if not 0 < tau < math.inf:
-            raise ValueError(f'the time constant must be a positive number of seconds, got {tau}')
+        if not isinstance(tau, Real) or not 0 < tau < math.inf:
+            raise ValueError(f'the time constant (--steady) must be a positive number of seconds, got {tau!r}')
         self.tau = tau
         self._time = 0.0
-        self._last: tuple[float, float] | None = None
+        self.last: tuple[float, float] | None = None
         self._mean = self._spread = 0.0
 
     def __call__(self, picture: np.ndarray, time: float) -> np.ndarray:
         """A frame, (H, W) or (H, W, 3) float in [0, 1], at `time` (seconds, rising), damped; same shape and type."""
         luma = picture if picture.ndim == 2 else picture @ _LUMA.astype(picture.dtype)
         mean, spread = float(luma.mean()), float(luma.std())
-        last = self._last
-        self._last = mean, spread
+        found = self.observe(mean, spread, time)
+        if found is None:
+            return picture
+        gain, target = found
+        change = (luma - mean) * (gain - 1) + (target - mean)
+        change = change if picture.ndim == 2 else change[..., None]
+        return np.clip(picture + change, 0, 1).astype(picture.dtype)
+
+    def observe(self, mean: float, spread: float, time: float) -> tuple[float, float] | None:
+        """Take mean and standard deviation of a frame's luma; the gain and the mean that it gets, None: as it is.
+
+        For frames that are made already, this is all that the next ones depend on.
+        """
+        last = self.last
+        self.last = mean, spread
         if last is None or max(abs(mean - last[0]), abs(spread - last[1])) > _CUT:
             self._mean, self._spread, self._time = mean, spread, time
-            return picture
+            return None
         share = 1 - math.exp(-max(time - self._time, 0.0) / self.tau)
         self._time = time
         self._mean += share * (mean - self._mean)
         self._spread += share * (spread - self._spread)
-        gain = min(max(self._spread / max(spread, 1e-6), _GAIN[0]), _GAIN[1])
-        change = (luma - mean) * (gain - 1) + (self._mean - mean)
-        change = change if picture.ndim == 2 else change[..., None]
-        return np.clip(picture + change, 0, 1).astype(picture.dtype)
+        return min(max(self._spread / max(spread, 1e-6), _GAIN[0]), _GAIN[1]), self._mean

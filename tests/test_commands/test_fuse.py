@@ -163,6 +163,64 @@ def test_rates_that_differ_and_frames_as_a_folder(clips):
     assert levels_of(clips / 'slow.mkv') == [50, 150]
 
 
+def frames_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob('*.png'))}
+
+
+@pytest.mark.parametrize('options', [(), ('--steady', '0.2', '--batch-size', '3')])
+def test_frames_that_are_there_are_kept_and_a_broken_run_goes_on(clips, capsys, monkeypatch, options):
+    from lurefusion.io.video import FrameFolderWriter
+
+    # flickering, so that what is damped depends on all frames before
+    for name in ('vi.mkv', 'ir.mkv'):
+        clip(clips / name, [90 + 8 * n + 30 * (n % 2) for n in range(COUNT)])
+    options = (*options, '--trust-pictures')
+    assert fuse_clips(clips, 'whole', *options) == 0
+    write, count = FrameFolderWriter.write, iter(range(100))
+
+    def broken(self, picture, time, name):
+        if next(count) == 6:
+            (self.path / f'.{name}.png.12345678').touch()
+            raise KeyboardInterrupt
+        write(self, picture, time, name)
+
+    monkeypatch.setattr(FrameFolderWriter, 'write', broken)
+    assert fuse_clips(clips, 'broken', *options) == 130
+    monkeypatch.setattr(FrameFolderWriter, 'write', write)
+    done = frames_of(clips / 'broken')
+    assert len(done) == 6
+    times = {name: (clips / 'broken' / name).stat().st_mtime_ns for name in done}
+    capsys.readouterr()
+    assert fuse_clips(clips, 'broken', *options, '--json') == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report['frames'], report['kept']) == (4, 6)
+    assert frames_of(clips / 'broken') == frames_of(clips / 'whole')
+    assert not list((clips / 'broken').glob('.*.12345678'))
+    assert all((clips / 'broken' / name).stat().st_mtime_ns == time for name, time in times.items())
+    # again nothing; with other options only on request
+    assert fuse_clips(clips, 'broken', *options) == 0
+    assert '0 frames fused into' in (out := capsys.readouterr().out)
+    assert ', 10 unchanged' in out
+    assert fuse_clips(clips, 'broken', *options, '--bit-depth', '16') == 1
+    assert 'made otherwise (other clips, weights or options): --overwrite' in capsys.readouterr().err
+    assert fuse_clips(clips, 'broken', *options, '--bit-depth', '16', '--overwrite') == 0
+    assert frames_of(clips / 'broken') != frames_of(clips / 'whole')
+    # frames of a program that remembers nothing
+    (clips / 'whole' / '.lurefusion').rename(clips / 'elsewhere')
+    assert fuse_clips(clips, 'whole', *options) == 1
+    assert 'holds 10 pictures: --overwrite' in capsys.readouterr().err
+
+
+def test_a_frame_of_another_clip_is_seen(clips, capsys):
+    assert fuse_clips(clips, 'frames') == 0
+    clip(clips / 'ir.mkv', [20 * n + 50 for n in range(COUNT)])
+    assert fuse_clips(clips, 'frames') == 1
+    assert 'is one of the frames that were made otherwise' in capsys.readouterr().err
+    assert fuse_clips(clips, 'frames', '--overwrite') == 0
+    found = [int(read_image(path)[0].mean()) for path in sorted((clips / 'frames').glob('*.png'))]
+    assert found == [20 * n + 25 for n in range(COUNT)]
+
+
 def test_folders_of_frames_to_a_video(folders):
     from lurefusion.io.clips import VideoFile
 
@@ -281,6 +339,9 @@ def test_an_automatic_prompt_is_held_over_a_clip(clips, capsys, monkeypatch):
     # averages e and 1 - e, e = exp(-t): ahead by 0.2 after 0.92 s, less what is left of the single frame
     assert 12 + 6 <= change <= 12 + 10
     assert report.prompts == dict(vi=[('000000', 'll'), (f'{change:06}', 'hz')], ir=[('000000', 'pd')])
+    # a prompt that is given holds from the first frame on
+    given = inferencer.fuse_video(sources, clips / 'given.mkv', dict(vi='ll'), codec='ffv1', pixel_format='gray')
+    assert given.prompts == dict(vi=[('000000', 'll')], ir=[('000000', 'pd')])
     words = ['--vi', str(clips / 'vi.mkv'), '--ir', str(clips / 'ir.mkv'), '--out', str(clips / 'words.mkv')]
     clip(clips / 'vi.mkv', [60, 61], rate)
     clip(clips / 'ir.mkv', [65, 67], rate)

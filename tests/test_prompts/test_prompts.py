@@ -663,7 +663,7 @@ def test_long_prompts_are_quick(bank, warnings, unit):
 
 def test_bad_routing(bank):
     router = PromptRouter(bank, ['vi', 'ir'])
-    with pytest.raises(KeyError, match=r"'vis' is not a known modality. Did you mean 'vi'"):
+    with pytest.raises(ValueError, match=r"the prompt names .*'vis' is not .*Did you mean 'vi'\? Known: vi, ir"):
         router.route({'vis': 'll'})
     with pytest.raises(TypeError, match='got int'):
         router.route(3)

@@ -57,6 +57,27 @@ def test_batches_grey_and_chroma(small_export: Any) -> None:
         np.testing.assert_allclose(ours.picture, theirs.picture, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ('options', 'prompt'),
+    [
+        (dict(chroma='visible'), dict(vi='ll')),
+        (dict(chroma='visible'), 'auto'),
+        (dict(register='translation'), 'the visible picture is dark'),
+    ],
+)
+def test_what_needs_restoring_is_refused_once_before_the_work(
+    small_export: Any, options: dict[str, str], prompt: Any, tmp_path: Path
+) -> None:
+    fuser = FusionInferencer(str(small_export[1].path), **options)
+    write_image(tmp_path / 'vi/1.png', picture(80, 80))
+    write_image(tmp_path / 'ir/1.png', picture(80, 80))
+    with pytest.raises(ValueError, match=r'shows vi restored by its prompt, .* only fuses: leave .*--runner torch'):
+        fuser.fuse_folders(dict(vi=tmp_path / 'vi', ir=tmp_path / 'ir'), tmp_path / 'out', prompt)
+    assert not (tmp_path / 'out').exists()
+    # the infrared picture is never shown alone
+    assert fuser.route(dict(ir='lc'))['ir'].task == 'lc'
+
+
 def test_free_sentences_are_read_by_their_words_alone(small_export: Any) -> None:
     _, done = small_export
     inferencer = FusionInferencer(str(done.path))
