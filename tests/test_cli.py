@@ -168,6 +168,14 @@ def test_a_reader_that_goes_away_is_no_error(lines):
         (PermissionError(13, 'Permission denied', 'a.png'), "error: [Errno 13] Permission denied: 'a.png'"),
     ],
 )
+def test_errors_end_in_one_line_that_says_what(capsys, error, line):
+    def fail():
+        raise error
+
+    assert exit_code(fail) == 1
+    assert capsys.readouterr().err == f'{line}\n'
+
+
 def test_a_process_that_is_asked_to_end_takes_back_what_is_unfinished(monkeypatch, tmp_path, capsys):
     left = []
 
@@ -192,14 +200,6 @@ def test_a_process_that_is_asked_to_end_takes_back_what_is_unfinished(monkeypatc
     finally:
         signal.signal(signal.SIGTERM, before)
     assert left[1:] == ['its own']
-
-
-def test_errors_end_in_one_line_that_says_what(capsys, error, line):
-    def fail():
-        raise error
-
-    assert exit_code(fail) == 1
-    assert capsys.readouterr().err == f'{line}\n'
 
 
 def test_info_lists_configs_and_plugins(capsys):

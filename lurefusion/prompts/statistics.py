@@ -41,7 +41,7 @@ def picture_statistics(picture: np.ndarray) -> dict[str, float]:
         TypeError: If it is no array, or neither uint8 nor float.
         ValueError: On another shape, fewer pixels, values outside of [0, 1] or not finite.
     """
-    rgb = _checked(picture)
+    rgb = checked(picture)
     luma = rgb @ np.array(LUMA, np.float32)
     found = tone_statistics(_shrunk(rgb))
     windows = [detail_statistics(luma[part], rgb[part]) for part in _windows(*luma.shape)]
@@ -49,7 +49,7 @@ def picture_statistics(picture: np.ndarray) -> dict[str, float]:
     return found
 
 
-def _checked(picture: np.ndarray) -> np.ndarray:
+def checked(picture: np.ndarray) -> np.ndarray:
     """(H,W,3) float32 in [0,1]."""
     if not isinstance(picture, np.ndarray):
         raise TypeError(f'a picture is a NumPy array (H, W, 3), got {type(picture).__name__}')

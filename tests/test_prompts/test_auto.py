@@ -46,6 +46,21 @@ def test_the_likeliest_task_is_taken_with_everything_that_was_found() -> None:
     assert str(found) == 'll 70 %'
 
 
+@pytest.mark.parametrize('level', [0, 1, 40, 128, 255])
+@pytest.mark.parametrize('modality', ['vi', 'ir'])
+def test_in_flat_and_very_small_pictures_nothing_is_wrong(level: int, modality: str) -> None:
+    auto = AutoPrompt(('ll', 'hz', 'oe', 'lc', 'sr', 'ns', 'st', 'bl', 'rn', 'pd'))
+    rng = np.random.default_rng(level)
+    flat = np.full((96, 128, 3), level, np.uint8)
+    noisy = np.clip(flat + rng.integers(-1, 2, (96, 128, 1)), 0, 255).astype(np.uint8)
+    small = rng.integers(0, 256, (8, 31, 3), np.uint8)
+    for picture in (flat, noisy, flat / np.float32(255), small):
+        assert auto(picture, modality).task == 'pd'
+    # one that says something is judged
+    dark = (render_scene(3, (96, 128)).visible * 0.1).astype(np.uint8)
+    assert auto(dark, 'vi').task == 'll'
+
+
 def test_unsure_is_nothing_wrong() -> None:
     assert judge({'ll': 0.49, 'hz': 0.48, 'pd': 0.03}).task == 'pd'
     assert judge({'ll': 0.7, 'pd': 0.3}, least=0.8).task == 'pd'
