@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from lurefusion.prompts import PromptBank
-from lurefusion.runtime.passes import RunOptions, predict_samples
+from lurefusion.runtime.passes import RunOptions, predict_samples, routes_of, run_rows, sources_of
 from lurefusion.structures import FusionDataSample
 
 
 class FusionModel(BaseModel):
     """Base of all models that fuse; checked when they are registered.
 
-    Beside this, MMEngine's contract: `forward(inputs, data_samples, mode)` with the modes ``tensor``, ``loss`` and
-    ``predict``, which raises ValueError on any other; `inputs` is a dict of modality -> (B,3,H,W) in [0,1].
+    Beside this, MMEngine's contract: :meth:`forward`, which hands over to `loss`, `predict` and `reconstruct`; a model
+    that trains has a `loss` of its own.
 
     Attributes:
         modalities: Names; the position is the modality index m.
@@ -75,6 +76,45 @@ class FusionModel(BaseModel):
             TypeError: For a model without text.
         """
         raise TypeError(f'{type(self).__name__} has no text encoder')
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: list[FusionDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """What MMEngine calls.
+
+        Args:
+            inputs: ``x`` (and ``y``) for restoration, one key per modality for fusion; each (B,3,H,W) in [0,1].
+            data_samples: One per row.
+            mode: ``tensor``: (B,3,H,W), not clamped; ``loss``: dict of losses; ``predict``: the samples, with `pred`.
+
+        Raises:
+            ValueError: On another mode, inputs that fit no stage, or ``loss`` of a model that does not train.
+        """
+        if data_samples is None:
+            data_samples = [FusionDataSample() for _ in range(len(next(iter(inputs.values()))))]
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.reconstruct(inputs, data_samples)
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
+        """Losses of a batch, under keys with the word "loss"; see :meth:`forward`.
+
+        Raises:
+            ValueError: For a model that has no weights to train.
+        """
+        raise ValueError(f'{type(self).__name__} has no weights to train: test it, with mode="predict"')
+
+    def reconstruct(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> Tensor:
+        """Restored (`x` in the inputs) or fused pictures, (B,3,H,W), not clamped; see :meth:`forward`."""
+        images, single = sources_of(self, inputs)
+        return run_rows(self, images, routes_of(self, data_samples, single), single)
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> list[FusionDataSample]:
         """The samples with `pred` (3,H,W) in [0,1] at the original size, grey where the owner of the colour is grey."""

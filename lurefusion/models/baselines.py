@@ -15,8 +15,6 @@ from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from lurefusion.ops.pyramids import pyramid_down, pyramid_up
 from lurefusion.ops.windows import box_mean, filter_valid, gaussian_window, guided_filter
 from lurefusion.registry import MODELS
-from lurefusion.runtime.passes import sources_of
-from lurefusion.structures import FusionDataSample
 
 
 def fuse_average(images: Sequence[Tensor], levels: int = 4) -> Tensor:
@@ -122,32 +120,6 @@ class BaselineFuser(FusionModel):
             raise ValueError(f'levels must be 1 or more, got {levels}')
         self.method, self.modalities, self.chroma = method, tuple(modalities), chroma
         self.levels, self.eight_bit = levels, eight_bit
-
-    def forward(
-        self,
-        inputs: dict[str, Tensor],
-        data_samples: list[FusionDataSample] | None = None,
-        mode: str = 'tensor',
-    ) -> Tensor | list[FusionDataSample]:
-        """Fuse.
-
-        Args:
-            inputs: Modality -> (N,3,H,W) in [0,1].
-            data_samples: One per picture; with `ori_shape` the padding is cut off before fusing.
-            mode: ``tensor``: (N,3,H,W) in [0,1]; ``predict``: the samples, with `pred` (3,H,W).
-
-        Raises:
-            ValueError: If a modality is missing; on another mode, ``loss`` among them, since there is nothing to train.
-        """
-        if mode == 'loss':
-            raise ValueError(f'the baseline {self.method!r} has no weights to train: test it, with mode="predict"')
-        if mode not in ('tensor', 'predict'):
-            raise ValueError(f'mode must be "tensor" or "predict", got {mode!r}')
-        if mode == 'tensor':
-            return self.core(tuple(sources_of(self, inputs)[0]))
-        if data_samples is None:
-            data_samples = [FusionDataSample() for _ in next(iter(inputs.values()))]
-        return self.predict(inputs, data_samples)
 
     @property
     def size_divisor(self) -> int:

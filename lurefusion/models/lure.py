@@ -20,7 +20,7 @@ from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.prompts import TASKS, PromptBank
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
-from lurefusion.runtime.passes import CoarsePass, RunOptions, routes_of, run_rows, sources_of
+from lurefusion.runtime.passes import CoarsePass, RunOptions, routes_of
 from lurefusion.structures import FusionDataSample
 
 STAGES = ('restoration', 'fusion', 'joint')
@@ -124,33 +124,6 @@ class LURE(FusionModel):
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of the last stride '
                 f'{last} of model.image_encoder'
             )
-
-    def forward(
-        self,
-        inputs: dict[str, Tensor],
-        data_samples: list[FusionDataSample] | None = None,
-        mode: str = 'tensor',
-    ) -> Any:
-        """What MMEngine calls.
-
-        Args:
-            inputs: ``x`` (and ``y``) for restoration, one key per modality for fusion; each (B,3,H,W) in [0,1].
-            data_samples: One per row.
-            mode: ``tensor``: (B,3,H,W), not clamped; ``loss``: dict of losses; ``predict``: the samples, with `pred`.
-
-        Raises:
-            ValueError: On another mode, or inputs that fit neither stage.
-        """
-        if data_samples is None:
-            data_samples = [FusionDataSample() for _ in range(len(next(iter(inputs.values()))))]
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        if mode == 'tensor':
-            images, single = sources_of(self, inputs)
-            return run_rows(self, images, routes_of(self, data_samples, single), single)
-        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
 
     # ---------------------------------------------------------------- losses
 

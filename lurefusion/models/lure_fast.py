@@ -299,32 +299,6 @@ class LureFast(FusionModel):
 
     # -------------------------------------------------------- MMEngine's door
 
-    def forward(
-        self,
-        inputs: dict[str, Tensor],
-        data_samples: list[FusionDataSample] | None = None,
-        mode: str = 'tensor',
-    ) -> Any:
-        """What MMEngine calls.
-
-        Args:
-            inputs: ``x`` (and ``y``) for restoration, one key per modality for fusion; each (B,3,H,W) in [0,1].
-            data_samples: One per row.
-            mode: ``tensor``: (B,3,H,W), not clamped; ``loss``: dict of losses; ``predict``: the samples, with `pred`.
-
-        Raises:
-            ValueError: On another mode, or inputs that are neither.
-        """
-        if data_samples is None:
-            data_samples = [FusionDataSample() for _ in range(len(next(iter(inputs.values()))))]
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        if mode == 'tensor':
-            return self.reconstruct(inputs, data_samples)
-        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
-
     def loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
         """Weighted losses, keys ``loss_<name>``, of restoration pairs, of groups of modalities, or of both.
 
