@@ -1,6 +1,7 @@
 """The speed benchmarks run, and their numbers can be true."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,35 @@ def test_startup():
     assert 0 < seconds['python -c pass'] < seconds['import torch'] < seconds["FusionInferencer('lure-tiny')"] < 60
     for command in ('lurefusion --help', *(f'lurefusion {name} --help' for name in ('fuse', 'eval', 'train', 'test'))):
         assert seconds[command] < seconds['import torch'] / 3
+
+
+@pytest.mark.parametrize(
+    ('words', 'pattern'),
+    [
+        (
+            ('folder.py', 'lure-fast', '--pairs', '6', '--size', '32', '48'),
+            r'lure-fast, 6 pairs of 48x32, batches of 1: (\S+) ms a pair, the network (\S+) ms: ',
+        ),
+        (
+            ('video.py', 'lure-fast', '--frames', '6', '--size', '32', '48'),
+            r'lure-fast, 6 frames of 48x32: (\S+) ms of CPU a frame \(decoding \S+, network (\S+), encoding \S+, rest',
+        ),
+    ],
+)
+def test_what_folders_and_clips_cost_beside_the_network(words, pattern):
+    if words[0] == 'video.py':
+        pytest.importorskip('av')
+    run = subprocess.run(
+        [sys.executable, BENCHMARKS / words[0], *words[1:]], capture_output=True, text=True, check=True
+    )
+    [found] = [match for line in run.stdout.splitlines() if (match := re.match(pattern, line))]
+    assert 0 < float(found[2]) < float(found[1])
+
+
+def test_whole_and_tiled():
+    command = [sys.executable, BENCHMARKS / 'tiling.py', 'lure-fast', '--size', '48', '64']
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in run.stdout.splitlines() if '|' in line]
+    assert {row[0] for row in rows[2:]} >= {'ll', 'hz', 'lc', 'sr', 'pd'}
+    # small enough for one tile
+    assert all(row[1:] == ['120.0', '0.00', '0.00', 'yes'] for row in rows[2:])

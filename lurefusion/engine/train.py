@@ -68,8 +68,9 @@ def train_stage(
     runner = build_runner(cfg, folder, launcher, amp)
     try:
         runner.train()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
+    except KeyboardInterrupt as interrupt:
+        # also asked to end by SIGTERM, see lurefusion.cli.Terminated
+        raise type(interrupt)(
             f'{folder.name} was interrupted at iteration {runner.iter}; the newest checkpoint is '
             f'{latest_checkpoint(folder)}. The same command with --resume goes on from there'
         ) from None
