@@ -102,7 +102,7 @@ INPUTS: dict[str, tuple[str, Callable[[], bytes] | bytes, tuple[str, ...], str]]
     # refused
     'another size, unsaid': ('a.png', lambda: cv(COLOUR[::2, ::2], '.png'), (), 'vi 16x12'),
     'another field': ('a.png', lambda: cv(COLOUR[:, ::2], '.png'), ('--resize', 'ir'), 'aspect ratios differ'),
-    'nothing to align by': ('a.png', PNG, ('--register', 'affine'), 'at least 64 a side'),
+    'nothing to align by': ('a.png', PNG, ('--register', 'affine'), 'at least 64x64'),
     'alpha into a JPEG': ('a.png', PNG, ('--alpha', 'keep', '--out', 'fused.jpg'), 'alpha is kept in .png files'),
     'empty': ('a.png', b'', (), 'is not a readable image (0 bytes)'),
     'text': ('a.png', b'no picture', (), 'is not a readable image (10 bytes)'),
