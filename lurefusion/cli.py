@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lurefusion.commands import evaluate, export, fuse, test, train
@@ -56,22 +59,51 @@ def main(argv: list[str] | None = None) -> int:
     return exit_code(args.run, args)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, so that nothing unfinished is left behind."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises :class:`Terminated`, where this is the main thread of a program that has no other use for it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        # a second one does not wait
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """Call a command; mistakes of the user end in one line and code 1 ($LUREFUSION_TRACEBACK=1 shows where).
 
     A reader that goes away (``lurefusion info | head -1``) ends the command in silence, with the code of SIGPIPE.
+    SIGTERM ends it as Ctrl-C does, with code 143: what is unfinished is removed.
     """
+    if hasattr(sys.stdout, 'reconfigure'):
+        # file names need not be UTF-8
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
-        code = int(run(*args, **kwargs) or 0)
-        sys.stdout.flush()
-        return code
+        with _terminable():
+            code = int(run(*args, **kwargs) or 0)
+            sys.stdout.flush()
+            return code
     except BrokenPipeError:
         # else Python complains when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except KeyboardInterrupt as interrupt:
-        print(f'interrupted{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
-        return 130
+        how = 'terminated' if isinstance(interrupt, Terminated) else 'interrupted'
+        print(f'{how}{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
+        return 143 if isinstance(interrupt, Terminated) else 130
     except (OSError, KeyError, ValueError, TypeError, ImportError, MemoryError) as error:
         if os.environ.get('LUREFUSION_TRACEBACK'):
             raise

@@ -1,7 +1,10 @@
 """The command `lurefusion`, as typed."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import EntryPoint
 
 import cv2
@@ -269,3 +272,19 @@ def test_results_do_not_become_sources_of_the_next_run(pair, capsys, inner):
     assert main(arguments) == 1
     assert 'lies in the input' in capsys.readouterr().err
     assert len(list((pair / 'ir').rglob('*.png'))) == 2
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
+    def run() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            print('cleaned up')
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert exit_code(run) == 143
+    said = capsys.readouterr()
+    assert 'cleaned up' in said.out
+    assert said.err.startswith('terminated')
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import lurefusion
 from lurefusion.apis.folders import refuse_inside
 from lurefusion.io.clips import (
     FOLDER_RATE,
@@ -28,9 +29,10 @@ from lurefusion.io.clips import (
     pair_by_time,
 )
 from lurefusion.io.codecs import choose_encoding
+from lurefusion.io.digests import digest
 from lurefusion.io.images import READ_SUFFIXES, read_image
 from lurefusion.io.pairing import list_images, pair_files
-from lurefusion.io.video import ClipWriter, open_writer
+from lurefusion.io.video import ClipWriter, open_writer, unfinished_frames
 from lurefusion.prompts import PromptRouter
 from lurefusion.prompts.hysteresis import Hysteresis
 from lurefusion.runtime.progress import Progress
@@ -107,7 +109,8 @@ def fuse_video(
             registers, all frames have one transform, which is found from a few of them before.
         sources: Modality -> video or folder of frames. Frames of folders alone are paired by their names, else all by
             the nearest time.
-        out: A video (`.mp4`, `.mkv`, ...), or a folder of frames. A video is there when it is whole, not before.
+        out: A video (`.mp4`, `.mkv`, ...), or a folder of frames. A video is there when it is whole, not before; frames
+            that a killed process left in a folder are made anew by the same call.
         prompt: For all frames. ``auto``: told from each, and held until another task has been clearly likelier for a
             while, see :class:`lurefusion.prompts.hysteresis.Hysteresis`.
         reference: Modality that gives the frames, times and sound; None: the one that owns the colour, or the first.
@@ -135,10 +138,22 @@ def fuse_video(
     out = Path(out)
     refuse_inside(out, sources)
     _check_numbers(sources, out, rate, offsets, bit_depth)
-    _refuse_existing(out, overwrite)
     reference = reference or inferencer.runner.chroma or inferencer.modalities[0]
     if reference not in sources:
         raise ValueError(f'the reference {reference!r} is none of the clips {", ".join(sources)}')
+    routes = inferencer.route(prompt)
+    made = digest(
+        [
+            lurefusion.__version__,
+            inferencer.runner.fingerprint(),
+            {name: str(Path(path).absolute()) for name, path in sources.items()},
+            {name: [route.task, route.sentence] for name, route in routes.items()},
+            {str(name): range_ for name, range_ in inferencer.ranges.items()},
+            inferencer.placement and inferencer.placement.settings(),
+            [reference, rate, offsets, steady, bit_depth, patterns, recursive, allow_unpaired],
+        ]
+    )
+    _refuse_existing(out, overwrite, made)
     report = ClipReport()
     clips = _open(sources, rate, patterns, recursive, allow_unpaired, report)
     damp = None if steady is None else Steady(steady)
@@ -149,7 +164,6 @@ def fuse_video(
     if is_video(out):
         # what cannot be written is said before the work
         choose_encoding(out, first.shape[1::-1], codec, pixel_format, quality)
-    routes = inferencer.route(prompt)
     sound = clips[reference] if audio and clips[reference].has_audio and is_video(out) else None
     stored = {name: _stored(clip) for name, clip in clips.items()}
     with ExitStack() as stack:
@@ -182,7 +196,7 @@ def fuse_video(
             if writer is None:
                 size = picture.shape[1::-1]
                 writer = stack.enter_context(
-                    open_writer(out, size, clips[reference].rate, sound, codec, pixel_format, quality, bit_depth)
+                    open_writer(out, size, clips[reference].rate, sound, codec, pixel_format, quality, bit_depth, made)
                 )
             writer.write(picture, time, result.name)
             report.frames += 1
@@ -299,13 +313,17 @@ def _check_numbers(
         raise ValueError(f'cannot write a clip as {out.suffix}: {out}; take {", ".join(VIDEO_SUFFIXES)}, or a folder')
 
 
-def _refuse_existing(out: Path, overwrite: bool) -> None:
+def _refuse_existing(out: Path, overwrite: bool, made: str) -> None:
     if overwrite or not out.exists():
         return
     if out.is_dir() and not is_video(out):
+        # what a killed process left of the same clip is made anew
+        ours = unfinished_frames(out, made)
         try:
-            held = len(list_images(out))
+            held = sum(path.relative_to(out).as_posix() not in ours for path in list_images(out).values())
         except ValueError:  # no picture in it
+            return
+        if not held:
             return
         raise FileExistsError(f'{out} holds {held} pictures: --overwrite (overwrite=True) replaces those of one name')
     raise FileExistsError(f'{out} is there already: --overwrite (overwrite=True) replaces it')

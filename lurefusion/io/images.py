@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import cv2
 import numpy as np
 
 from lurefusion.io import formats, slices
+from lurefusion.io.digests import digest_of_parts
+from lurefusion.io.locks import take_lock
 from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_uint16, to_unit_range
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
@@ -18,6 +22,9 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 DEEP_SUFFIXES = ('.png', '.tif', '.tiff')
 ALPHA_SUFFIXES = ('.png',)
 READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
+
+#: ends the hidden name under which a file is written until it is whole
+UNFINISHED = '.partfile'
 
 # levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
 # 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
@@ -274,18 +281,48 @@ def write_image(path: str | os.PathLike, image: np.ndarray, bit_depth: int = 8) 
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file so that it is either whole or not there: temporary name in the same folder, then rename."""
+    """Write a file so that it is either whole or not there: a hidden name in the same folder, then rename.
+
+    What a killed process left under the hidden name is written anew, so that nothing piles up.
+
+    Raises:
+        OSError: If it cannot be written, e.g. on a full disk; names the file. What was there before is untouched.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    handle, temporary = _open_hidden(path)
     try:
         with os.fdopen(handle, 'wb') as file:
             file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
+            file.flush()
+            os.fchmod(handle, 0o666 & ~_umask())
+            # the lock holds until the file has its name
+            os.replace(temporary, path)
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
+
+
+def _open_hidden(path: Path) -> tuple[int, str]:
+    """Handle and name of an empty hidden file beside `path`: always the same one, unless another process has it."""
+    # names have 255 bytes at most
+    name = path.name if len(os.fsencode(path.name)) < 240 else digest_of_parts(os.fsencode(path.name))
+    hidden = path.with_name(f'.{name}{UNFINISHED}')
+    with contextlib.suppress(OSError):
+        handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            ours = take_lock(handle, unknown=False) and os.path.samestat(os.fstat(handle), os.lstat(hidden))
+            status = os.fstat(handle)
+            if ours and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
+                os.ftruncate(handle, 0)
+                return handle, str(hidden)
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    return tempfile.mkstemp(dir=path.parent, prefix=f'.{name}.')
 
 
 def _umask() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -22,6 +24,8 @@ from lurefusion.io.ranges import to_uint8
 
 # fine enough for all usual rates (1001/30000 s is 2002 of it), coarse enough for MPEG-4, which takes 65535
 _TICK = Fraction(1, 60000)
+#: in a folder of frames while its clip is made: a digest of how, and the names of its frames
+UNFINISHED_CLIP = Path('.lurefusion', 'unfinished-clip')
 
 
 class ClipWriter(ABC):
@@ -52,21 +56,67 @@ class ClipWriter(ABC):
 
 
 class FrameFolderWriter(ClipWriter):
-    """A folder with one picture for each frame, each written atomically."""
+    """A folder with one picture for each frame, each written atomically.
 
-    def __init__(self, path: str | os.PathLike, suffix: str = '.png', bit_depth: int = 8) -> None:
+    Until the clip is finished, a hidden file in the folder lists its frames: those that a killed process left are known
+    as its own by the next one that makes the same clip, which removes them and begins anew.
+
+    Args:
+        path: The folder.
+        suffix, bit_depth: Of the pictures.
+        settings: What the frames are made of and how, as a digest.
+
+    Raises:
+        ValueError: If another process writes the same folder.
+    """
+
+    def __init__(self, path: str | os.PathLike, suffix: str = '.png', bit_depth: int = 8, settings: str = '') -> None:
         self.path, self.suffix, self.bit_depth = Path(path), suffix, bit_depth
         check_output(self.path, folder=True)
         check_output(self.path / f'a{suffix}', bit_depth=bit_depth)
+        self._list = self.path / UNFINISHED_CLIP
+        self._list.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._list.open('ab+')
+        if not take_lock(self._file):
+            self._file.close()
+            raise ValueError(f'another process is writing frames into {self.path}: wait for it, or take another folder')
+        for name in unfinished_frames(self.path, settings):
+            (self.path / name).unlink(missing_ok=True)
+        self._file.truncate(0)
+        self._note(settings)
+
+    def _note(self, text: str) -> None:
+        self._file.write(json.dumps(text).encode() + b'\n')
+        self._file.flush()
 
     def write(self, picture: np.ndarray, time: float, name: str) -> None:
+        self._note(f'{name}{self.suffix}')
         write_image(self.path / f'{name}{self.suffix}', picture, self.bit_depth)
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """The folder holds a whole clip."""
+        self._list.unlink()
+        self._file.close()
+        with contextlib.suppress(OSError):  # a folder of pictures was made here too
+            self._list.parent.rmdir()
 
     def discard(self) -> None:
         """Every frame is whole by itself: those that are done stay."""
+        self._file.close()
+
+
+def unfinished_frames(folder: str | os.PathLike, settings: str) -> set[str]:
+    """Names of the frames that a killed process left of a clip with the same settings."""
+    path = Path(folder) / UNFINISHED_CLIP
+    # a line that was being written names no frame
+    rows = path.read_bytes().split(b'\n')[:-1] if path.is_file() else []
+    names = []
+    for row in rows:
+        with contextlib.suppress(ValueError):
+            names.append(json.loads(row))
+    if not names or names[0] != settings:
+        return set()
+    return {str(name) for name in names[1:] if '..' not in Path(str(name)).parts and not Path(str(name)).is_absolute()}
 
 
 class VideoWriter(ClipWriter):
@@ -322,6 +372,7 @@ def open_writer(
     pixel_format: str | None = None,
     quality: int | None = None,
     bit_depth: int = 8,
+    settings: str = '',
 ) -> ClipWriter:
     """The writer of a video, or of a folder of frames where the path has no suffix of a video.
 
@@ -335,4 +386,4 @@ def open_writer(
     wrong = [f'--{name.replace("_", "-")}' for name, value in given.items() if value is not None]
     if wrong:
         raise ValueError(f'{", ".join(wrong)}: only for videos, and {path} is to be a folder of frames')
-    return FrameFolderWriter(path, bit_depth=bit_depth)
+    return FrameFolderWriter(path, bit_depth=bit_depth, settings=settings)
