@@ -51,7 +51,7 @@ class RunOptions:
     coarse: CoarsePass | None = None
 
     def in_tiles(self, side: int) -> RunOptions:
-        """Everything larger in tiles of `side` pixels.
+        """Everything of more pixels than a square of `side` has in tiles of that side.
 
         Raises:
             ValueError: If that is below 64.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -202,7 +203,7 @@ class Runner(ABC):
             finished_rows(self, images, (tile, tile), [routes], [False], single)
 
         whole = now.max_pixels is None or size[0] * size[1] <= now.max_pixels
-        largest = max(size) if whole else now.tile
+        largest = math.isqrt(size[0] * size[1]) if whole else now.tile
         if (key := (largest, single)) not in known:
             try:
                 known[key] = first_that_fits([side for side in TILES if side < largest], attempt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -345,7 +347,8 @@ def test_pictures_with_any_name_are_fused_and_scored(tmp_path, name, capfd):
     folders = ['--vi', str(tmp_path / 'vi'), '--ir', str(tmp_path / 'ir')]
     report = str(tmp_path / 'report')
     assert main(['eval', f'mean={tmp_path / "out"}', *folders, '--metrics', 'EN', '--out', report]) == 0
-    assert b'mean' in (tmp_path / 'report').joinpath('means.csv').read_bytes()
+    text = (tmp_path / 'report/per_image.csv').read_bytes().decode(errors='surrogateescape')
+    assert stem in list(csv.reader(io.StringIO(text, newline='')))[1]
     (tmp_path / 'ir' / f'{stem}.png').write_bytes(b'no picture')
     assert fuse(tmp_path, 'out', '--overwrite') == 1
     assert 'is not a readable image' in capfd.readouterr().err
