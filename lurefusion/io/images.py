@@ -290,39 +290,64 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _open_hidden(path)
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(handle, 0o666 & ~_umask())
-            # the lock holds until the file has its name
-            os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-def _open_hidden(path: Path) -> tuple[int, str]:
-    """Handle and name of an empty hidden file beside `path`: always the same one, unless another process has it."""
     # names have 255 bytes at most
     name = path.name if len(os.fsencode(path.name)) < 240 else digest_of_parts(os.fsencode(path.name))
     hidden = path.with_name(f'.{name}{UNFINISHED}')
+    handle = -1
+    try:
+        handle, temporary = _open_hidden(hidden)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fchmod(handle, 0o666 & ~_umask())
+        # the lock holds until the file has its name
+        os.replace(temporary, path)
+    except BaseException as error:
+        # also where a signal came between two steps
+        with contextlib.suppress(OSError):
+            if handle < 0:
+                _discard(hidden)
+            elif os.path.samestat(os.fstat(handle), os.lstat(temporary)):
+                temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _open_hidden(hidden: Path) -> tuple[int, Path]:
+    """Handle and path of an empty file: `hidden`, or a name of its own where that is another process's."""
     with contextlib.suppress(OSError):
         handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
-            ours = take_lock(handle, unknown=False) and os.path.samestat(os.fstat(handle), os.lstat(hidden))
-            status = os.fstat(handle)
-            if ours and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
+            if _is_ours(handle, hidden):
                 os.ftruncate(handle, 0)
-                return handle, str(hidden)
+                return handle, hidden
         except BaseException:
             os.close(handle)
             raise
         os.close(handle)
-    return tempfile.mkstemp(dir=path.parent, prefix=f'.{name}.')
+    handle, name = tempfile.mkstemp(dir=hidden.parent, prefix=hidden.name.removesuffix(UNFINISHED) + '.')
+    return handle, Path(name)
+
+
+def _is_ours(handle: int, hidden: Path) -> bool:
+    """Lock an open file; whether it is one that no other process is writing, and no trap."""
+    if not take_lock(handle, unknown=False) or not os.path.samestat(status := os.fstat(handle), os.lstat(hidden)):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+
+
+def _discard(hidden: Path) -> None:
+    """Remove a file that was opened and is not held by anyone."""
+    handle = os.open(hidden, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if _is_ours(handle, hidden):
+            hidden.unlink()
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

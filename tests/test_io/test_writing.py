@@ -146,3 +146,21 @@ def test_one_process_at_a_time_and_the_next_one_after_a_kill(tmp_path):
             pass
     finally:
         os.kill(orphan, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('moment', ['take_lock', 'ftruncate', 'write', 'fchmod', 'replace'])
+def test_a_signal_between_two_steps_leaves_nothing(tmp_path, monkeypatch, moment):
+    write_bytes(tmp_path / 'a', b'former')
+
+    def interrupted(*_, **__) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images if moment == 'take_lock' else images.os, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / 'a', b'new')
+    monkeypatch.undo()
+    assert names(tmp_path) == ['a']
+    assert (tmp_path / 'a').read_bytes() == b'former'
+    write_bytes(tmp_path / 'a', b'new')
+    assert (tmp_path / 'a').read_bytes() == b'new'
