@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -87,11 +88,18 @@ class Process:
         self.ended()
         return used
 
-    def kill_at(self, moment: float, kind: signal.Signals, clock: Callable[[], float] | None = None) -> bool:
-        """Send a signal when `clock` (default: processor time) shows a moment; False if it ended before."""
-        clock = clock or self.seconds
+    def kill_at(
+        self, moment: float, kind: signal.Signals, clock: Callable[[], float] | None = None, after: str = ''
+    ) -> bool:
+        """Send a signal when `clock` (default: processor time) has gone so far; False if it ended before.
+
+        It begins to count when the log holds `after`, an expression.
+        """
+        clock, start = clock or self.seconds, None
         while not self.ended():
-            if clock() >= moment:
+            if start is None and (not after or re.search(after, self.log.read_text(errors='replace'), re.DOTALL)):
+                start = clock() if after else 0.0
+            if start is not None and clock() - start >= moment:
                 os.kill(self.pid, kind)
                 self.wait()
                 return self.code in (-kind, 128 + kind)
@@ -169,6 +177,7 @@ def killing(tally: Tally, tmp_path: Path) -> Callable[..., None]:
         seed: int,
         phase: Callable[[str], str] | None = None,
         wall: bool = False,
+        after: Sequence[tuple[str, float]] = (('', 1.0),),
     ) -> None:
         whole, broken, log = tmp_path / 'whole', tmp_path / 'broken', tmp_path / 'logs' / 'log.txt'
         for folder in (whole, broken):
@@ -187,7 +196,9 @@ def killing(tally: Tally, tmp_path: Path) -> Callable[..., None]:
             process = Process(lambda: work(broken, True), broken, log)
             start = time.monotonic()
             clock = (lambda start=start: time.monotonic() - start) if wall else None
-            if process.kill_at(float(rng.uniform(0, length)), kind, clock):
+            # in their order, so that the later ones find the earlier ones done
+            marker, part = after[min(sum(faults.values()) * len(after) // kills, len(after) - 1)]
+            if process.kill_at(float(rng.uniform(0, part * length)), kind, clock, marker):
                 at = phase(log.read_text()) if phase else name
                 faults[at, kind.name] += 1
                 tally.injected[at, kind.name] += 1

@@ -70,6 +70,15 @@ def pairs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+#: after what in the log, and within which part of the whole time
+MOMENTS = (
+    ('', 0.2),
+    ('stage 1 of 2', 0.4),
+    ('stage 2 of 2', 0.05),
+    (r'stage 2 of 2.*Iter\(train\)', 0.1),
+)
+
+
 def training_phase(log: str) -> str:
     if 'stage 1 of 2' not in log:
         return 'train: checks of the data'
@@ -86,7 +95,7 @@ def test_training(pipeline, killing, kind):
         return main(words + ['--resume'] * resume)
 
     compare = same_weights('run/small_stage1/iter_6.pth', 'run/small_stage2/iter_4.pth')
-    killing('train', work, compare, kind, 2 * KILLS, 1, training_phase)
+    killing('train', work, compare, kind, 2 * KILLS, 1, training_phase, after=MOMENTS)
 
 
 @pytest.mark.parametrize('kind', KINDS)
