@@ -1,6 +1,6 @@
 # Everything starts from Python 3.11, make and a C++ compiler:
 #   make demo    train both stages on rendered scenes, test, and say where the pictures are
-#   make test    run the tests
+#   make test    run the tests; make test-all those too that take their time
 #   make docs    build the documentation into site/, without the network
 # All set up .venv first, once.
 
@@ -12,7 +12,7 @@ CONSTRAINTS := $(CURDIR)/constraints.txt
 # Spinning OpenMP threads starve each other as soon as more threads than cores run.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint docs bench
+.PHONY: setup demo test test-all lint docs bench
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+# With what is slow: commands that are killed, whole studies. LUREFUSION_EXAMPLES: drawn examples of every property.
+test-all: setup
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 LUREFUSION_EXAMPLES=300 $(BIN)/python -m pytest -n 2 -m ''
 
 lint: setup
 	$(BIN)/ruff check .

@@ -13,8 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
+
+# the same few examples every time; $LUREFUSION_EXAMPLES draws so many new ones
+_EXAMPLES = int(os.environ.get('LUREFUSION_EXAMPLES') or 0)
+_SLOW = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+hypothesis.settings.register_profile(
+    'lurefusion', max_examples=_EXAMPLES or 12, derandomize=not _EXAMPLES, deadline=None, suppress_health_check=_SLOW,
+    database=None,
+)  # fmt: skip
+hypothesis.settings.load_profile('lurefusion')
 
 torch.set_num_threads(1)
 

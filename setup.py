@@ -37,6 +37,8 @@ EXTRAS = {
     'dev': [
         'build>=1.2',
         'codespell>=2.4,<2.5',
+        # properties over drawn shapes, types, ranges and texts
+        'hypothesis>=6.100,<7',
         'pre-commit>=4',
         'pytest>=8',
         'pytest-xdist>=3.6',

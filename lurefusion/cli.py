@@ -36,48 +36,54 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the console script; errors of the user end in one line and exit code 1."""
     args = make_parser().parse_args(argv)
-    with _ending_on_request():
-        return exit_code(args.run, args)
+    return exit_code(args.run, args)
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM): what is unfinished is taken back, as by Ctrl-C."""
+    """SIGTERM: ends a command as Ctrl-C does, so that nothing unfinished is left behind."""
 
 
 @contextmanager
-def _ending_on_request() -> Iterator[None]:
-    """Inside of it, SIGTERM of a scheduler or of `timeout` raises `Terminated` instead of killing at once."""
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises :class:`Terminated`, where this is the main thread of a program that has no other use for it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
 
-    def end(number: int, frame: Any) -> None:
+    def stop(number: int, frame: Any) -> None:
+        # a second one does not wait
+        signal.signal(number, signal.SIG_DFL)
         raise Terminated
 
-    # a program that has its own way, or runs us in a thread, keeps it
-    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if own:
-        signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
-        if own:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """Call a command; mistakes of the user end in one line and code 1 ($LUREFUSION_TRACEBACK=1 shows where).
 
     A reader that goes away (``lurefusion info | head -1``) ends the command in silence, with the code of SIGPIPE.
+    SIGTERM ends it as Ctrl-C does, with code 143: what is unfinished is removed.
     """
+    if hasattr(sys.stdout, 'reconfigure'):
+        # file names need not be UTF-8
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
-        code = int(run(*args, **kwargs) or 0)
-        sys.stdout.flush()
-        return code
+        with _terminable():
+            code = int(run(*args, **kwargs) or 0)
+            sys.stdout.flush()
+            return code
     except BrokenPipeError:
         # else Python complains when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except KeyboardInterrupt as interrupt:
-        print(f'interrupted{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
-        return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+        how = 'terminated' if isinstance(interrupt, Terminated) else 'interrupted'
+        print(f'{how}{": " if interrupt.args else ""}{" ".join(map(str, interrupt.args))}', file=sys.stderr)
+        return 143 if isinstance(interrupt, Terminated) else 130
     except (OSError, KeyError, ValueError, TypeError, ImportError, MemoryError) as error:
         if os.environ.get('LUREFUSION_TRACEBACK'):
             raise

@@ -1,15 +1,19 @@
-"""Cures for software that does not fit together: where MMEngine or transformers would stop, or import too much."""
+"""Cures for software that does not fit together: where MMEngine or transformers stop, import or trust too much."""
 
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
+#: prefixes of what MMEngine reads by `torch.load` and may leave it to PyTorch what that takes
+WEB = ('http://', 'https://')
 #: MMEngine imports them for their optimisers where they are installed
 OPTIMIZER_PACKAGES = ('bitsandbytes', 'transformers')
 
@@ -64,3 +68,45 @@ def register_optional_optimizers() -> None:
         names = f'{package.upper()}_OPTIMIZERS'
         if not getattr(builder, names):
             setattr(builder, names, getattr(builder, f'register_{package}_optimizers')())
+
+
+def open_no_pickles() -> None:
+    """Let MMEngine read checkpoints (`load_from`, `init_cfg`) as tensors and plain values alone, with every PyTorch.
+
+    What it reads from a disk and fetches from the web would else be opened as any pickle by PyTorch before 2.6, where
+    its default was another, and what comes from the web by later ones too.
+    """
+    from mmengine.runner import CheckpointLoader
+
+    CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
+    CheckpointLoader.register_scheme(prefixes=WEB, loader=_load_web, force=True)
+
+
+def _load_local(filename: str, map_location: Any = None) -> Any:
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'no such checkpoint: {path}')
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f'{path} is no checkpoint that can be read safely ({type(error).__name__}): it is damaged, or holds more '
+            f'than tensors and plain values, which is not opened'
+        ) from error
+
+
+def _load_web(filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = False) -> Any:
+    from mmengine.dist import barrier, get_rank
+
+    # the first process fetches it, the others find it
+    if get_rank():
+        barrier()
+    try:
+        return torch.hub.load_state_dict_from_url(
+            filename, model_dir=model_dir, map_location=map_location, progress=progress, weights_only=True
+        )
+    except pickle.UnpicklingError as error:
+        raise ValueError(f'{filename} holds more than tensors and plain values, which is not opened') from error
+    finally:
+        if not get_rank():
+            barrier()

@@ -337,6 +337,7 @@ HOOKS = _Child(
     `after_train_iter(runner, batch_idx, data_batch, outputs)`, `after_test_epoch(runner, metrics)`, ...; named in
     `custom_hooks`. `priority` orders them. What it adds to a checkpoint loads with `weights_only=True`.""",
     'engine.hooks',
+    'engine.keeping',
     base=_in('mmengine.hooks', 'Hook'),
 )
 LOOPS = _Child(

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ NO_MODEL = ('auto-prompt',)
 #: in the folder of a pipeline: the names of its stages in their order
 STAGES_FILE = 'stages.json'
 #: what a training leaves in its folder, and the next one there must not take for its own
-RUN_FILES = ('*.pth', 'last_checkpoint', 'latents')
+RUN_FILES = ('*.pth', 'last_checkpoint', 'latents', 'diverged')
 #: in the meta information of a checkpoint: what it says of itself, as JSON
 RECORD = 'lurefusion'
 #: where other programs keep the tensors of a checkpoint
@@ -76,20 +77,47 @@ def allow_resume() -> None:
     )
 
 
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """What the run in this folder wrote last: the file named in `last_checkpoint`, else ``iter_N.pth`` of largest N."""
+def run_checkpoints(work_dir: str | Path) -> list[Path]:
+    """What the run in this folder wrote, the last first: the file named in `last_checkpoint`, then by largest N."""
     folder = Path(work_dir)
-    record = folder / 'last_checkpoint'
-    if record.is_file():
-        # the folder may have been moved: of the path that was written down, the name counts
-        named = folder / Path(record.read_text().strip()).name
-        if named.is_file():
-            return named
     found = {}
     for path in folder.glob('*.pth'):
         if match := re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name):
             found[int(match[1])] = path
-    return found[max(found)] if found else None
+    paths = [found[number] for number in sorted(found, reverse=True)]
+    record = folder / 'last_checkpoint'
+    if record.is_file():
+        # the folder may have been moved: of the path that was written down, the name counts
+        name = record.read_bytes().rpartition(b'/')[2].strip().decode(errors='replace')
+        paths = [path for path in folder.glob('*.pth') if path.name == name] + [p for p in paths if p.name != name]
+    return paths
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The first of `run_checkpoints`, whether it can be read or not."""
+    return next(iter(run_checkpoints(work_dir)), None)
+
+
+def whole_checkpoint(work_dir: str | Path) -> Path | None:
+    """The last checkpoint of a run that can be read; those that cannot are named in a warning.
+
+    Raises:
+        ValueError: If there are checkpoints, and none can be read.
+    """
+    damaged = []
+    for path in run_checkpoints(work_dir):
+        try:
+            read_weights(path)
+        except ValueError as error:
+            damaged.append(error)
+            continue
+        for problem in damaged:
+            print_log(f'{problem}. The one before it is taken: {path}', logger='current', level=logging.WARNING)
+        return path
+    if damaged:
+        shown = '\n'.join(f'  {problem}' for problem in damaged)
+        raise ValueError(f'no checkpoint in {work_dir} can be read; remove them to begin anew:\n{shown}')
+    return None
 
 
 def set_aside(folder: str | Path, patterns: Sequence[str]) -> Path | None:
@@ -118,18 +146,21 @@ def shipped_weights() -> dict[str, Path]:
 def find_weights(name: str | Path) -> Path:
     """A file as it is, the newest checkpoint of a run's folder (of a pipeline, its last stage), or shipped weights.
 
+    A checkpoint of a run that cannot be read is passed over with a warning.
+
     Raises:
+        ValueError: If no checkpoint of the run can be read.
         FileNotFoundError: If it is none of these, or the last stage of the pipeline has not been trained yet.
     """
     path = Path(name)
     if path.is_file():
         return path
     if path.is_dir():
-        if newest := latest_checkpoint(path):
+        if newest := whole_checkpoint(path):
             return newest
         if (path / STAGES_FILE).is_file():
             last = json.loads((path / STAGES_FILE).read_text())[-1]
-            if newest := latest_checkpoint(path / last):
+            if newest := whole_checkpoint(path / last):
                 return newest
             raise FileNotFoundError(f'{path} is a pipeline whose last stage, {last}, has no checkpoint yet')
         stages = sorted(p.parent.name for p in path.glob('*/last_checkpoint'))
@@ -192,12 +223,13 @@ def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
 def _read_pickle(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     allow_resume()
     try:
+        _check_archive(path)
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
+        reason = error if type(error) is ValueError else type(error).__name__
         raise ValueError(
-            f'{path} is not a checkpoint that can be read safely ({path.stat().st_size} bytes, '
-            f'{type(error).__name__}): it is damaged, no checkpoint, or holds more than tensors and plain values, '
-            f'which is not opened'
+            f'{path} is not a checkpoint that can be read safely ({path.stat().st_size} bytes, {reason}): it is '
+            f'damaged, no checkpoint, or holds more than tensors and plain values, which is not opened'
         ) from error
     state: Any = checkpoint
     # e.g. {'model': {'state_dict': ...}}
@@ -210,6 +242,17 @@ def _read_pickle(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     meta = dict(meta) if isinstance(meta, Mapping) else {}
     record = meta.pop(RECORD, None)
     return state, {**meta, **(_parsed({RECORD: record})[RECORD] if isinstance(record, str) else {})}
+
+
+def _check_archive(path: Path) -> None:
+    """Of a zip archive, look at the checksums, which PyTorch does not; nothing is unpacked that is packed."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError('its parts are compressed, as PyTorch never writes them')
+        if (part := archive.testzip()) is not None:
+            raise ValueError(f'the checksum of its part {part!r} is wrong')
 
 
 def _plain_names(path: Path, state: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -1,8 +1,10 @@
 """The command `lurefusion`, as typed."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import EntryPoint
 
 import cv2
@@ -190,7 +192,7 @@ def test_a_process_that_is_asked_to_end_takes_back_what_is_unfinished(monkeypatc
     monkeypatch.setattr(cli.info, 'run', run)
     assert main(['info']) == 128 + signal.SIGTERM
     assert left == ['taken back']
-    assert capsys.readouterr().err == 'interrupted\n'
+    assert capsys.readouterr().err == 'terminated\n'
     # afterwards, and in a program that has its own way, nothing is changed
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     before = signal.signal(signal.SIGTERM, lambda *_: left.append('its own'))
@@ -296,3 +298,19 @@ def test_results_do_not_become_sources_of_the_next_run(pair, capsys, inner):
     assert main(arguments) == 1
     assert 'lies in the input' in capsys.readouterr().err
     assert len(list((pair / 'ir').rglob('*.png'))) == 2
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
+    def run() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            print('cleaned up')
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert exit_code(run) == 143
+    said = capsys.readouterr()
+    assert 'cleaned up' in said.out
+    assert said.err.startswith('terminated')
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -174,7 +174,7 @@ def test_the_folder_of_a_pipeline_gives_its_last_stage(tmp_path):
     (tmp_path / ck.STAGES_FILE).write_text('["b_first", "a_last"]')
     with pytest.raises(FileNotFoundError, match='last stage, a_last, has no checkpoint yet'):
         ck.find_weights(tmp_path)
-    (tmp_path / 'a_last/iter_3.pth').touch()
+    torch.save(dict(state_dict=dict(w=torch.ones(2))), tmp_path / 'a_last/iter_3.pth')
     assert ck.find_weights(tmp_path) == tmp_path / 'a_last/iter_3.pth'
 
 

@@ -9,7 +9,11 @@ visualizer = dict(
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2, backend_args=dict(backend='atomic')
+        type='KeepingCheckpointHook',
+        by_epoch=False,
+        interval=1000,
+        max_keep_ckpts=2,
+        backend_args=dict(backend='atomic'),
     ),
 )
 custom_hooks = [dict(type='StripHook'), dict(type='LatentDiagnosticsHook', interval=200), dict(type='FrozenCheckHook')]

@@ -77,6 +77,7 @@ class FusionInferencer:
             modalities, which are refused otherwise.
         runner: ``torch``, or ``onnx``: ONNX Runtime on the CPU, for which a network is exported once into the user's
             cache. None: ``onnx`` for a file that `lurefusion export` wrote (``.onnx``), else ``torch``.
+        tile: Run larger pictures in tiles of so many pixels, to need less memory; None: as the network says.
 
     Raises:
         FileNotFoundError: If there is no such model, config or weights; says what there is.
@@ -98,11 +99,14 @@ class FusionInferencer:
         transform: str | os.PathLike | None = None,
         alpha: str = 'drop',
         runner: str | None = None,
+        tile: int | None = None,
     ) -> None:
         parse_range(range_mode)
         self.trust_pictures = trust_pictures
         self.runner = runner_of(model, weights, device, runner)
         self.runner.chroma_from = one_of('chroma', chroma, CHROMA, optional=True) or self.runner.chroma_from
+        if tile is not None:
+            self.runner.use_tiles(tile)
         self.alpha = one_of('alpha', alpha, ('drop', 'keep'))
         self.modalities: tuple[str, ...] = self.runner.modalities
         self.placement: Placement | None = None

@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--bit-depth', type=int, choices=(8, 16), default=8, help='of the result; 16 for PNG and TIFF (default: 8)'
     )
     parser.add_argument('--batch-size', type=int, default=1, help='pairs or frames run together (default: 1)')
+    parser.add_argument('--tile', type=int, metavar='N', help='run larger pictures in tiles of N pixels: less memory')
     parser.add_argument(
         '--chroma',
         choices=('fused', 'visible'),
@@ -195,6 +196,7 @@ def _fuse(args: argparse.Namespace) -> int:
         transform=args.transform,
         alpha=args.alpha,
         runner=args.runner,
+        tile=args.tile,
     )
     routes = inferencer.route(parse_prompt(args.prompt, inferencer.modalities))
     for name, route in routes.items():

@@ -12,6 +12,7 @@ from PIL import Image
 from lurefusion.datasets.fusion import FusionPairDataset
 from lurefusion.datasets.paired import PairedDataset
 from lurefusion.datasets.transforms import LABEL
+from lurefusion.io.formats import too_large
 from lurefusion.io.images import TINTED, colourfulness, read_image
 from lurefusion.io.labels import read_label
 from lurefusion.io.pairing import different_sizes
@@ -87,6 +88,8 @@ def _header(path: str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             size = image.size
+            if problem := too_large(*size):
+                raise ValueError(problem)
             # a PNG's own getexif() would decode the whole picture in search of it
             return size[::-1] if Image.Image.getexif(image).get(ORIENTATION) in SWAPPING else size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

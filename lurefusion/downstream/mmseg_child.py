@@ -207,6 +207,8 @@ def _prepared(job: Mapping[str, Any]) -> Any:
             cfg[key].dataset = _handed(cfg[key].dataset, job, job['train'] if key == LOADERS[0] else job['test'])
     hooks = cfg.default_hooks
     hooks.checkpoint.backend_args = dict(backend='atomic')
+    if hooks.checkpoint.type == 'CheckpointHook':
+        hooks.checkpoint.type = 'lurefusion.KeepingCheckpointHook'
     if not (hooks.get('visualization') or {}).get('draw'):
         hooks.pop('visualization', None)
     # MMEngine keeps visualizers by name: the second runner of a process would write into the folder of the first
@@ -254,10 +256,10 @@ def _train(job: Mapping[str, Any], folder: Path) -> None:
 
     from lurefusion.engine.stage_runner import build_runner
     from lurefusion.io.images import write_bytes
-    from lurefusion.weights import latest_checkpoint
+    from lurefusion.weights import latest_checkpoint, whole_checkpoint
 
     cfg = _prepared(job)
-    newest = latest_checkpoint(folder)
+    newest = whole_checkpoint(folder)
     cfg.resume, cfg.load_from = newest is not None, str(newest) if newest else None
     if cfg.pretrained and not newest:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PretrainedHook', path=cfg.pretrained)]

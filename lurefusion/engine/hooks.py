@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 
 from lurefusion.datasets.paired import MissingDataError
@@ -21,7 +20,6 @@ from lurefusion.weights import (
     RECORD,
     RUN_FILES,
     find_weights,
-    latest_checkpoint,
     record_of,
     set_aside,
     take_over,
@@ -106,53 +104,6 @@ class RunRecordHook(Hook):
             processes=get_world_size(),
         )
         checkpoint['meta'][RECORD] = json.dumps(record)
-
-
-@HOOKS.register_module()
-class FiniteCheckHook(Hook):
-    """Ends a training that has diverged, before a checkpoint of it pushes out those that are good."""
-
-    # before the checkpoint of the same step
-    priority = 'LOW'
-
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
-    ) -> None:
-        """Look at the loss of every step, and at the weights where a checkpoint is due."""
-        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
-        broken = [name for name, value in losses.items() if not bool(torch.as_tensor(value).isfinite().all())]
-        if broken:
-            raise self._diverged(runner, f'{", ".join(broken)} of this step, on {_names(data_batch)}')
-        saving = any(
-            isinstance(hook, CheckpointHook)
-            and (hook.every_n_train_iters(runner, hook.interval) or self.is_last_train_iter(runner))
-            for hook in runner.hooks
-        )
-        if saving:
-            for name, value in plain_model(runner).named_parameters():
-                if not bool(value.isfinite().all()):
-                    raise self._diverged(runner, f'the weights {name!r}, of which a checkpoint was to be written')
-
-    def _diverged(self, runner: Any, what: str) -> ValueError:
-        newest = latest_checkpoint(runner.work_dir)
-        kept = (
-            f'The newest good checkpoint is {newest}, from which --resume goes on'
-            if newest
-            else 'There is no checkpoint yet'
-        )
-        return ValueError(
-            f'the training diverged at iteration {runner.iter + 1}: not finite are {what}. {kept}. Lower '
-            f'optim_wrapper.optimizer.lr or set optim_wrapper.clip_grad'
-        )
-
-
-def _names(data_batch: Any) -> str:
-    """Samples of a batch and their seeds, so that the step can be looked at again."""
-    batches = [data_batch] if 'data_samples' in (data_batch or {}) else list((data_batch or {}).values())
-    samples = [sample for batch in batches for sample in batch['data_samples']]
-    # those of MMSegmentation have a path in place of the name
-    known = [f'{sample.get("name") or sample.get("img_path")} (seed {sample.get("seed")})' for sample in samples]
-    return ', '.join(known) or 'an unknown batch'
 
 
 @HOOKS.register_module()

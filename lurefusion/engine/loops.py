@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, TestLoop
 from torch.utils.data import DataLoader
 
 from lurefusion.registry import LOOPS
+from lurefusion.runtime.memory import MEMORY_ERRORS, first_that_fits, ran_out
 
 
 @LOOPS.register_module()
@@ -25,6 +27,46 @@ class SeekingTrainLoop(IterBasedTrainLoop):
         self.dataloader_iterator = self._start()
         return super().run()
 
+    def run_iter(self, data_batch: Any) -> None:
+        """One step.
+
+        Raises:
+            MemoryError: If the batch does not fit into memory; says what would.
+        """
+        try:
+            super().run_iter(data_batch)
+            return
+        except MEMORY_ERRORS as error:
+            if not ran_out(error):
+                raise
+            # its traceback holds what was allocated
+            error.__traceback__ = None
+        raise MemoryError(f'iteration {self._iter + 1} does not fit into memory: {self._advice(data_batch)}')
+
+    def _advice(self, data_batch: Any) -> str:
+        """How many samples of a batch would fit, by trying."""
+        count = len(data_batch.get('data_samples', ())) if isinstance(data_batch, dict) else 0
+        smaller = 'smaller crops (RandomCrop.size) or --amp need less'
+        # to try takes all processes, and the others know nothing of it
+        if count < 2 or get_world_size() > 1:
+            return f'a smaller train_dataloader.batch_size or {smaller}'
+        model = self.runner.model
+
+        def attempt(size: int) -> None:
+            part = model.data_preprocessor(_first(data_batch, size, count), True)
+            losses = model(**part, mode='loss')
+            model.parse_losses(losses)[0].backward()
+            model.zero_grad(set_to_none=True)
+
+        model.zero_grad(set_to_none=True)
+        fits = first_that_fits([count // part for part in (2, 4, 8, 16, 32) if count >= part], attempt)
+        if fits is None:
+            return f'not a single sample fits; {smaller}'
+        return (
+            f'{fits} of {count} samples fit: train_dataloader.batch_size={fits}, and '
+            f'optim_wrapper.accumulative_counts={count // fits} for steps of the same size; or {smaller}'
+        )
+
     def _start(self) -> Any:
         """Iterator over the batches from the present iteration on."""
         return self._seek(self.dataloader)
@@ -38,6 +80,13 @@ class SeekingTrainLoop(IterBasedTrainLoop):
             print_log(f'the sampler goes on at iteration {self._iter}', logger='current')
         # what super().run() would replay is already behind the sampler
         return _SkipFirst(endless(dataloader), self._iter)
+
+
+def _first(node: Any, size: int, count: int) -> Any:
+    """Of a collated batch of `count` samples the first `size`."""
+    if isinstance(node, dict):
+        return {key: _first(value, size, count) for key, value in node.items()}
+    return node[:size] if hasattr(node, '__len__') and len(node) == count and not isinstance(node, str) else node
 
 
 @LOOPS.register_module()

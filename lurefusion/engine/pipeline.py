@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from lurefusion.engine.preflight import check_data
 from lurefusion.engine.stage_runner import first_process
 from lurefusion.engine.train import train_stage
 from lurefusion.io.images import write_bytes
+from lurefusion.io.locks import sole_process
 from lurefusion.weights import STAGES_FILE
+
+#: locked in the folder of a training while it goes on
+LOCK = '.training'
 
 
 def train(
@@ -52,6 +57,7 @@ def train(
 
     Raises:
         MissingDataError: One error for everything that is not on disk, before any stage starts.
+        BlockingIOError: If another process trains in the same folder.
         ValueError: If the config does not train, or pictures are of other modalities than the model's; one error for
             all files that are unreadable or do not fit, before any stage starts; or if the training diverges.
     """
@@ -66,18 +72,19 @@ def train(
         base = Path(work_dir or Path('work_dirs') / find_config(config).stem)
         pipeline = len(cfgs) > 1 or names[0] != find_config(config).stem
         folders = [base / name if pipeline else base for name in names]
-        if first_process():
-            for cfg in cfgs:
-                data = [cfg.get('train_dataloader') or {}, cfg.get('val_dataloader') or {}]
-                require_good_files(data)
-                for row in check_looks(data, cfg.model.get('chroma')):
-                    print_log(row, logger='current', level=logging.WARNING)
-            if pipeline:
-                write_bytes(base / STAGES_FILE, json.dumps(names).encode())
-        for number, (cfg, folder) in enumerate(zip(cfgs, folders, strict=True), start=1):
-            if pipeline:
-                print_log(f'stage {number} of {len(cfgs)}: {folder.name} in {folder}')
-            # a pipeline that begins anew makes what its later stages hold the work of another run
-            later = [] if resume else folders[number:]
-            checkpoint = train_stage(cfg, folder, resume=resume, launcher=launcher, amp=amp, later=later)
-        return checkpoint
+        with sole_process(base / LOCK, 'trains in') if first_process() else nullcontext():
+            if first_process():
+                for cfg in cfgs:
+                    data = [cfg.get('train_dataloader') or {}, cfg.get('val_dataloader') or {}]
+                    require_good_files(data)
+                    for row in check_looks(data, cfg.model.get('chroma')):
+                        print_log(row, logger='current', level=logging.WARNING)
+                if pipeline:
+                    write_bytes(base / STAGES_FILE, json.dumps(names).encode())
+            for number, (cfg, folder) in enumerate(zip(cfgs, folders, strict=True), start=1):
+                if pipeline:
+                    print_log(f'stage {number} of {len(cfgs)}: {folder.name} in {folder}')
+                # a pipeline that begins anew makes what its later stages hold the work of another run
+                later = [] if resume else folders[number:]
+                checkpoint = train_stage(cfg, folder, resume=resume, launcher=launcher, amp=amp, later=later)
+            return checkpoint

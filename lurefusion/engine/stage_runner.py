@@ -6,16 +6,20 @@ import importlib.util
 import logging
 import os
 import platform
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from pprint import pformat
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
-from lurefusion.compat import allow_unmatched_torchvision
+from lurefusion.compat import allow_unmatched_torchvision, open_no_pickles
 from lurefusion.engine import LAUNCHERS
+from lurefusion.io.images import write_bytes
 from lurefusion.weights import (
     allow_resume,
 )
@@ -27,6 +31,7 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
         raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}; got {launcher!r}')
     allow_unmatched_torchvision()
     allow_resume()
+    open_no_pickles()
     cfg.work_dir = str(work_dir)
     cfg.launcher = launcher
     cuda = torch.cuda.is_available()
@@ -54,6 +59,10 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
     return StageRunner.from_cfg(_RunConfig(cfg.to_dict(), filename=cfg.filename))
 
 
+# names of the folders of logs
+_STAMP, _FORMAT = re.compile(r'\d{8}_\d{6}'), '%Y%m%d_%H%M%S'
+
+
 class _RunConfig(Config):
     """A config that writes itself plainly: MMEngine has yapf lay it out anew for the log and for every checkpoint."""
 
@@ -63,9 +72,27 @@ class _RunConfig(Config):
         items = self.to_dict().items()
         return ''.join(f'{key} = {pformat(value, width=120, sort_dicts=False)}\n' for key, value in items)
 
+    def dump(self, file: str | Path | None = None) -> str | None:
+        """As MMEngine's, for Python files; whole or not at all."""
+        if file is None or Path(file).suffix != '.py':
+            return super().dump(file)
+        write_bytes(file, self.pretty_text.encode())
+        return None
+
 
 class StageRunner(Runner):
     """MMEngine's Runner, which says in a few lines what it otherwise says in a thousand before the first step."""
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """See MMEngine; the time that names the logs is later than that of every log there is, whatever the clock."""
+        super().setup_env(env_cfg)
+        logs = [path.name for path in Path(self._work_dir).glob('*_*') if _STAMP.fullmatch(path.name)]
+        times = [self._timestamp]
+        if logs and max(logs) >= self._timestamp:
+            last = datetime.strptime(max(logs), _FORMAT)
+            times = [(last + timedelta(seconds=1)).strftime(_FORMAT)]
+        broadcast_object_list(times)
+        self._timestamp = times[0]
 
     def _log_env(self, env_cfg: dict) -> None:
         where = 'CUDA' if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'

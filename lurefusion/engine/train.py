@@ -21,6 +21,7 @@ from lurefusion.weights import (
     latest_checkpoint,
     read_weights,
     weights_digest,
+    whole_checkpoint,
 )
 
 
@@ -63,16 +64,25 @@ def train_stage(
             resumed_processes=processes,
             later=[str(other) for other in later],
         ),
-        dict(type='FiniteCheckHook'),
     ]
+    if not any(hook['type'] == 'FiniteCheckHook' for hook in cfg.custom_hooks):
+        cfg.custom_hooks.append(dict(type='FiniteCheckHook'))
     runner = build_runner(cfg, folder, launcher, amp)
     try:
         runner.train()
     except KeyboardInterrupt as interrupt:
-        # also asked to end by SIGTERM, see lurefusion.cli.Terminated
         raise type(interrupt)(
             f'{folder.name} was interrupted at iteration {runner.iter}; the newest checkpoint is '
             f'{latest_checkpoint(folder)}. The same command with --resume goes on from there'
+        ) from None
+    except RuntimeError as error:
+        # as PyTorch words it where a worker dies of a signal
+        if 'DataLoader worker' not in str(error):
+            raise
+        raise ChildProcessError(
+            f'a process that loads data was killed at iteration {runner.iter} ({str(error).splitlines()[0]}): mostly '
+            f'memory ran out, then lower train_dataloader.num_workers. The newest checkpoint is '
+            f'{latest_checkpoint(folder)}; the same command with --resume goes on from there'
         ) from None
     finally:
         close_runner(runner)
@@ -120,7 +130,7 @@ def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple
     It belongs to the content of what it started from: where the earlier stage is another one now, a checkpoint of this
     stage holds frozen parts that nobody trained any more, and is set aside.
     """
-    newest = latest_checkpoint(folder)
+    newest = whole_checkpoint(folder)
     if newest is None:
         return None, None
     meta = read_weights(newest)[1]

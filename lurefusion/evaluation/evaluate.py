@@ -321,7 +321,8 @@ def write_report(
         'report.csv': _means_csv(result),
     }
     for name, content in contents.items():
-        write_bytes(out / name, content.encode())
+        # names of files need not be UTF-8
+        write_bytes(out / name, content.encode(errors='surrogateescape'))
     write_rows(out / 'per_image.csv', [{'method': m} | row for m, rows in result.rows.items() for row in rows])
     written = [out / name for name in (*contents, 'per_image.csv')]
     if grids > 0:

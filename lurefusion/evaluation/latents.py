@@ -22,6 +22,7 @@ from mmengine.dist import collect_results, get_dist_info
 from torch import nn
 
 from lurefusion.config import load_config
+from lurefusion.io.arrays import read_arrays
 from lurefusion.io.images import write_bytes
 from lurefusion.models.losses.functional import effective_rank
 from lurefusion.registry import DATASETS
@@ -60,12 +61,12 @@ class Latents:
             FileNotFoundError: If there is no such file.
             ValueError: If it holds something else; pickles are not opened.
         """
+        content = read_arrays(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                content = {name: file[name] for name in cls.__dataclass_fields__}
-        except (KeyError, ValueError, EOFError) as error:
+            content = {name: content[name] for name in cls.__dataclass_fields__}
+            return cls(**dict(content, iteration=int(content['iteration'])))
+        except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'{path} is no file of probe latents (npz): {error}') from error
-        return cls(**dict(content, iteration=int(content['iteration'])))
 
     def of(self, modality: str) -> Latents:
         """The rows of one modality."""

@@ -66,7 +66,7 @@ def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     columns = list(rows[0]) if rows else []
     lines = [[row.get(column, '') for column in columns] for row in rows]
     lines = [[f'{cell:.9g}' if isinstance(cell, float) else cell for cell in line] for line in lines]
-    write_bytes(path, csv_text([columns, *lines] if rows else []).encode())
+    write_bytes(path, csv_text([columns, *lines] if rows else []).encode(errors='surrogateescape'))
 
 
 class _RowMetric(BaseMetric):

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lurefusion.evaluation.pictures import Pictures, Sources, TooSmallError
+from lurefusion.io.arrays import read_arrays
 from lurefusion.ops.windows import filter_valid, gaussian_window
 
 BLOCK = 96
@@ -65,12 +66,15 @@ def load_parameters(path: str) -> tuple[np.ndarray, np.ndarray]:
     if not file.is_file():
         raise FileNotFoundError(f'no such NIQE parameter file: {file}')
     if file.suffix == '.npz':
-        with np.load(file, allow_pickle=False) as archive:
-            content = {key: archive[key] for key in archive.files}
+        content = read_arrays(file)
     elif file.suffix == '.mat':
         from scipy.io import loadmat
 
-        content = loadmat(file)
+        try:
+            content = loadmat(file)
+        # of files that are damaged, it raises errors of many kinds
+        except Exception as error:
+            raise ValueError(f'{file} is no .mat file that can be read: {error}') from error
     else:
         raise ValueError(f'NIQE parameters are read from .npz or .mat, got {file}')
     loaded = []
@@ -79,7 +83,10 @@ def load_parameters(path: str) -> tuple[np.ndarray, np.ndarray]:
         key = next((n for n in names if n in content), None)
         if key is None:
             raise ValueError(f'{file} has none of the keys {", ".join(names)}')
-        value = np.asarray(content[key], np.float64).reshape(-1)
+        try:
+            value = np.asarray(content[key], np.float64).reshape(-1)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f'{file}: {key} is no array of numbers: {error}') from error
         if value.size != math.prod(shape):
             raise ValueError(f'{file}: {key} has {value.size} values, expected {math.prod(shape)}')
         loaded.append(value.reshape(shape))

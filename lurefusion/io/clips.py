@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lurefusion.io.formats import too_large
 from lurefusion.io.pairing import list_images
 
 VIDEO_SUFFIXES = (
@@ -132,6 +133,8 @@ class VideoFile(Clip):
                     kinds = ', '.join(sorted({each.type for each in container.streams})) or 'nothing'
                     raise ValueError(f'{path} has no pictures (it holds {kinds}); expected a video')
                 stream = container.streams.video[0]
+                if problem := too_large(stream.codec_context.width, stream.codec_context.height):
+                    raise ValueError(f'{path} {problem}')
                 self.rate = stream.average_rate or stream.guessed_rate
                 self.frames = stream.frames or None
                 self.has_audio = bool(container.streams.audio)

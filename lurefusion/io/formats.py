@@ -6,12 +6,19 @@ first bands or the first page of a TIFF.
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import struct
 import zlib
 from collections.abc import Iterator
 
 import numpy as np
+
+#: pixels of the largest picture that is opened: a header of a few bytes can promise more than any memory holds
+MAX_PIXELS = 200_000_000
+#: environment variable that sets another limit
+LIMIT = 'LUREFUSION_MAX_PIXELS'
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8'
@@ -22,6 +29,7 @@ _MARKER = re.compile(rb'\xff([\xc0-\xcf\xd9-\xfe])')
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
 
 # tags of TIFF, which EXIF shares
+_WIDTH, _HEIGHT = 256, 257
 _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 254, 258, 262, 274, 277, 338
 # bands that each photometric interpretation means: grey (white or black is 0), RGB, palette, mask, CMYK, YCbCr, Lab
 _BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
@@ -32,7 +40,12 @@ def problem(data: bytes) -> str | None:
     """Why a decoder would make a wrong picture of a file's bytes; None if it is whole, or of a kind unknown here.
 
     Bytes behind the end of the picture do not matter.
+
+    Raises:
+        ValueError: If the limit of pixels is wrong.
     """
+    if problem := too_large(*header_size(data)):
+        return problem
     if data.startswith(_PNG):
         return _png_problem(data)
     if data.startswith(_JPEG):
@@ -45,6 +58,70 @@ def problem(data: bytes) -> str | None:
     if data.startswith((b'GIF87a', b'GIF89a')):
         return _MOVING if _gif_pictures(data) > 1 else None
     return _tiff_problem(data)
+
+
+def too_large(width: int, height: int, count: int = 1) -> str | None:
+    """Why a picture of so many pixels is not opened, or a stack of `count` of them; None if it is.
+
+    Raises:
+        ValueError: If $LUREFUSION_MAX_PIXELS is no number.
+    """
+    text = os.environ.get(LIMIT) or str(MAX_PIXELS)
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f'{LIMIT} must be a number of pixels, got {text!r}')
+    # volumes have hundreds of slices, most of them of few pixels
+    if width * height <= int(text) and width * height * count <= 5 * int(text):
+        return None
+    several = f'{count} pictures of ' if count > 1 else ''
+    # of rare kinds the product alone is known
+    shown = f'{width}x{height}' if height > 1 else str(width)
+    return (
+        f'says that it has {several}{shown} pixels, which is not opened: a picture has {text} at most; the '
+        f'environment variable {LIMIT} sets another limit'
+    )
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header of a file names; 0, 0 where it names none: then no decoder opens it either."""
+    if data.startswith(_PNG):
+        return int.from_bytes(data[16:20], 'big'), int.from_bytes(data[20:24], 'big')
+    if data.startswith(_JPEG):
+        sizes = [
+            (int.from_bytes(body[3:5], 'big'), int.from_bytes(body[1:3], 'big'))
+            for marker, body in _segments(data)
+            if marker & 0xF0 == 0xC0 and marker not in (0xC4, 0xC8, 0xCC)
+        ]
+        return max(sizes, default=(0, 0), key=lambda size: size[0] * size[1])
+    if data.startswith(b'BM') and int.from_bytes(data[14:18], 'little') >= 40:
+        width, height = struct.unpack_from('<ii', data.ljust(26, b'\0'), 18)
+        return abs(width), abs(height)
+    if data.startswith((b'GIF87a', b'GIF89a')):
+        return int.from_bytes(data[6:8], 'little'), int.from_bytes(data[8:10], 'little')
+    if data[:4] == b'RIFF' and data[8:16] == b'WEBPVP8X':
+        return int.from_bytes(data[24:27], 'little') + 1, int.from_bytes(data[27:30], 'little') + 1
+    if is_tiff(data):
+        tags = _tags(data)[0]
+        return tags.get(_WIDTH, (0,))[0], tags.get(_HEIGHT, (0,))[0]
+    return _pillow_size(data)
+
+
+def _pillow_size(data: bytes) -> tuple[int, int]:
+    """Of rare kinds of files."""
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return image.size
+    except Image.DecompressionBombError as error:
+        found = re.search(r'\((\d+) pixels\)', str(error))
+        return int(found[1]) if found else 2 * MAX_PIXELS, 1
+    # Pillow raises errors of many kinds
+    except Exception:
+        return 0, 0
 
 
 def upright(image: np.ndarray, data: bytes) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import cv2
 import numpy as np
 
 from lurefusion.io import formats, slices
+from lurefusion.io.digests import digest_of_parts
+from lurefusion.io.locks import take_lock
 from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_uint16, to_unit_range
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
@@ -20,6 +24,9 @@ ALPHA_SUFFIXES = ('.png',)
 READ_SUFFIXES = (*IMAGE_SUFFIXES, '.webp')
 # what messages call a file that is given as its bytes
 IN_MEMORY = 'the file in memory'
+
+#: ends the hidden name under which a file is written until it is whole
+UNFINISHED = '.partfile'
 
 # levels of mean colourfulness of a modality without colour that are said, and that are refused: a thermal picture has
 # 0 to 2, a daylight photograph about 10 to 30, a pseudo-colour palette mostly more
@@ -303,18 +310,73 @@ def write_image(path: str | os.PathLike, image: np.ndarray, bit_depth: int = 8) 
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file so that it is either whole or not there: temporary name in the same folder, then rename."""
+    """Write a file so that it is either whole or not there: a hidden name in the same folder, then rename.
+
+    What a killed process left under the hidden name is written anew, so that nothing piles up.
+
+    Raises:
+        OSError: If it cannot be written, e.g. on a full disk; names the file. What was there before is untouched.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    # names have 255 bytes at most
+    name = path.name if len(os.fsencode(path.name)) < 240 else digest_of_parts(os.fsencode(path.name))
+    hidden = path.with_name(f'.{name}{UNFINISHED}')
+    handle = -1
     try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
+        handle, temporary = _open_hidden(hidden)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fchmod(handle, 0o666 & ~_umask())
+        # the lock holds until the file has its name
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        # also where a signal came between two steps
+        with contextlib.suppress(OSError):
+            if handle < 0:
+                _discard(hidden)
+            elif os.path.samestat(os.fstat(handle), os.lstat(temporary)):
+                temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _open_hidden(hidden: Path) -> tuple[int, Path]:
+    """Handle and path of an empty file: `hidden`, or a name of its own where that is another process's."""
+    with contextlib.suppress(OSError):
+        handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            if _is_ours(handle, hidden):
+                os.ftruncate(handle, 0)
+                return handle, hidden
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    handle, name = tempfile.mkstemp(dir=hidden.parent, prefix=hidden.name.removesuffix(UNFINISHED) + '.')
+    return handle, Path(name)
+
+
+def _is_ours(handle: int, hidden: Path) -> bool:
+    """Lock an open file; whether it is one that no other process is writing, and no trap."""
+    if not take_lock(handle, unknown=False) or not os.path.samestat(status := os.fstat(handle), os.lstat(hidden)):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+
+
+def _discard(hidden: Path) -> None:
+    """Remove a file that was opened and is not held by anyone."""
+    handle = os.open(hidden, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if _is_ours(handle, hidden):
+            hidden.unlink()
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lurefusion.io import formats
+
 
 def read_label(path: str | os.PathLike) -> np.ndarray:
     """Read class ids as they are stored: no range is stretched, no palette becomes colours.
@@ -48,6 +50,8 @@ def _stored_values(path: Path) -> np.ndarray:
     """Samples of a file, (H,W) or (H,W,C), before any conversion."""
     try:
         with Image.open(path) as image:
+            if problem := formats.too_large(*image.size):
+                raise ValueError(f'it {problem}')
             # the layout in the file: Pillow widens few bits to 0..255 and cuts 16-bit colours to 8
             layout = image.tile[0].args if image.tile else ''
             layout = layout if isinstance(layout, str) else str(layout[0])
@@ -70,7 +74,10 @@ def _stored_values(path: Path) -> np.ndarray:
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'not readable or cut off ({error})') from None
     try:
-        values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        data = path.read_bytes()
+        if problem := formats.too_large(*formats.header_size(data)):
+            raise ValueError(f'it {problem}')
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         values = None
     if values is None:

@@ -11,6 +11,8 @@ RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc', 'shared')
 _WASTED = 0.25
 # share of the pixels outside of fixed limits that is said
 _CLIPPED = 0.5
+# beyond it, differences of two numbers may overflow
+_OVERFLOWS = np.finfo(np.float64).max / 4
 
 
 def parse_range(
@@ -99,9 +101,12 @@ def to_unit_range(image: np.ndarray, mode: str = 'auto', notes: list[str] | None
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise ValueError(f'{bad} of {values.size} pixels are NaN or infinite; replace them before use')
-    lowest, highest = values.min(), values.max()
     if limits is not None:
         return _between(values, image.dtype, *limits, notes)
+    lowest, highest = values.min(), values.max()
+    if max(abs(lowest), abs(highest)) > _OVERFLOWS:
+        # so that no difference of two of them is infinite
+        values, lowest, highest = values / 4, lowest / 4, highest / 4
     floating = np.issubdtype(image.dtype, np.floating)
     if floating and lowest >= 0 and highest <= 1:
         return image.astype(np.float32)
@@ -116,7 +121,8 @@ def to_unit_range(image: np.ndarray, mode: str = 'auto', notes: list[str] | None
     else:
         low, high = (lowest, highest) if mode == 'minmax' else np.percentile(values, (0.1, 99.9))
         if high <= low:
-            low, high = lowest, max(highest, lowest + 1)
+            # beyond 2**53, one more is the same number
+            low, high = lowest, max(highest, lowest + 1, np.nextafter(lowest, np.inf))
     unit = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
     if notes is not None and highest > lowest and (spare := _spare(unit)) is not None:
         notes.append(
@@ -141,6 +147,8 @@ def _between(values: np.ndarray, dtype: np.dtype, low: float, high: float, notes
                 f'the range {low:g}:{high:g} lies outside of {least} to {most}, what {dtype} pixels can hold; name '
                 f'the modality that it is for: NAME={low:g}:{high:g}'
             )
+    if max(abs(low), abs(high), abs(values.min()), abs(values.max())) > _OVERFLOWS:
+        values, low, high = values / 4, low / 4, high / 4
     if notes is not None and (values.max() <= low or values.min() >= high):
         notes.append(
             f'no pixel lies between {low:g} and {high:g} (they are {values.min():g} to {values.max():g}): an empty '

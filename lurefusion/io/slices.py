@@ -5,6 +5,7 @@ Both libraries are imported when the first such file is met.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from lurefusion.io.formats import too_large
+
 # `brain.nii.gz:40` is the slice 40
-_NAME = re.compile(r'(?i)(?P<file>.*\.(?:(?P<dicom>dcm|dicom)|nii|nii\.gz))(?::(?P<number>\d+))?')
+_NAME = re.compile(r'(?is)(?P<file>.*\.(?:(?P<dicom>dcm|dicom)|nii|nii\.gz))(?::(?P<number>\d+))?')
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def _dicom(file: Path, number: int | None) -> Slice:
     pydicom = _library('pydicom', file)
     try:
         data = pydicom.dcmread(file)
+        _refuse_large(data.get('Columns'), data.get('Rows'), data.get('NumberOfFrames'))
         pixels = data.pixel_array
     # its decoders raise errors of many kinds
     except Exception as error:
@@ -93,7 +97,9 @@ _RESCALE = (('RescaleSlope', 1), ('RescaleIntercept', 0))
 def _nifti(file: Path, number: int | None) -> Slice:
     nibabel = _library('nibabel', file)
     try:
-        volume = nibabel.as_closest_canonical(nibabel.load(file))
+        stored = nibabel.load(file)
+        _refuse_large(*(list(stored.shape) + [1, 1])[:2], math.prod(stored.shape[2:]))
+        volume = nibabel.as_closest_canonical(stored)
         values = np.asanyarray(volume.dataobj)
     except Exception as error:
         raise ValueError(f'{file} is not a readable NIfTI volume: {error}') from None
@@ -106,6 +112,11 @@ def _nifti(file: Path, number: int | None) -> Slice:
     values = values[..., None] if values.ndim == 2 else values
     pixels, notes = _one(file, np.moveaxis(values, 2, 0), number)
     return Slice(np.ascontiguousarray(np.rot90(pixels)), notes=notes)
+
+
+def _refuse_large(width: Any, height: Any, count: Any) -> None:
+    if problem := too_large(int(width or 0), int(height or 0), int(count or 1)):
+        raise ValueError(f'it {problem}')
 
 
 def _one(file: Path, several: np.ndarray, number: int | None) -> tuple[np.ndarray, tuple[str, ...]]:

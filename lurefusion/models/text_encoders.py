@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import unicodedata
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from lurefusion.compat import allow_unmatched_torchvision
+from lurefusion.io.arrays import read_arrays
 from lurefusion.io.images import write_bytes
 from lurefusion.registry import TEXT_ENCODERS
 
@@ -126,11 +126,13 @@ class TextBackbone(nn.Module):
     def _read_cache(self) -> None:
         for path in sorted(self._cache_folder().glob('*.npz')):
             try:
-                with np.load(path, allow_pickle=False) as file:
-                    sentences, vectors = json.loads(file['sentences'].tobytes()), file['vectors']
+                content = read_arrays(path)
+                sentences, vectors = json.loads(content['sentences'].tobytes()), content['vectors']
+                if not isinstance(sentences, list) or not all(isinstance(each, str) for each in sentences):
+                    raise ValueError('it holds no list of sentences')
                 if vectors.shape != (len(sentences), self.dim) or vectors.dtype != np.float32:
                     raise ValueError(f'vectors are {vectors.dtype} {vectors.shape}')
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError, KeyError) as error:
                 print_log(f'unreadable text cache {path} is left out: {error}', 'current', logging.WARNING)
                 continue
             self._frozen.vectors.update(zip(sentences, vectors, strict=True))

@@ -119,6 +119,11 @@ def normalise(text: str) -> str:
             )
     # invisible format characters, such as soft hyphens and byte order marks, come along when text is copied
     text = ''.join(c for c in unicodedata.normalize('NFKC', text) if unicodedata.category(c) != 'Cf')
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        # there are characters that stand for a whole sentence
+        raise ValueError(
+            f'the prompt has {len(text):,} characters, ligatures spelt out; at most {MAX_PROMPT_CHARACTERS:,}'
+        )
     if not text.strip():
         raise ValueError('the prompt is blank; give a sentence such as "the visible image is too dark", or None')
     text = text.lower().translate({0x2019: "'", 0x2010: '-', 0x2011: '-'}).translate(_SIMPLIFIED)

@@ -156,7 +156,7 @@ class Alignment:
                 raise ValueError(f'"fixed" is no name of a modality: {fixed!r}')
             sizes = [tuple(content[key]) for key in keys[2:4]]
             return Alignment(content['transform'], content['kind'], *sizes, *numbers, fixed)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f'{path} is no alignment that lurefusion has written: {error}') from None
 
 

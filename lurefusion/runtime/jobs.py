@@ -253,7 +253,9 @@ class Records:
         self._write(task, inputs, _stat(task.output), **more)
 
     def _write(self, task: Task, inputs: Mapping[str, Any], result: Any, **more: Any) -> None:
-        record = dict(name=task.name, settings=self.settings, inputs=inputs, result=result, at=time.time_ns(), **more)
+        # the clock may have been set back
+        at = max(time.time_ns(), self._known.get(task.name, {}).get('at', 0) + 1)
+        record = dict(name=task.name, settings=self.settings, inputs=inputs, result=result, at=at, **more)
         self._known[task.name] = record
         self._file.write(json.dumps(record).encode() + b'\n')
         self._file.flush()

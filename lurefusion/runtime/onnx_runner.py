@@ -53,19 +53,26 @@ class OnnxRunner(Runner):
         if importlib.util.find_spec('onnxruntime') is None:
             raise ImportError("onnxruntime is missing: pip install 'lurefusion[export]'")
         self.session = _session(self.path)
-        meta = _metadata(self.session, self.path)
+        try:
+            self._take(_metadata(self.session, self.path))
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(
+                f'{self.path} does not say how it is run ({type(error).__name__}: {error}); export the network again'
+            ) from error
+        self.chroma_from = chroma_from
+        # the file does not change under a session that has read it
+        self.digest = file_digest(self.path)
+
+    def _take(self, meta: Mapping[str, Any]) -> None:
         self.name: str = meta['model']
         self.modalities = tuple(meta['modalities'])
         self.chroma = meta['chroma']
         self.size_divisor = meta['size_divisor']
         self.running = _options(meta['running'])
-        self.chroma_from = chroma_from
         if 'tasks' in meta:
             self.prompts = PromptBank(meta['tasks'], meta['words'], modalities=self.modalities, per_template=1)
             sentences = meta['sentences']
             self.vectors = {sentences[key]: torch.tensor(meta['vectors'][key]) for key in self.prompts.keys}
-        # the file does not change under a session that has read it
-        self.digest = file_digest(self.path)
 
     @property
     def title(self) -> str:
@@ -119,7 +126,10 @@ def _metadata(session: Any, path: Path) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get('lurefusion')
     if text is None:
         raise ValueError(f'{path} was not written by lurefusion export: it does not say how it is run')
-    meta = json.loads(text)
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path}: what it says of how it is run is no JSON: {error}') from error
     if meta['format'] != FORMAT:
         raise ValueError(
             f'{path} was written by lurefusion {meta["version"]} in another format; export the network again'

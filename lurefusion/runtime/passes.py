@@ -50,6 +50,16 @@ class RunOptions:
     overlap: int = 64
     coarse: CoarsePass | None = None
 
+    def in_tiles(self, side: int) -> RunOptions:
+        """Everything of more pixels than a square of `side` has in tiles of that side.
+
+        Raises:
+            ValueError: If that is below 64.
+        """
+        if side < 64:
+            raise ValueError(f'tile must be at least 64 pixels, got {side}')
+        return replace(self, max_pixels=side * side, tile=side, overlap=min(self.overlap, side // 4))
+
     def in_layers(self) -> RunOptions:
         """For a back-end that holds all of a layer at once, several times the memory of parts: smaller tiles."""
         if (self.max_pixels or 0) <= WHOLE_PIXELS:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -19,8 +20,12 @@ from lurefusion.ops.layout import image_to_tensor, tensor_to_image
 from lurefusion.prompts import PSEUDO_TASK, PromptBank, Route
 from lurefusion.runtime.batches import MIN_SIDE, stack
 from lurefusion.runtime.finishing import unit, where_seen, with_chroma_of
+from lurefusion.runtime.memory import first_that_fits, out_of_memory
 from lurefusion.runtime.passes import RunOptions, finished_rows, routes_of
 from lurefusion.structures import Failure, FusionDataSample, Item, Prediction
+
+# sides of tiles that are tried where a picture does not fit into memory
+TILES = (1024, 512, 256, 128)
 
 # what is wrong with one item, and nothing that the others would share
 OWN_ERRORS = (ValueError, TypeError, OSError, MemoryError)
@@ -160,7 +165,12 @@ class Runner(ABC):
         owner = names[0] if single else self.chroma
         grey = [owner in item.grey for item in items]
         height, width = items[0].pictures[names[0]].shape[:2]
-        with out_of_memory(f' ({width}x{height} pixels)'):
+
+        def advice() -> str:
+            # of several, each is tried alone
+            return self._advice((height, width), routes[0], single) if len(items) == 1 else ''
+
+        with out_of_memory(f' ({width}x{height} pixels)', advice):
             columns = {name: [image_to_tensor(item.pictures[name]) for item in items] for name in names}
             images = [stack(name, column, self.device) for name, column in columns.items()]
             out = finished_rows(self, images, (height, width), routes, grey, single)
@@ -182,6 +192,27 @@ class Runner(ABC):
             )
             for item, picture, is_grey, said in zip(items, pictures, grey, routes, strict=True)
         ]
+
+    def _advice(self, size: tuple[int, int], routes: Mapping[str, Route], single: bool) -> str:
+        """Which tiles of a picture would fit, by trying, once for each size."""
+        known, now = self.__dict__.setdefault('_known_to_fit', {}), self.running
+
+        def attempt(tile: int) -> None:
+            self.running = replace(now.in_tiles(tile), max_pixels=None, coarse=None)
+            images = [
+                torch.zeros(1, 3, tile, tile, device=self.device) for _ in range(1 if single else len(self.modalities))
+            ]
+            finished_rows(self, images, (tile, tile), [routes], [False], single)
+
+        whole = now.max_pixels is None or size[0] * size[1] <= now.max_pixels
+        largest = math.isqrt(size[0] * size[1]) if whole else now.tile
+        if (key := (largest, single)) not in known:
+            try:
+                known[key] = first_that_fits([side for side in TILES if side < largest], attempt)
+            finally:
+                self.running = now
+        tile = known[key]
+        return '' if tile is None else f'tiles of {tile} pixels fit (--tile {tile}, tile={tile}), or '
 
     def _finished(
         self, items: Sequence[Item], pictures: list[np.ndarray], routes: Mapping[str, Route], grey: Sequence[bool]
@@ -212,6 +243,16 @@ class Runner(ABC):
             return {}
         default = Route(PSEUDO_TASK, self.prompts.canonical(PSEUDO_TASK), 'default')
         return {name: item.routes.get(name, default) for name in names}
+
+    def use_tiles(self, side: int) -> None:
+        """Run everything larger than `side` pixels in tiles of that side: less memory, see :mod:`runtime.tiling`.
+
+        Raises:
+            ValueError: If it is below 64, or not a multiple of `size_divisor`.
+        """
+        if side % self.size_divisor:
+            raise ValueError(f'tile must be a multiple of {self.size_divisor} for {self.title}, got {side}')
+        self.running = self.running.in_tiles(side)
 
     def check_names(self, names: Iterable[str], single: bool = False) -> None:
         """Refuse sets of pictures that the network does not take.
@@ -262,23 +303,6 @@ def _kind(item: Item) -> Any:
 def origin(path: Any) -> str:
     """`` (path)`` for messages, nothing for pictures that come from no file."""
     return '' if path is None else f' ({path})'
-
-
-@contextmanager
-def out_of_memory(what: str) -> Iterator[None]:
-    """One clear MemoryError for all that libraries raise when memory runs out; other errors pass."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-        if not short and not any(words in str(error) for words in ("can't allocate memory", 'out of memory')):
-            raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        raise MemoryError(
-            f'the pair does not fit into memory{what}: scale it down, cut it into parts, or take another device '
-            f'(cpu where a GPU is too small)'
-        ) from None
 
 
 def check_batch(size: int) -> None:

@@ -43,6 +43,8 @@ PAPER_ROWS = dict(
 )  # fmt: skip
 #: what Table 6 prints and can be measured without weights
 MEASURED = ('EN', 'SD', 'NIQE')
+#: trainings and tests that are running
+_CHILDREN: set[subprocess.Popen] = set()
 PROBE = "default_hooks.probe={'type': 'LatentProbeHook'}"
 
 
@@ -174,6 +176,12 @@ def run_jobs(jobs: Sequence[Job], study: Study, parallel: int = 1) -> dict[str, 
         # what another process has in hand, after everything else
         busy = [job for job, error in outcome.items() if error is None]
         outcome |= zip(busy, pool.map(lambda job: _run_job(job, study, wait=True), busy), strict=True)
+    except KeyboardInterrupt:
+        # also by SIGTERM, which the children do not get as they get Ctrl-C of the terminal
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in list(_CHILDREN):
+            child.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return {job.name: error for job, error in outcome.items() if error}
@@ -222,7 +230,10 @@ def _call(line: Sequence[str], job: Job, log: str, lock: int) -> str:
     print(f'{job.name}: {" ".join(line)} > {path}', flush=True)
     with path.open('a') as file:
         # the child keeps the lock: should we be killed, nobody starts a second training beside it
-        code = subprocess.run(line, stdout=file, stderr=subprocess.STDOUT, pass_fds=(lock,), check=False).returncode
+        child = subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, pass_fds=(lock,))
+        _CHILDREN.add(child)
+        code = child.wait()
+        _CHILDREN.discard(child)
     if code == 0:
         return ''
     tail = ' | '.join(text.strip() for text in path.read_text(errors='replace').splitlines()[-3:])

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from lurefusion.datasets.paired import read_table
 from lurefusion.datasets.scenes import Scene, render_scene
+from lurefusion.io.arrays import read_arrays
 from lurefusion.io.images import read_image, write_bytes
 from lurefusion.io.pairing import list_images
 from lurefusion.io.ranges import to_uint8, to_unit_range
@@ -253,8 +254,11 @@ class Table:
     @classmethod
     def load(cls, path: Path) -> Table:
         """Read what :meth:`save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            return cls(**{key: file[key].tolist() if key == 'names' else file[key] for key in file.files})
+        content = read_arrays(path)
+        try:
+            return cls(**dict(content, names=content['names'].tolist()))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f'{path} is no table of statistics: {error}') from error
 
 
 def measure(found: Sequence[Sample]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -386,3 +388,34 @@ def test_json_alone_is_on_the_standard_output(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert [json.loads(line)['status'] for line in done.stdout.splitlines()] == ['done']
     assert 'loaded' in done.stderr
+
+
+# names and moments that nobody expects
+
+ODD_NAMES = [b'a\nb', b'\xff\xfe', b' ', b'--out', b'a\'b"c', b'\x1b[31m', b'%s{0}', 'ä雾🙂'.encode()]
+
+
+@pytest.mark.parametrize('name', ODD_NAMES)
+def test_pictures_with_any_name_are_fused_and_scored(tmp_path, name, capfd):
+    stem = os.fsdecode(name)
+    for role, level in (('vi', 40), ('ir', 60)):
+        write_image(tmp_path / role / f'{stem}.png', flat(level) + np.arange(48, dtype=np.uint8))
+    assert fuse(tmp_path, 'out') == 0
+    assert fuse(tmp_path, 'out', '--json') == 0
+    line = capfd.readouterr().out.splitlines()[-1]
+    assert json.loads(line)['name'] == stem
+    assert [os.fsencode(path.name) for path in (tmp_path / 'out').glob('*.png')] == [name + b'.png']
+    folders = ['--vi', str(tmp_path / 'vi'), '--ir', str(tmp_path / 'ir')]
+    report = str(tmp_path / 'report')
+    assert main(['eval', f'mean={tmp_path / "out"}', *folders, '--metrics', 'EN', '--out', report]) == 0
+    text = (tmp_path / 'report/per_image.csv').read_bytes().decode(errors='surrogateescape')
+    assert stem in list(csv.reader(io.StringIO(text, newline='')))[1]
+    (tmp_path / 'ir' / f'{stem}.png').write_bytes(b'no picture')
+    assert fuse(tmp_path, 'out', '--overwrite') == 1
+    assert 'is not a readable image' in capfd.readouterr().err
+
+
+def test_tiles_of_the_command(folders, capsys):
+    assert fuse(folders, 'out', '--tile', '8') == 1
+    assert 'error: tile must be at least 64 pixels, got 8' in capsys.readouterr().err
+    assert fuse(folders, 'out', '--tile', '64') == 0

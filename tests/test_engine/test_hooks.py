@@ -5,16 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
-from mmengine.runner import get_priority
 from torch import nn
 
-from lurefusion.engine.hooks import FiniteCheckHook, FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
+from lurefusion.engine.hooks import FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
 from lurefusion.evaluation.latents import Latents
 from lurefusion.models.base import FusionModel
 from lurefusion.models.data_preprocessor import FusionDataPreprocessor
-from lurefusion.structures import FusionDataSample
 from lurefusion.weights import weights_digest
 
 
@@ -140,39 +138,3 @@ def test_a_missing_probe_is_an_error_unless_it_may_be_skipped(tmp_path, monkeypa
 def test_wrong_options_of_the_probe(wrong):
     with pytest.raises(ValueError, match=r'fractions lie in|missing must be'):
         LatentProbeHook(**wrong)
-
-
-class Divergence:
-    """A runner as FiniteCheckHook sees it, with a checkpoint due at every second step."""
-
-    def __init__(self, folder, step, spoil=False):
-        self.model = nn.Linear(2, 2)
-        if spoil:
-            with torch.no_grad():
-                self.model.bias[1] = float('inf')
-        self.iter, self.max_iters, self.work_dir = step - 1, 100, str(folder)
-        self.hooks = [CheckpointHook(interval=2, by_epoch=False)]
-        self.train_loop = SimpleNamespace(dataloader=[0] * 100)
-
-
-@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
-def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_samples(tmp_path, value):
-    (tmp_path / 'iter_2.pth').touch()
-    batch = dict(data_samples=[FusionDataSample(metainfo=dict(name='0007', seed=5))])
-    runner = Divergence(tmp_path, 3)
-    FiniteCheckHook().after_train_iter(runner, 2, batch, dict(loss=torch.tensor(1.0)))
-    message = r'iteration 3: not finite are loss_grad of this step, on 0007 \(seed 5\).*iter_2\.pth.*lr'
-    with pytest.raises(ValueError, match=message):
-        FiniteCheckHook().after_train_iter(
-            runner, 2, batch, dict(loss_grad=torch.tensor(value), loss=torch.tensor(1.0))
-        )
-
-
-def test_weights_that_are_not_finite_are_found_before_their_checkpoint_is_written(tmp_path):
-    finite = dict(loss=torch.tensor(1.0))
-    FiniteCheckHook().after_train_iter(Divergence(tmp_path, 3, spoil=True), 2, None, finite)
-    with pytest.raises(ValueError, match=r"the weights 'bias', of which a checkpoint.*no checkpoint yet"):
-        FiniteCheckHook().after_train_iter(Divergence(tmp_path, 4, spoil=True), 3, None, finite)
-    FiniteCheckHook().after_train_iter(Divergence(tmp_path, 4), 3, None, finite)
-    checkpoint, check = (get_priority(priority) for priority in (CheckpointHook.priority, FiniteCheckHook.priority))
-    assert check < checkpoint

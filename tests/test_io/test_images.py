@@ -279,7 +279,10 @@ def cut(name: str, part: float) -> bytes:
 )
 def test_unreadable_files_are_named(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(ValueError, match=rf'{name} is (not a readable image \({len(data)} bytes\)|cut off)'):
+    with pytest.raises(
+        ValueError,
+        match=rf'{name} is (not a readable image \({len(data)} bytes\)|cut off)|{name} says that it has 65536x65536',
+    ):
         read_image(tmp_path / name)
 
 

@@ -383,3 +383,15 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
             progress.step()
     assert '3/3' in out.getvalue()
     assert 'pictures/s' in out.getvalue()
+
+
+def test_a_clock_that_is_set_back_spoils_no_record(root, monkeypatch):
+    job(root)
+    monkeypatch.setattr(jobs.time, 'time_ns', lambda: 1)
+    write_image(root / 'vi/d0/00.png', np.zeros((16, 24), np.uint8))
+    report, _ = job(root, overwrite=True)
+    assert report.done == ['d0/00']
+    # what was made last counts, whatever the clock said
+    report, _ = job(root)
+    assert report.done == []
+    assert len(report.skipped) == COUNT

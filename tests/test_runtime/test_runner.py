@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count, islice
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -171,6 +172,32 @@ def test_a_batch_that_does_not_fit_into_memory_is_run_one_by_one():
     # a fault of the program is nobody's own
     with pytest.raises(RuntimeError, match='size mismatch'):
         list(Broken().stream([item()]))
+
+
+def test_of_a_pair_that_does_not_fit_the_tiles_that_do_are_said():
+    class Small(Echo):
+        sizes: ClassVar[list[int]] = []
+
+        def core(self, images, text=None):
+            self.sizes.append(images[0].shape[-1])
+            if images[0][0, 0].numel() > 256 * 256:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+            return super().core(images, text)
+
+    runner, pair = Small(), item(296, 304)
+    fit = r'\(304x296 pixels\): tiles of 256 pixels fit \(--tile 256, tile=256\), or scale it down'
+    for _ in range(2):
+        with pytest.raises(MemoryError, match=fit):
+            runner.run(pair)
+    # what fits is looked for once
+    assert runner.sizes == [304, 256, 304]
+    runner.use_tiles(256)
+    assert np.abs(runner.run(pair).picture - mean_of(pair)).max() < 1e-6
+    with pytest.raises(ValueError, match='at least 64 pixels, got 56'):
+        runner.use_tiles(56)
+    runner.size_divisor = 8
+    with pytest.raises(ValueError, match=r'multiple of 8 for .*, got 100'):
+        runner.use_tiles(100)
 
 
 def test_tiles_and_whole_agree_where_pixels_stand_alone():

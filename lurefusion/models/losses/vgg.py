@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lurefusion.choices import one_of
+from lurefusion.weights import read_weights
 
 # channels of the 3x3 convolutions, block by block (Simonyan & Zisserman 2015, configuration D)
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -59,12 +60,7 @@ class VGG16Features(nn.Module):
             raise FileNotFoundError(
                 f'no file of VGG16 weights at {path}; give one in the layout of torchvision, or leave the option out'
             )
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-
-            stored = load_file(path)
-        else:
-            stored = torch.load(path, map_location='cpu', weights_only=True)
+        stored = read_weights(path)[0]
         wanted = self.layers.state_dict()
         found = {key: stored.get(f'features.{key}') for key in wanted}
         problems = [
