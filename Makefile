@@ -8,11 +8,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 CONSTRAINTS := $(CURDIR)/constraints.txt
+# another environment with pip-audit and cyclonedx-bom: make sbom SUPPLY=DIR
+SUPPLY ?= .venv-supply
 
 # Spinning OpenMP threads starve each other as soon as more threads than cores run.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-all lint docs bench
+.PHONY: setup demo test test-all lint types docs bench lock audit sbom
 
 setup: $(STAMP)
 
@@ -31,17 +33,22 @@ demo: setup
 	$(BIN)/python tools/test.py configs/lure/lure_demo.py
 	@echo 'Report and pictures: $(CURDIR)/work_dirs/lure_demo'
 
+test test-all: export OMP_NUM_THREADS := 1
+test test-all: export HF_HUB_OFFLINE := 1
 test: setup
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2
 
-# With what is slow: commands that are killed, whole studies. LUREFUSION_EXAMPLES: drawn examples of every property.
+# With what is slow: commands that are killed, whole studies, a browser. LUREFUSION_EXAMPLES: drawn examples of a property.
 test-all: setup
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 LUREFUSION_EXAMPLES=300 $(BIN)/python -m pytest -n 2 -m ''
+	LUREFUSION_EXAMPLES=300 $(BIN)/python -m pytest -n 2 -m '' --durations=15
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+
+types: setup
+	$(BIN)/python -m mypy
 
 # Warnings are errors (not with --quiet, which does not count them); nothing is loaded from the net, neither now nor by who reads it.
 docs: setup
@@ -49,3 +56,22 @@ docs: setup
 
 bench: setup
 	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
+
+# constraints.txt anew, from what is installed.
+lock: setup
+	$(BIN)/python tools/misc/lock_versions.py
+
+# What looks at .venv lives outside of it, and has versions of its own.
+$(SUPPLY)/.done: setup.py
+	test -x $(SUPPLY)/bin/python || $(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install 'cyclonedx-bom>=7,<8' 'pip-audit>=2.9,<3'
+	touch $@
+
+# Known vulnerabilities of the locked versions; asks a service on the network.
+audit: $(SUPPLY)/.done
+	$(SUPPLY)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+# What is installed, as a CycloneDX bill of materials; without the network.
+sbom: setup $(SUPPLY)/.done
+	$(SUPPLY)/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
+	    --output-file sbom.json $(BIN)/python

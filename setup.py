@@ -9,21 +9,28 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
+# Lower bounds: the oldest version that is known to have what is called here. Upper bounds: the next version that by its
+# numbering may break what is called here. What was run: docs/supply.md.
 REQUIRES = [
-    'torch>=2.4,<3',
+    # below 2.6, weights_only=True can be made to run code (CVE-2025-32434)
+    'torch>=2.6,<3',
+    # the runner, its loops and hooks are extended where 0.10.7 has them
     'mmengine>=0.10.7,<0.11',
     'transformers>=5.0,<6',
+    # 1.26 is the first for Python 3.12
     'numpy>=1.26,<3',
     'opencv-python>=4.8,<6',
-    # headers, orientation, and labels: OpenCV turns the ids of a palette into colours
-    'pillow>=10,<13',
+    # headers, orientation, and labels: OpenCV turns the ids of a palette into colours; 10.3 mends CVE-2024-28219
+    'pillow>=10.3,<13',
     'safetensors>=0.4.3,<1',
 ]
 EXTRAS = {
-    # mmcv and MMEngine's package look-up need pkg_resources, which setuptools 81 dropped.
-    'seg': ['mmcv==2.1.0', 'mmsegmentation[multimodal]==1.2.2', 'ftfy', 'regex', 'setuptools<81'],
-    # pyiqa's licence is non-commercial (PolyForm); it wants the headless OpenCV in the same version as the other.
-    'iqa': ['pyiqa==0.1.16', 'torchvision>=0.19,<1', 'opencv-python-headless>=4.8,<6'],
+    # mmsegmentation refuses a later mmcv, and there is no later mmsegmentation. mmcv and MMEngine's package look-up
+    # need pkg_resources, which setuptools 81 dropped.
+    'seg': ['mmcv==2.1.0', 'mmsegmentation[multimodal]==1.2.2', 'ftfy>=6.1,<7', 'regex>=2023.10', 'setuptools<81'],
+    # One version: scores of another are other numbers. Its licence is non-commercial (PolyForm). It wants the headless
+    # OpenCV in the same version as the other.
+    'iqa': ['pyiqa==0.1.16', 'torchvision>=0.21,<1', 'opencv-python-headless>=4.8,<6'],
     'demo': ['gradio>=6,<7'],
     'export': ['onnx>=1.17,<2', 'onnxruntime>=1.20,<2'],
     # brings its own FFmpeg; `--codec list` shows what that can write
@@ -31,23 +38,26 @@ EXTRAS = {
     # slices of DICOM and NIfTI files
     'medical': ['nibabel>=5.2,<6', 'pydicom>=3,<4'],
     # the numbers and pictures of the latent space
-    'analysis': ['matplotlib>=3.8', 'scikit-learn>=1.5'],
+    'analysis': ['matplotlib>=3.8,<4', 'scikit-learn>=1.5,<2'],
     # `make docs`; builds without the network
     'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.6,<10', 'mkdocstrings[python]>=1.0,<2'],
+    # ruff, codespell, mypy: a new one finds other faults
     'dev': [
-        'build>=1.2',
+        'build>=1.2,<2',
         'codespell>=2.4,<2.5',
         # properties over drawn shapes, types, ranges and texts
         'hypothesis>=6.100,<7',
-        'pre-commit>=4',
-        'pytest>=8',
-        'pytest-xdist>=3.6',
+        'mypy>=2.4,<2.5',
+        'packaging>=24',
+        'pre-commit>=4,<5',
+        'pytest>=8,<10',
+        'pytest-xdist>=3.6,<4',
         'ruff>=0.17.6,<0.18',
-        'scikit-image>=0.24',
-        'scikit-learn>=1.5',
-        'scipy>=1.13',
+        'scikit-image>=0.24,<1',
+        'scikit-learn>=1.5,<2',
+        'scipy>=1.13,<2',
         'setuptools<81',
-        'tensorboard>=2.18',
+        'tensorboard>=2.18,<3',
         'wheel',
     ],
 }
@@ -122,7 +132,7 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['lurefusion', 'lurefusion.*']),
-    package_data={'lurefusion': ['**/*.safetensors', '**/*.npz', '**/*.json', '**/*.md']},
+    package_data={'lurefusion': ['py.typed', '**/*.safetensors', '**/*.npz', '**/*.json', '**/*.md']},
     include_package_data=False,
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from typing import Any, overload
 
 
-def one_of(name: str, value: str | None, known: Collection[str], optional: bool = False) -> str | None:
+@overload
+def one_of(name: str, value: Any, known: Collection[str]) -> str: ...
+@overload
+def one_of(name: str, value: Any, known: Collection[str], optional: bool) -> str | None: ...
+def one_of(name: str, value: Any, known: Collection[str], optional: bool = False) -> str | None:
     """`value`, if it is one of `known` (or None, where that is `optional`).
 
     Raises:

@@ -37,7 +37,8 @@ def read_picture(
         ValueError, TypeError, FileNotFoundError: If it is no picture, too small, or coloured and should not be.
     """
     path = image if isinstance(image, str | os.PathLike) else None
-    where, own = f'{name}{origin(path)}', []
+    where = f'{name}{origin(path)}'
+    own: list[str] = []
     if path is not None:
         pixels, grey = read_image(path, range_mode, own)
     else:

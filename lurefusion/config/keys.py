@@ -37,6 +37,7 @@ PIPELINE_KEYS = frozenset({'stages', 'options', 'joint', 'scales', 'downstream',
 # What else lurefusion reads. Every other name of a config is a helper: its value counts where the file itself uses it.
 OWN_KEYS = PIPELINE_KEYS | {
     'init_from', 'needs_weights', 'find_unused_parameters', 'printed', 'probe', 'inputs', 'pretrained', 'pictures',
+    'strategy', 'activation_checkpointing',
 }  # fmt: skip
 
 

@@ -82,14 +82,14 @@ def settle_length(cfg: Config) -> None:
             cfg.train_cfg[key] = min(cfg.train_cfg[key], length)
 
 
-def _schedules(cfg: Config) -> list[tuple[str, dict[str, Any]]]:
+def _schedules(cfg: Config) -> list[tuple[str, Any]]:
     """Those that count steps, each with its dotted key."""
     found = cfg.get('param_scheduler') or []
     keyed = {'param_scheduler': found} if isinstance(found, Mapping) else _keyed('param_scheduler', enumerate(found))
     return [(key, schedule) for key, schedule in keyed.items() if not schedule.get('by_epoch', True)]
 
 
-def _hooks(cfg: Config) -> list[tuple[str, dict[str, Any]]]:
+def _hooks(cfg: Config) -> list[tuple[str, Any]]:
     default = _keyed('default_hooks', (cfg.get('default_hooks') or {}).items())
     keyed = default | _keyed('custom_hooks', enumerate(cfg.get('custom_hooks') or ()))
     return [(key, hook) for key, hook in keyed.items() if isinstance(hook, Mapping)]

@@ -62,14 +62,15 @@ def check_options(options: Mapping[str, Any], *cfgs: Config | Mapping[str, Any])
 def _check_option(
     key: str, value: Any, contents: Sequence[Mapping[str, Any]], cfgs: Sequence[Config | Mapping[str, Any]]
 ) -> None:
-    objections = [_objection(content, key, value) for content in contents]
-    if objections and None not in objections:
+    found = [_objection(content, key, value) for content in contents]
+    objections = [objection for objection in found if objection is not None]
+    if objections and len(objections) == len(found):
         head = key.removeprefix('+').partition('.')[0]
         for cfg in cfgs:
             if isinstance(cfg, Config) and cfg.filename and head not in cfg and not has_effect(head):
                 _refuse_helper(cfg, key, head)
         # The most helpful answer comes from the config that has the longest part of the key.
-        raise max(objections, key=lambda found: found[0])[1]
+        raise max(objections, key=lambda objection: objection[0])[1]
 
 
 def _refuse_helper(cfg: Config, key: str, name: str) -> None:
@@ -96,9 +97,10 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         content = _assigned(content, key.removeprefix('+').split('.'), value)
     for head in dict.fromkeys(key.removeprefix('+').partition('.')[0] for key in options):
         cfg[head] = content[head]
-    if length and length_of(cfg):
+    now = length_of(cfg)
+    if length and now:
         stated = {key.removeprefix('+'): value for key, value in options.items()}
-        scale_length(cfg, length_of(cfg) / length, [key for key, _ in leaves(stated)])
+        scale_length(cfg, now / length, [key for key, _ in leaves(stated)])
     settle_length(cfg)
 
 

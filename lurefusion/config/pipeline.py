@@ -155,7 +155,8 @@ def _can_use(cfg: Config, key: str, value: Any) -> bool:
     if way == ['model', 'losses'] and isinstance(value, Mapping) and isinstance(value.get('type'), str):
         from lurefusion.structures import FUSION_QUANTITIES
 
-        kind, stage = LOSSES.get(value['type']), cfg.model.get('stage')
+        kind: Any = LOSSES.get(value['type'])
+        stage = cfg.model.get('stage')
         fusion = kind is not None and set(kind.needs) <= {*FUSION_QUANTITIES}
         return kind is None or last in cfg.model.losses or stage == 'joint' or fusion == (stage == 'fusion')
     node: Any = cfg

@@ -57,7 +57,7 @@ class Reading:
             self.used_of_bases.add(node.attr)
             return
         if of_base and isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            self.used_of_bases.add(node.slice.value)
+            self.used_of_bases.add(str(node.slice.value))
             return
         inner = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.FunctionDef, ast.ClassDef)
         for child in ast.iter_child_nodes(node):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 
 from lurefusion.datasets.paired import MissingDataError
+from lurefusion.engine.strategies import whole_model
 from lurefusion.evaluation.latents import build_probe, collect_latents
 from lurefusion.models.base import FusionModel
 from lurefusion.registry import HOOKS
@@ -53,7 +54,8 @@ class InitFromHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Load, unless the run was resumed."""
         if runner.iter == 0:
-            take_over(plain_model(runner), find_weights(self.checkpoint), self.prefixes)
+            with whole_model(runner, change=True) as model:
+                take_over(model, find_weights(self.checkpoint), self.prefixes)
 
 
 @HOOKS.register_module()
@@ -65,7 +67,7 @@ class RunRecordHook(Hook):
     Args:
         start: Digest of the weights that the stage starts from; None for a random start.
         config: The stage's config, as JSON.
-        resumed_processes: How many processes wrote the checkpoint from which it goes on.
+        resumed: How many `processes` wrote the checkpoint from which it goes on, and their samples a step, `batch`.
         later: Folders of later stages, which are another run's too where this one begins anew.
     """
 
@@ -73,12 +75,12 @@ class RunRecordHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(
-        self, start: str | None, config: str, resumed_processes: int | None = None, later: Sequence[str] = ()
+        self, start: str | None, config: str, resumed: dict[str, int] | None = None, later: Sequence[str] = ()
     ) -> None:
         self.start = start
         self.later = tuple(later)
         self.config = config
-        self.resumed_processes = resumed_processes
+        self.resumed = resumed
 
     def before_train(self, runner: Any) -> None:
         """A run that begins anew sets aside what is there; one that goes on says if its batches are others."""
@@ -86,15 +88,22 @@ class RunRecordHook(Hook):
             # not before: model and data are built, so that a start that fails moves nothing
             for folder in (runner.work_dir, *self.later):
                 set_aside(folder, RUN_FILES)
-        before, now = self.resumed_processes, get_world_size()
-        if before is not None and before != now:
+        before, now = self.resumed, dict(processes=get_world_size(), batch=global_batch(json.loads(self.config)))
+        if before is None or before == now:
+            return
+        counts = f'{now["processes"]} processes, the checkpoint is of {before["processes"]}'
+        if before['batch'] == now['batch']:
+            runner.logger.info(f'resumed with {counts}: a step sees the same samples, results differ by rounding')
+        else:
             runner.logger.warning(
-                f'resumed with {now} processes, the checkpoint is of {before}: a step sees {now / before:g} times as '
-                f'many samples, and the result is not that of an unbroken run'
+                f'resumed with {counts}: a step sees {now["batch"] / before["batch"]:g} times as many samples, and the '
+                f'result is not that of an unbroken run; train_dataloader.batch_size can keep {before["batch"]} a step'
             )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Into its meta information, as JSON: a checkpoint holds tensors and plain values only."""
+        # a strategy of MMEngine's leaves the prefix of the wrapper
+        checkpoint['state_dict'] = {k.removeprefix('module.'): v for k, v in checkpoint['state_dict'].items()}
         config = json.loads(self.config)
         record = dict(
             record_of(plain_model(runner)),
@@ -104,6 +113,14 @@ class RunRecordHook(Hook):
             processes=get_world_size(),
         )
         checkpoint['meta'][RECORD] = json.dumps(record)
+
+
+def global_batch(config: Mapping[str, Any], processes: int | None = None) -> int:
+    """Samples that all processes together see in one step of the optimizer; of several loaders, the first counts."""
+    loader = config['train_dataloader']
+    loader = loader if 'batch_size' in loader else next(iter(loader.values()))
+    steps = config['optim_wrapper'].get('accumulative_counts', 1)
+    return loader.get('batch_size', 1) * steps * (processes or get_world_size())
 
 
 @HOOKS.register_module()
@@ -125,8 +142,8 @@ class FrozenCheckHook(Hook):
 
     @staticmethod
     def _digests(runner: Any) -> dict[str, str]:
-        parts = plain_model(runner).frozen_parts()
-        return {name: weights_digest(part.state_dict()) for name, part in parts.items()}
+        with whole_model(runner) as model:
+            return {name: weights_digest(part.state_dict()) for name, part in model.frozen_parts().items()}
 
 
 @HOOKS.register_module()
@@ -210,7 +227,8 @@ class LatentProbeHook(Hook):
             averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)] if step else []
             for hook in averages:
                 hook.before_val_epoch(runner)
-            latents = collect_latents(plain_model(runner), self.dataset, self.batch_size, step)
+            with whole_model(runner) as model:
+                latents = collect_latents(model, self.dataset, self.batch_size, step)
             for hook in averages:
                 hook.after_val_epoch(runner)
             if latents is not None:

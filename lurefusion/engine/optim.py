@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from lurefusion.compat import register_optional_optimizers
 from lurefusion.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
@@ -40,18 +41,23 @@ class GroupedOptimWrapperConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build optimizer and wrapper for the trainable parameters of a model."""
-        if is_model_wrapper(model):
-            model = model.module
+        sharded = model if isinstance(model, FullyShardedDataParallel) else None
+        # FSDP leaves a flat piece of every parameter, or nothing, at its place
+        with FullyShardedDataParallel.summon_full_params(model, writeback=False) if sharded else nullcontext():
+            if is_model_wrapper(model):
+                model = model.module
+            dimensions = {name: parameter.ndim for name, parameter in model.named_parameters()}
         lr, decay = self.optimizer_cfg['lr'], self.optimizer_cfg.get('weight_decay', 0.0)
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 factor = next((f for part, f in self.lr_mult.items() if part in name), 1.0)
-                spared = parameter.ndim <= 1 or any(part in name for part in self.no_decay)
+                spared = dimensions[name] <= 1 or any(part in name for part in self.no_decay)
                 groups.setdefault((lr * factor, 0.0 if spared else decay), []).append(parameter)
         params = [dict(params=p, lr=rate, weight_decay=wd) for (rate, wd), p in groups.items()]
         optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=params))
-        return OPTIM_WRAPPERS.build(self.wrapper_cfg, default_args=dict(optimizer=optimizer))
+        given = dict(optimizer=optimizer) if sharded is None else dict(optimizer=optimizer, model=sharded)
+        return OPTIM_WRAPPERS.build(self.wrapper_cfg, default_args=given)
 
 
 @OPTIM_WRAPPERS.register_module()

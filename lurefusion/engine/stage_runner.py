@@ -15,18 +15,30 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
 from mmengine.logging import MMLogger, print_log
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 
 from lurefusion.compat import allow_unmatched_torchvision, open_no_pickles
 from lurefusion.engine import LAUNCHERS
+from lurefusion.engine.strategies import StrategyRunner, fit_strategy
 from lurefusion.io.images import write_bytes
-from lurefusion.weights import (
-    allow_resume,
-)
+from lurefusion.weights import allow_resume
+
+#: MMEngine registers them unless they are None
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+# names of the folders of logs
+_STAMP, _FORMAT = re.compile(r'\d{8}_\d{6}'), '%Y%m%d_%H%M%S'
 
 
-def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp: bool = False) -> Runner:
-    """MMEngine's Runner, with what it lacks on this software: CPU launchers, CPU bfloat16, safe resuming."""
+def build_runner(
+    cfg: Config, work_dir: str | Path, launcher: str = 'none', amp: bool = False
+) -> Runner | FlexibleRunner:
+    """MMEngine's Runner, with what it lacks on this software: CPU launchers, CPU bfloat16, safe resuming.
+
+    A config with a `strategy` is run by MMEngine's FlexibleRunner where a launcher starts several processes.
+
+    Raises:
+        ValueError: If launcher, strategy, or steps between checkpoints and of an optimizer's step do not fit.
+    """
     if launcher not in LAUNCHERS:
         raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}; got {launcher!r}')
     allow_unmatched_torchvision()
@@ -47,6 +59,11 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
         # MMEngine's own start would select a CUDA device
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')
+    strategy = cfg.pop('strategy', None)
+    if strategy and launcher != 'none':
+        cfg.strategy = strategy
+        fit_strategy(cfg, amp)
+    elif launcher == 'pytorch' and not cuda:
         unused = cfg.get('find_unused_parameters', False)
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=unused
@@ -56,11 +73,28 @@ def build_runner(cfg: Config, work_dir: str | Path, launcher: str = 'none', amp:
         print_log('tensorboard is not installed: scalars go to the log and vis_data/ alone')
     # several runs in one process: MMEngine keeps its loggers, message hubs and visualizers by name
     cfg.experiment_name = f'{Path(work_dir).name}_{os.getpid()}_{len(MMLogger._instance_dict)}'
-    return StageRunner.from_cfg(_RunConfig(cfg.to_dict(), filename=cfg.filename))
+    if cfg.get('optim_wrapper'):
+        _check_accumulation(cfg)
+    # MMEngine takes None for its own hooks only
+    cfg.default_hooks = {n: hook for n, hook in cfg.default_hooks.items() if hook is not None or n in MMENGINE_HOOKS}
+    if parts := cfg.pop('activation_checkpointing', None):
+        hook = dict(type='ActivationCheckpointHook', parts=tuple(parts))
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+    runner = StrategyRunner if cfg.get('strategy') else StageRunner
+    return runner.from_cfg(_RunConfig(cfg.to_dict(), filename=cfg.filename))
 
 
-# names of the folders of logs
-_STAMP, _FORMAT = re.compile(r'\d{8}_\d{6}'), '%Y%m%d_%H%M%S'
+def _check_accumulation(cfg: Config) -> None:
+    """A checkpoint holds no gradients: it is written where the optimizer has used up those that there are."""
+    count = cfg.optim_wrapper.get('accumulative_counts', 1)
+    steps = {'default_hooks.checkpoint.interval': cfg.default_hooks.checkpoint.interval}
+    steps |= {'train_cfg.max_iters': cfg.train_cfg.max_iters}
+    for key, value in steps.items():
+        if value % count:
+            raise ValueError(
+                f'{key}={value} is no multiple of optim_wrapper.accumulative_counts={count}: gradients that were not '
+                f'used yet would be lost there. An iteration is one batch, the optimizer steps after {count} of them'
+            )
 
 
 class _RunConfig(Config):
@@ -106,7 +140,7 @@ class StageRunner(Runner):
         return ', '.join(type(hook).__name__ for hook in self.hooks)
 
 
-def close_runner(runner: Runner) -> None:
+def close_runner(runner: Runner | FlexibleRunner) -> None:
     runner.visualizer.close()
     for handler in list(runner.logger.handlers):
         if hasattr(handler, 'baseFilename'):

@@ -18,6 +18,8 @@ from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_bytes
 from lurefusion.weights import find_weights, load_weights, set_aside
 
+#: of a config, no matter of a test
+TRAINING_KEYS = ('optim_wrapper', 'param_scheduler', 'init_from', 'strategy', 'activation_checkpointing')
 #: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
 
@@ -64,7 +66,7 @@ def test(
         printed = {method: _function(name) for method, name in (cfg.get('printed') or {}).items()}
         path = find_weights(weights or trained) if weights or cfg.get('needs_weights', True) else None
         for key in list(cfg):
-            if key.startswith(('train_', 'val_')) or key in ('optim_wrapper', 'param_scheduler', 'init_from'):
+            if key.startswith(('train_', 'val_')) or key in TRAINING_KEYS:
                 cfg.pop(key)
         cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if h['type'] == 'StripHook']
         runner = build_runner(cfg, folder, launcher, amp=False)

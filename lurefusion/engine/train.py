@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from lurefusion.config import (
     diff_configs,
 )
+from lurefusion.engine.hooks import global_batch
 from lurefusion.engine.stage_runner import build_runner, close_runner
 from lurefusion.weights import (
     find_weights,
@@ -46,10 +47,18 @@ def train_stage(
 
     Returns:
         Its newest checkpoint.
+
+    Raises:
+        ValueError: If it shall go on with a strategy whose checkpoints are not opened.
     """
+    if resume and (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy':
+        raise ValueError(
+            'a checkpoint of DeepSpeed is a folder of pickles, which could run any code and is not opened: begin anew '
+            'without --resume, or train with strategies/fsdp.py, which goes on from its checkpoints'
+        )
     start = _take_over(cfg, folder.parent)
     record = dict(_decisive(cfg.to_dict()), amp=amp)
-    newest, processes = _resumable(record, folder, start) if resume else (None, None)
+    newest, resumed = _resumable(record, folder, start) if resume else (None, None)
     if newest and newest.name == f'iter_{cfg.train_cfg.max_iters}.pth':
         print_log(f'{folder.name} is finished: {newest}')
         return newest
@@ -61,7 +70,7 @@ def train_stage(
             type='RunRecordHook',
             start=start,
             config=json.dumps(record),
-            resumed_processes=processes,
+            resumed=resumed,
             later=[str(other) for other in later],
         ),
     ]
@@ -120,12 +129,13 @@ def _take_over(cfg: Config, parent: Path) -> str | None:
 def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the result of a stage, as plain values."""
     ways = ('work_dir', 'launcher', 'resume', 'load_from', 'custom_hooks', 'visualizer', 'log_level', 'log_processor')
+    ways += ('strategy', 'activation_checkpointing')
     kept = {k: v for k, v in config.items() if k not in (*ways, 'printed') and not k.startswith(('val_', 'test_'))}
     return json.loads(json.dumps(kept, default=str))
 
 
-def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple[Path | None, int | None]:
-    """The checkpoint from which a stage goes on and the number of processes that wrote it; None to begin anew.
+def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple[Path | None, dict[str, int] | None]:
+    """The checkpoint from which a stage goes on, and by how many processes it was written; None to begin anew.
 
     It belongs to the content of what it started from: where the earlier stage is another one now, a checkpoint of this
     stage holds frozen parts that nobody trained any more, and is set aside.
@@ -160,4 +170,5 @@ def _resumable(record: dict[str, Any], folder: Path, start: str | None) -> tuple
             f'{newest} was trained with other settings than those that go on:{rows}{more}',
             logger='current', level=logging.WARNING,
         )  # fmt: skip
-    return newest, meta.get('processes')
+    processes = meta.get('processes')
+    return newest, processes and dict(processes=processes, batch=global_batch(meta['config'], processes))

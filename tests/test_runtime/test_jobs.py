@@ -325,6 +325,22 @@ def test_killed_at_any_moment_it_goes_on_to_the_pictures_of_the_unbroken_run(roo
     assert not list((root / 'out').glob('d?/.*'))
 
 
+def test_one_of_two_processes_dies_and_the_command_is_given_again(root):
+    job(root, out='whole')
+    (living, _), (dying, told) = runs = [start(root, '1/2', 0.02), start(root, '2/2', 0.02)]
+    told.recv()
+    dying.kill()
+    for process, _ in runs:
+        process.join()
+    assert living.exitcode == 0
+    assert len(pictures(root / 'out')) < COUNT, 'it died too late'
+    again = [job(root, shard=Shard(number, 2))[0] for number in (1, 2)]
+    assert not again[0].failed | again[1].failed
+    # what the living one had done is not done again
+    assert len(again[0].skipped) == len(Shard(1, 2).of(tasks_of(root)))
+    assert pictures(root / 'out') == pictures(root / 'whole')
+
+
 class Killed(BaseException):
     pass
 

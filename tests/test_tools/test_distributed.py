@@ -1,0 +1,122 @@
+"""Training, testing and resuming on two processes (gloo): the same as on one, whatever MMEngine strategy spreads it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import multiprocessing
+
+from lurefusion.engine.pipeline import train
+from lurefusion.engine.test import test as evaluate
+from lurefusion.weights import allow_resume
+
+pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='two processes are forked')
+STRATEGIES = ('ddp', 'fsdp')
+#: what two processes with the config's two samples each see in a step
+#: losses that are means over samples, and an optimizer whose step is smooth in the gradient also where that is zero
+SMOOTH = """
+_base_ = './small_stage1.py'
+model = dict(losses=dict(unified=dict(kind='pix', warmup=0), text=dict(pd_weight=0.0), detail=None, pyramid=None))
+optim_wrapper = dict(optimizer=dict(lr=0.5, eps=1.0))
+train_cfg = dict(max_iters=4, val_interval=4)
+param_scheduler = [dict(type='ConstantLR', factor=0.5, by_epoch=False, begin=0, end=99)]
+default_hooks = dict(ema=None)
+"""
+#: what two processes with the config's two samples each see in a step
+#: losses that are means over samples, and an optimizer whose step is smooth in the gradient also where that is zero
+SMOOTH = """
+_base_ = './small_stage1.py'
+model = dict(losses=dict(unified=dict(kind='pix'), text=dict(pd_weight=0.0), detail=None, pyramid=None))
+optim_wrapper = dict(optimizer=dict(lr=0.5, eps=1.0))
+default_hooks = dict(ema=None)
+"""
+GLOBAL_BATCH = ['train_dataloader.batch_size=4']
+
+
+def _work(rank: int, port: int, folder: str, jobs: list[dict[str, Any]]) -> None:
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank))
+    os.environ.update(WORLD_SIZE='2', CUDA_VISIBLE_DEVICES='')
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    log = open(f'rank{rank}.log', 'w')
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    try:
+        for job in jobs:
+            function = evaluate if job.pop('test', False) else train
+            function(launcher='pytorch', **job)
+    except BaseException:
+        Path(f'error{rank}').write_text(traceback.format_exc())
+        raise
+    torch.distributed.destroy_process_group()
+
+
+def on_two_processes(folder: Path, *jobs: dict[str, Any]) -> None:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    try:
+        multiprocessing.start_processes(_work, (port, str(folder), list(jobs)), nprocs=2, start_method='fork')
+    except Exception as error:
+        raise AssertionError(''.join(file.read_text() for file in folder.glob('error*'))) from error
+
+
+def with_strategy(folder: Path, stage: str, strategy: str) -> str:
+    """Config of a stage that is spread by a strategy."""
+    file = folder / f'{strategy}.py'
+    file.write_text(f"_base_ = ['./{stage}.py', 'lurefusion::_base_/strategies/{strategy}.py']\n")
+    return str(file)
+
+
+def checkpoint(folder: str, step: int) -> dict[str, Any]:
+    allow_resume()
+    return torch.load(Path(folder, f'iter_{step}.pth'), map_location='cpu', weights_only=True)
+
+
+def changes(folder: str, other: str, step: int) -> tuple[float, float]:
+    """Largest difference of two runs' weights, and the largest change of a weight in the last two steps."""
+    ours, theirs, before = (
+        checkpoint(f, s)['state_dict'] for f, s in ((folder, step), (other, step), (other, step - 2))
+    )
+    assert ours.keys() == theirs.keys()
+    names = [name for name, value in ours.items() if value.is_floating_point()]
+    return tuple(max((ours[n] - second[n]).abs().max().item() for n in names) for second in (theirs, before))
+
+
+def copy_until(source: str, target: str, step: int) -> None:
+    """The run as it was when it was stopped after `step`."""
+    shutil.copytree(source, target)
+    for file in Path(target).glob('iter_*.pth'):
+        if int(file.stem.removeprefix('iter_')) > step:
+            file.unlink()
+    (Path(target) / 'last_checkpoint').unlink()
+
+
+def test_two_processes_give_what_one_gives_and_each_goes_on_where_the_other_stopped(small: Path) -> None:
+    (small / 'smooth.py').write_text(SMOOTH)
+    plain = str(small / 'smooth.py')
+    train(plain, work_dir='one', options=GLOBAL_BATCH, validate=False)
+    spread = {strategy: with_strategy(small, 'smooth', strategy) for strategy in STRATEGIES}
+    for strategy in STRATEGIES:
+        copy_until('one', f'one_then_{strategy}', 2)
+    jobs = [dict(config=config, work_dir=name) for name, config in spread.items()]
+    jobs += [dict(job, work_dir=f'one_then_{job["work_dir"]}', resume=True, validate=False) for job in jobs]
+    on_two_processes(Path.cwd(), *jobs)
+    for strategy in STRATEGIES:
+        copy_until(strategy, f'{strategy}_then_one', 2)
+        train(plain, work_dir=f'{strategy}_then_one', options=GLOBAL_BATCH, resume=True, validate=False)
+    # a batch of four is two batches of two, whose gradients are averaged
+    halves = ['train_dataloader.batch_size=2', '+optim_wrapper.accumulative_counts=2', 'train_cfg.max_iters=8']
+    train(plain, work_dir='halves', options=halves, validate=False)
+    shutil.move('halves/iter_8.pth', 'halves/iter_4.pth')
+    for folder in ['halves', *(name for s in STRATEGIES for name in (s, f'one_then_{s}', f'{s}_then_one'))]:
+        difference, change = changes(folder, 'one', 4)
+        assert change > 1e-3
+        assert difference < 1e-4 * change, folder
