@@ -1,6 +1,7 @@
 # Everything starts from Python 3.11, make and a C++ compiler:
 #   make demo    train both stages on rendered scenes, test, and say where the pictures are
 #   make test    run the tests
+#   make test-browser    try the page of `lurefusion demo` in a real Chromium
 #   make docs    build the documentation into site/, without the network
 # All set up .venv first, once.
 
@@ -12,7 +13,7 @@ CONSTRAINTS := $(CURDIR)/constraints.txt
 # Spinning OpenMP threads starve each other as soon as more threads than cores run.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint docs bench
+.PHONY: setup demo test test-browser lint docs bench
 
 setup: $(STAMP)
 
@@ -33,6 +34,10 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+# The page in a real Chromium: that of LUREFUSION_CHROMIUM, or on the path.
+test-browser: setup
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m browser tests/test_page/test_browser.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The command `lurefusion`: fuse, eval, train, test, export, info."""
+"""The command `lurefusion`: fuse, eval, train, test, export, demo, info."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lurefusion.commands import evaluate, export, fuse, test, train
+from lurefusion.commands import demo, evaluate, export, fuse, test, train
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         ('train', train, 'train a stage or a whole pipeline'),
         ('test', test, 'measure weights on every test set of a config'),
         ('export', export, 'write a network as an ONNX file'),
+        ('demo', demo, 'a page in the browser to try the networks on'),
     ):
         inner = commands.add_parser(name, help=text, description=text)
         command.add_arguments(inner)

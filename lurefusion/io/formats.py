@@ -22,7 +22,7 @@ _MARKER = re.compile(rb'\xff([\xc0-\xcf\xd9-\xfe])')
 _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
 
 # tags of TIFF, which EXIF shares
-_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 254, 258, 262, 274, 277, 338
+_WIDTH, _HEIGHT, _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 256, 257, 254, 258, 262, 274, 277, 338
 # bands that each photometric interpretation means: grey (white or black is 0), RGB, palette, mask, CMYK, YCbCr, Lab
 _BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
 _ALPHA = (1, 2)
@@ -65,6 +65,12 @@ def upright(image: np.ndarray, data: bytes) -> np.ndarray:
 def is_tiff(data: bytes) -> bool:
     """Whether the bytes begin as a TIFF file does."""
     return data[:4] in (b'II*\0', b'MM\0*')
+
+
+def tiff_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a TIFF file says; None if it is none, or says nothing."""
+    tags = _tags(data)[0] if is_tiff(data) else {}
+    return (tags[_WIDTH][0], tags[_HEIGHT][0]) if _WIDTH in tags and _HEIGHT in tags else None
 
 
 def _exif(data: bytes) -> bytes:
