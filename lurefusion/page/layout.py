@@ -115,8 +115,8 @@ def _asked(handler: Callable[..., Any], parts: Parts, empty: Sequence[Any]) -> C
 # ------------------------------------------------------------------- options
 
 
-def _wishes(desk: Desk, restore: bool = True) -> dict[str, gr.components.Component]:
-    """The choice of the network, the prompt and the options; by the names of `Wish`."""
+def _wishes(desk: Desk, go: str, restore: bool = True) -> tuple[dict[str, gr.components.Component], gr.Button]:
+    """The prompt, the button that says `go`, the choice of the network and the options; by the names of `Wish`."""
     boxes: dict[str, gr.components.Component] = {}
     boxes['auto'] = gr.Checkbox(True, label='auto: let it look at the pictures', elem_classes='lf-auto')
     boxes['prompt'] = gr.Textbox(
@@ -130,6 +130,7 @@ def _wishes(desk: Desk, restore: bool = True) -> dict[str, gr.components.Compone
     # whoever says something wants it to be heard
     said = dict(fn=None, js="(text) => text.trim() === ''", inputs=boxes['prompt'], outputs=boxes['auto'])
     boxes['prompt'].change(**said, api_visibility='private')
+    button = gr.Button(go, variant='primary', elem_id=f'lf-{go.lower().replace(" ", "-")}')
     boxes['model'] = gr.Dropdown(list(desk.models), value=desk.models[0], label='Network')
     one, other = desk.modalities
     with gr.Accordion('Options', open=False):
@@ -150,7 +151,7 @@ def _wishes(desk: Desk, restore: bool = True) -> dict[str, gr.components.Compone
                 offered_metrics(), value=list(METRICS), multiselect=True, label='Metrics beside the result'
             )
             boxes['restore'] = gr.Checkbox(True, label='Restore each picture alone, too')
-    return boxes
+    return boxes, button
 
 
 def _wish(names: Sequence[str], values: Sequence[Any]) -> Wish:
@@ -192,8 +193,7 @@ def _pair(parts: Parts, titles: Mapping[str, str]) -> None:
                     object_fit='cover',
                     elem_id='lf-examples',
                 )
-            wishes = _wishes(desk)
-            go = gr.Button('Fuse', variant='primary', elem_id='lf-fuse')
+            wishes, go = _wishes(desk, 'Fuse')
         with gr.Column(scale=6, min_width=300):
             wrong = _line('lf-wrong')
             told = _line('lf-understood')
@@ -329,14 +329,13 @@ def _folder(parts: Parts, titles: Mapping[str, str]) -> None:
                 f'name in both. At most {limits.archive_mb:g} MB and {limits.files} pictures.',
                 elem_classes='lf-small',
             )
-            wishes = _wishes(desk, restore=False)
+            wishes, go = _wishes(desk, 'Fuse the folder', restore=False)
             with gr.Accordion('Files of both in one folder', open=False):
                 patterns = [
                     gr.Textbox('', label=f'How {title.lower()} files are named', placeholder=f'{{id}}_{name}')
                     for name, title in titles.items()
                 ]
             depth = gr.Radio([8, 16], value=8, label='Bits of the results')
-            go = gr.Button('Fuse the folder', variant='primary')
         with gr.Column(scale=6, min_width=300):
             wrong = _line('lf-folder-wrong')
             report = _line('lf-folder-report', _NOTHING.format('archive'))
@@ -396,9 +395,8 @@ def _video(parts: Parts, titles: Mapping[str, str]) -> None:
                 'time.',
                 elem_classes='lf-small',
             )
-            wishes = _wishes(desk, restore=False)
+            wishes, go = _wishes(desk, 'Fuse the clips', restore=False)
             steady = gr.Slider(0, 2, value=0, step=0.1, label='Damp flicker, seconds')
-            go = gr.Button('Fuse the clips', variant='primary')
         with gr.Column(scale=6, min_width=300):
             wrong = _line('lf-clip-wrong')
             result = gr.Video(label='Fused clip', interactive=False, visible=False, buttons=['download'])

@@ -19,6 +19,8 @@ POLICY = (
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
+# beside style.css, whose rules Gradio confines to what lies within its margins
+_MARGINS = '<style>@media (max-width: 640px) {.gradio-container .main.fillable {padding: 0.6rem !important}}</style>'
 _HEADERS = (
     (b'content-security-policy', POLICY.encode()),
     (b'x-content-type-options', b'nosniff'),
@@ -159,6 +161,7 @@ def _launched(desk: Desk, scratch: Scratch, examples: list, host: str, port: int
         strict_cors=True,
         theme=theme,
         css_paths=str(STYLE),
+        head=_MARGINS,
         app_kwargs=dict(middleware=[Middleware(SafeHeaders)]),
     )
     return blocks

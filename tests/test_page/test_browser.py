@@ -27,9 +27,12 @@ from PIL import Image
 pytestmark = pytest.mark.browser
 CHROMIUM = os.environ.get('LUREFUSION_CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser')
 FLAGS = ('--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking')
+OPTIONS = ('--model', 'lure-fast', '--picture-mb', '1', '--archive-mb', '2', '--megapixels', '1', '--files', '6')
+# address of a page that was put up with these options, for those who run one test again and again
+UP = os.environ.get('LUREFUSION_PAGE')
 DESKTOP, PHONE, NARROW = dict(width=1280, height=900), dict(width=390, height=844), dict(width=360, height=640)
 # milliseconds for a step, seconds until it is up: machines are slow now and then
-PATIENCE, STARTING = 180_000, 900
+PATIENCE, STARTING = 600_000, 900
 DEMO = Path(__file__).resolve().parents[2] / 'demo'
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
 
@@ -37,10 +40,12 @@ NOISE = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
 @pytest.fixture(scope='module')
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page of its own, with low limits."""
+    if UP:
+        yield UP
+        return
     pytest.importorskip('gradio', reason='needs Gradio: pip install lurefusion[demo]')
     place = tmp_path_factory.mktemp('scratch')
-    limits = ('--picture-mb', '1', '--archive-mb', '2', '--megapixels', '1', '--files', '6')
-    command = [sys.executable, '-u', '-m', 'lurefusion', 'demo', '--model', 'lure-fast', *limits]
+    command = [sys.executable, '-u', '-m', 'lurefusion', 'demo', *OPTIONS]
     log = (place / 'log').open('w+')
     page = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, 'TMPDIR': str(place)})
     try:
