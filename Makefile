@@ -1,6 +1,7 @@
 # Everything starts from Python 3.11, make and a C++ compiler:
 #   make demo    train both stages on rendered scenes, test, and say where the pictures are
 #   make test    run the tests; make test-all those too that take their time
+#   make test-browser    try the page of `lurefusion demo` in a real Chromium
 #   make docs    build the documentation into site/, without the network
 # All set up .venv first, once.
 
@@ -14,7 +15,7 @@ SUPPLY ?= .venv-supply
 # Spinning OpenMP threads starve each other as soon as more threads than cores run.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-all lint types docs bench lock audit sbom
+.PHONY: setup demo test test-all test-browser lint types docs bench lock audit sbom
 
 setup: $(STAMP)
 
@@ -33,14 +34,18 @@ demo: setup
 	$(BIN)/python tools/test.py configs/lure/lure_demo.py
 	@echo 'Report and pictures: $(CURDIR)/work_dirs/lure_demo'
 
-test test-all: export OMP_NUM_THREADS := 1
-test test-all: export HF_HUB_OFFLINE := 1
+test test-all test-browser: export OMP_NUM_THREADS := 1
+test test-all test-browser: export HF_HUB_OFFLINE := 1
 test: setup
 	$(BIN)/python -m pytest -n 2
 
 # With what is slow: commands that are killed, whole studies, a browser. LUREFUSION_EXAMPLES: drawn examples of a property.
 test-all: setup
 	LUREFUSION_EXAMPLES=300 $(BIN)/python -m pytest -n 2 -m '' --durations=15
+
+# The page in a real Chromium: that of LUREFUSION_CHROMIUM, or on the path.
+test-browser: setup
+	$(BIN)/python -m pytest -m browser tests/test_page/test_browser.py
 
 lint: setup
 	$(BIN)/ruff check .

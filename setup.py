@@ -32,6 +32,8 @@ EXTRAS = {
     # OpenCV in the same version as the other.
     'iqa': ['pyiqa==0.1.16', 'torchvision>=0.21,<1', 'opencv-python-headless>=4.8,<6'],
     'demo': ['gradio>=6,<7'],
+    # the page in a real browser: `make test-browser`, with a Chromium of the system
+    'browser': ['playwright>=1.50,<2'],
     'export': ['onnx>=1.17,<2', 'onnxruntime>=1.20,<2'],
     # brings its own FFmpeg; `--codec list` shows what that can write
     'video': ['av>=16,<19'],
@@ -132,7 +134,7 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['lurefusion', 'lurefusion.*']),
-    package_data={'lurefusion': ['py.typed', '**/*.safetensors', '**/*.npz', '**/*.json', '**/*.md']},
+    package_data={'lurefusion': ['py.typed', '**/*.safetensors', '**/*.npz', '**/*.json', '**/*.md', '**/*.css']},
     include_package_data=False,
     install_requires=REQUIRES,
     extras_require=EXTRAS,

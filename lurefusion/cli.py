@@ -1,4 +1,4 @@
-"""The command `lurefusion`: fuse, eval, train, test, export, info, completion."""
+"""The command `lurefusion`: fuse, eval, train, test, export, demo, info, completion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lurefusion.commands import completion, evaluate, export, fuse, info, test, train
+from lurefusion.commands import completion, demo, evaluate, export, fuse, info, test, train
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -24,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
         ('train', train, 'train a stage or a whole pipeline'),
         ('test', test, 'measure weights on every test set of a config'),
         ('export', export, 'write a network as an ONNX file'),
+        ('demo', demo, 'a page in the browser to try the networks on'),
         ('info', info, 'what is installed and what runs it, weights, configs, and the parts of every kind'),
         ('completion', completion, 'print what lets a shell complete commands, options and their values'),
     ):

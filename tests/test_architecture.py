@@ -17,7 +17,8 @@ FLOORS = (
     ('datasets', 'models', 'runtime', 'visualization', 'evaluation'),
     ('engine',),
     ('apis', 'export', 'downstream', 'studies'),
-    ('commands', 'cli', 'utils', 'apps'),
+    ('page',),
+    ('commands', 'cli', 'utils'),
 )
 # inside of a function: a contract names the class that it asks for
 CONTRACTS = {('registry', 'models'), ('config', 'datasets')}

@@ -49,7 +49,8 @@ def test_every_module_and_data_file_is_in(unpacked: Path) -> None:
     expected = {
         file.relative_to(ROOT).as_posix()
         for file in (ROOT / 'lurefusion').rglob('*')
-        if file.suffix in ('.py', '.safetensors', '.npz', '.json', '.md', '.typed') and '__pycache__' not in file.parts
+        if file.suffix in ('.py', '.safetensors', '.npz', '.json', '.md', '.css', '.typed')
+        and '__pycache__' not in file.parts
     }
     found = {file.relative_to(unpacked).as_posix() for file in (unpacked / 'lurefusion').rglob('*') if file.is_file()}
     assert expected - found == set(), 'a folder without __init__.py is not packed'
@@ -80,6 +81,7 @@ def test_metadata(unpacked: Path) -> None:
         'seg',
         'iqa',
         'demo',
+        'browser',
         'export',
         'video',
         'medical',

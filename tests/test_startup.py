@@ -12,7 +12,7 @@ from lurefusion.cli import main
 from lurefusion.commands import evaluate
 from lurefusion.engine import LAUNCHERS
 
-COMMANDS = ('', 'fuse', 'eval', 'train', 'test', 'export', 'info', 'completion')
+COMMANDS = ('', 'fuse', 'eval', 'train', 'test', 'export', 'demo', 'info', 'completion')
 LOADED = '\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))'
 FUSE = """
 import numpy as np

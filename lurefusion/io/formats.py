@@ -144,6 +144,12 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b'II*\0', b'MM\0*')
 
 
+def tiff_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a TIFF file says; None if it is none, or says nothing."""
+    tags = _tags(data)[0] if is_tiff(data) else {}
+    return (tags[_WIDTH][0], tags[_HEIGHT][0]) if _WIDTH in tags and _HEIGHT in tags else None
+
+
 def _exif(data: bytes) -> bytes:
     """The EXIF block of a JPEG, PNG or WebP file; empty where there is none."""
     if data.startswith(_JPEG):
