@@ -39,7 +39,7 @@ test test-all test-browser: export HF_HUB_OFFLINE := 1
 test: setup
 	$(BIN)/python -m pytest -n 2
 
-# With what is slow: commands that are killed, whole studies, a browser. LUREFUSION_EXAMPLES: drawn examples of a property.
+# With commands that are killed and the page in a browser. LUREFUSION_EXAMPLES: drawn examples of a property.
 test-all: setup
 	LUREFUSION_EXAMPLES=300 $(BIN)/python -m pytest -n 2 -m '' --durations=15
 

@@ -9,11 +9,13 @@ from functools import wraps
 from typing import Any
 
 import torch
+from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
 from mmengine.fileio import register_backend
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
+from mmengine.registry import STRATEGIES
 from mmengine.runner import FlexibleRunner
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -24,8 +26,8 @@ from lurefusion.models.base import FusionModel
 from lurefusion.registry import HOOKS, OPTIM_WRAPPERS
 from lurefusion.weights import AtomicBackend
 
-#: of MMEngine; what none of them is named, is DDP too
-STRATEGIES = ('DDPStrategy', 'FSDPStrategy', 'DeepSpeedStrategy')
+#: of MMEngine
+KINDS = ('DDPStrategy', 'FSDPStrategy', 'DeepSpeedStrategy')
 #: MMEngine's 'full' moves what it has gathered to the CPU and frees it, which crashes where it is on the CPU already
 WHOLE_ON_CPU = dict(
     state_dict_type='FULL_STATE_DICT',
@@ -55,7 +57,7 @@ def fit_strategy(cfg: Config, amp: bool) -> None:
         ValueError: If the strategy is none of MMEngine's, or a hook does not work with it.
         ModuleNotFoundError: If it needs a package that is not installed.
     """
-    kind = one_of('strategy.type', cfg.strategy.get('type'), STRATEGIES)
+    kind = one_of('strategy.type', cfg.strategy.get('type'), KINDS)
     hooks = [*(cfg.get('default_hooks') or {}).values(), *cfg.get('custom_hooks', [])]
     if kind != 'DDPStrategy' and any(hook and hook['type'] == 'EMAHook' for hook in hooks):
         raise ValueError(f'{kind} spreads the weights over the processes, and EMAHook copies whole ones: leave it out '
@@ -72,6 +74,7 @@ def fit_strategy(cfg: Config, amp: bool) -> None:
         cfg.strategy.model_wrapper = (
             own | (dict(device_id='cpu') if cpu else {}) | (cfg.strategy.get('model_wrapper') or {})
         )
+        cfg.strategy.type = 'ResumableFSDPStrategy'
         # one file that every other start can go on from, as without FSDP
         cfg.strategy.state_dict_cfg = WHOLE_ON_CPU if cpu else 'full'
         cfg.optim_wrapper.type = 'FSDPOptimWrapper'
@@ -94,6 +97,19 @@ def _fit_deepspeed(cfg: Config, amp: bool) -> None:
     wrapper.type = 'DeepSpeedOptimWrapper'
     if amp:
         cfg.strategy.bf16 = dict(enabled=True)
+
+
+@STRATEGIES.register_module()
+class ResumableFSDPStrategy(FSDPStrategy):
+    """MMEngine's, which gives PyTorch the state of the optimizer where PyTorch 2.4 and later expect the model."""
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """Spread the state of a checkpoint over the processes."""
+        optimizer = self.optim_wrapper.optimizer
+        found = FullyShardedDataParallel.optim_state_dict_to_load(
+            model=self.model, optim=optimizer, optim_state_dict=state_dict
+        )
+        self.optim_wrapper.load_state_dict(found)
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -26,6 +26,7 @@ from lurefusion.choices import one_of
 from lurefusion.evaluation.cards import card_of, compute
 from lurefusion.ops.layout import image_to_tensor, to_unit
 from lurefusion.page.archives import pack, unpack_pictures
+from lurefusion.page.examples import MODALITIES
 from lurefusion.page.limits import Limits
 from lurefusion.page.wording import title_of
 from lurefusion.prompts import AUTO, PSEUDO_TASK, PromptBank, Route
@@ -178,7 +179,7 @@ class Desk:
         self.modalities = self.runner(first).modalities
         if len(self.modalities) != 2:
             raise ValueError(f'the page takes pairs; the model takes {", ".join(self.modalities)}')
-        if own is not None and self.modalities != ('vi', 'ir'):
+        if own is not None and self.modalities != MODALITIES:
             # the others are of visible and infrared pictures
             self._sources = {first: self._sources[first]}
         self.models = tuple(self._sources)
@@ -385,7 +386,8 @@ class Desk:
             # sound has its own codecs, which not every container takes
             report = inferencer.fuse_video(clips, file, routes or None, steady=steady, audio=False, tell=step)
         told = {
-            name: [f'{task} from frame {frame} on' for frame, task in found] for name, found in report.prompts.items()
+            name: [task if len(found) == 1 else f'{task} from frame {frame} on' for frame, task in found]
+            for name, found in report.prompts.items()
         }
         told = told or {name: [route.task] for name, route in routes.items()}
         remarks += report.notes

@@ -14,7 +14,8 @@ from lurefusion.io.images import write_image
 from lurefusion.io.pairing import pair_files
 from lurefusion.io.ranges import to_unit_range
 
-#: height and width
+#: of the rendered pairs, and their height and width
+MODALITIES = ('vi', 'ir')
 SIZE = (300, 400)
 # pixels by which the infrared picture of the last one is moved, down and to the right
 MOVED = (9, 14)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lurefusion.page.desk import Desk
-from lurefusion.page.examples import examples_in, rendered_examples
+from lurefusion.page.examples import MODALITIES, examples_in, rendered_examples
 from lurefusion.page.limits import Limits
 from lurefusion.page.scratch import Scratch
 
@@ -109,7 +109,7 @@ def open_page(
     scratch = Scratch()
     try:
         os.environ['GRADIO_TEMP_DIR'] = str(scratch.uploads)
-        if examples == 'none' or (examples is None and desk.modalities != ('vi', 'ir')):
+        if examples == 'none' or (examples is None and desk.modalities != MODALITIES):
             pairs = []
         elif examples is None:
             pairs = rendered_examples(scratch.examples)

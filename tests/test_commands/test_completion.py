@@ -10,7 +10,7 @@ import pytest
 from lurefusion.cli import main, make_parser
 from lurefusion.commands.completion import SHELLS, _commands, _options, script
 
-COMMANDS = ['fuse', 'eval', 'train', 'test', 'export', 'info', 'completion']
+COMMANDS = ['fuse', 'eval', 'train', 'test', 'export', 'demo', 'info', 'completion']
 
 
 def completed(words: str) -> list[str]:

@@ -142,4 +142,8 @@ def test_small_gpu_configs_are_those_of_the_paper_but_for_memory() -> None:
         assert global_batch(small, 1) == global_batch(paper, 1)
         counts = small.optim_wrapper.accumulative_counts
         assert small.train_cfg.max_iters == counts * paper.train_cfg.max_iters
+        for loss in small.model.losses.values():
+            # in iterations, of which a step takes several
+            if 'warmup' in loss:
+                loss.warmup //= counts
         assert small.model == paper.model

@@ -1,6 +1,6 @@
 """SIGTERM and SIGKILL at random moments of every command; given again, it ends with the result of the unbroken run.
 
-    LUREFUSION_KILLS=6 LUREFUSION_FAULTS=faults.json pytest -m slow tests/test_faults
+    LUREFUSION_KILLS=6 LUREFUSION_FAULTS=faults.json pytest -m faults tests/test_faults
 
 The moments are drawn from the processor time of the unbroken run, by seed. The commands run in forked processes, with
 everything imported, so that no kill is wasted on the start of Python.
@@ -31,7 +31,7 @@ from lurefusion.datasets.scenes import render_scene
 from lurefusion.io.images import write_bytes, write_image
 from lurefusion.weights import read_weights
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 KINDS = [signal.SIGKILL, signal.SIGTERM]
 AVERAGE = ['--model', 'lurefusion::baselines/average_ir_vi.py', '--device', 'cpu']
 KILLS = int(os.environ.get('LUREFUSION_KILLS') or 6)

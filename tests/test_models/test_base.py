@@ -58,7 +58,7 @@ def test_a_model_that_owes_something_cannot_be_built():
 
     with pytest.raises(TypeError, match='size_divisor'):
         Half()
-    with pytest.raises(TypeError, match='Half is no whole model: it lacks forward, size_divisor of FusionModel'):
+    with pytest.raises(TypeError, match='Half is no whole model: it lacks size_divisor of FusionModel'):
         MODELS.register_module(module=Half)
     with pytest.raises(TypeError, match=r'Stranger is not a model: it does not derive from .*FusionModel'):
         MODELS.register_module(module=type('Stranger', (BaseModel,), {}))

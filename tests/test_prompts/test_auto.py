@@ -20,6 +20,7 @@ from lurefusion.registry import DEGRADATIONS, PROMPTERS
 from lurefusion.studies.auto_prompt import validation
 
 GREY = np.full((16, 16, 3), 128, np.uint8)
+RAMP = np.repeat(np.linspace(0, 200, 48 * 64).reshape(48, 64, 1), 3, axis=2).astype(np.uint8)
 
 
 def fixed(shares: dict[str, float], threshold: float | None = None, modality: str = 'vi') -> type[Prompter]:
@@ -147,13 +148,13 @@ def test_files_that_are_no_weights_of_it_are_refused(tmp_path: Path) -> None:
         meta = dict(shipped.metadata(), statistics=json.dumps(['luma_mean']))
         save_file({key: shipped.get_tensor(key) for key in shipped.keys()}, file, meta)
     with pytest.raises(ValueError, match='other statistics'):
-        StatisticsPrompter(file)(GREY, 'vi')
+        StatisticsPrompter(file)(RAMP, 'vi')
 
 
 def test_the_network_is_the_formula() -> None:
     """By hand: standardise and cut, two layers with ReLU, softmax; the mean over the members."""
     rng = np.random.default_rng(0)
-    names, tensors = list(picture_statistics(GREY)), {}
+    names, tensors = list(picture_statistics(RAMP)), {}
     count = len(names)
     tensors |= {'vi.mean': rng.normal(size=count), 'vi.deviation': rng.uniform(0.5, 1, count)}
     for member in range(2):
@@ -161,8 +162,8 @@ def test_the_network_is_the_formula() -> None:
             tensors[f'vi.{member}.{layer}.weight'] = rng.normal(size=(rows, columns)) / 4
             tensors[f'vi.{member}.{layer}.bias'] = rng.normal(size=rows)
     meta = dict(statistics=names, classes={'vi': ['hz', 'll', 'pd']}, members=2, thresholds={'vi': 0.6})
-    shares = StatisticsPrompter.of(tensors, meta)(GREY, 'vi')
-    x = np.array(list(picture_statistics(GREY).values()))
+    shares = StatisticsPrompter.of(tensors, meta)(RAMP, 'vi')
+    x = np.array(list(picture_statistics(RAMP).values()))
     expected = np.zeros(3)
     for member in range(2):
         h = ((x - tensors['vi.mean']) / tensors['vi.deviation']).clip(-4, 4)
