@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -143,7 +144,7 @@ def shipped_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS_DIR.glob('*.safetensors')) if path.stem not in NO_MODEL}
 
 
-def find_weights(name: str | Path) -> Path:
+def find_weights(name: str | os.PathLike) -> Path:
     """A file as it is, the newest checkpoint of a run's folder (of a pipeline, its last stage), or shipped weights.
 
     A checkpoint of a run that cannot be read is passed over with a warning.

@@ -24,6 +24,7 @@ from lurefusion.io.clips import (
     Frame,
     FrameFolder,
     TimeReport,
+    VideoFile,
     is_video,
     open_clips,
     pair_by_time,
@@ -157,7 +158,9 @@ def fuse_video(
         # what cannot be written is said before the work
         choose_encoding(out, first.shape[1::-1], codec, pixel_format, quality)
     routes = inferencer.route(prompt)
-    sound = clips[reference] if audio and clips[reference].has_audio and is_video(out) else None
+    leader = clips[reference]
+    # of the clips, only a video has sound
+    sound = leader if audio and isinstance(leader, VideoFile) and leader.has_audio and is_video(out) else None
     stored = {name: _stored(clip) for name, clip in clips.items()}
     with ExitStack() as stack:
         report.ranges = stack.enter_context(inferencer.sharing_ranges(stored))
@@ -179,6 +182,7 @@ def fuse_video(
         names = (moment.frames[reference].name for moment in labels)
         items = inferencer.preprocess(frames, routes or None, names, look=False)
         if auto:
+            assert inferencer.router is not None  # without one, no route is pending
             held = HeldPrompt(inferencer.router, report.prompts)
             items = (moment.kept or held_item for moment, held_item in _held(held, items, looks))
         else:
@@ -190,6 +194,7 @@ def fuse_video(
             if isinstance(result, Kept):
                 report.kept += 1
                 if damp is not None:
+                    assert result.luma is not None  # what is kept was made with the same `steady`
                     damp.observe(*result.luma, moment.time)
             elif isinstance(result, Failure):
                 _note(report, result)
@@ -203,7 +208,7 @@ def fuse_video(
                     report.alignment = alignment.figures(seen=result.seen)
                 picture = _damped(result, moment.time, damp)
                 if job is not None:
-                    job.write(result.name, moment.frames, picture, damp and damp.last)
+                    job.write(result.name, moment.frames, picture, None if damp is None else damp.last)
                 else:
                     if writer is None:
                         writer = stack.enter_context(
@@ -259,7 +264,8 @@ def _planned(
     pairs: Iterable[tuple[float, dict[str, Frame]]], reference: str, job: FrameJob | None
 ) -> Iterator[_Moment]:
     for time, pair in pairs:
-        yield _Moment(time, pair, job and job.kept(pair[reference].name, pair))
+        kept = None if job is None else job.kept(pair[reference].name, pair)
+        yield _Moment(time, pair, kept)
 
 
 def _pictures(name: str, plan: Iterable[_Moment], skip: bool) -> Iterator[np.ndarray | Path | Kept]:
@@ -339,12 +345,14 @@ def _check_numbers(
 ) -> Fraction | None:
     """The rate as a fraction; ValueError on numbers that mean nothing."""
     try:
-        rate = Fraction(rate).limit_denominator(10_000) if isinstance(rate, float) else rate and Fraction(rate)
+        exact = None if rate is None else Fraction(rate)
+        if exact is not None and isinstance(rate, float):
+            exact = exact.limit_denominator(10_000)
     except (ValueError, TypeError, OverflowError, ZeroDivisionError):
         raise ValueError(f'the rate of frames (--fps) must be a number, e.g. 25 or 30000/1001, got {rate!r}') from None
-    if rate is not None and not 0 < rate <= MOST_FRAMES:
-        raise ValueError(f'the rate of frames (--fps) must be above 0 and at most {MOST_FRAMES} a second, got {rate}')
-    if rate is not None and not any(Path(path).is_dir() for path in sources.values()):
+    if exact is not None and not 0 < exact <= MOST_FRAMES:
+        raise ValueError(f'the rate of frames (--fps) must be above 0 and at most {MOST_FRAMES} a second, got {exact}')
+    if exact is not None and not any(Path(path).is_dir() for path in sources.values()):
         raise ValueError('a rate (--fps) is for folders of frames; videos have their own')
     for name, seconds in (offsets or {}).items():
         if name not in sources:
@@ -358,7 +366,7 @@ def _check_numbers(
         )
     if out.suffix.lower() in (*READ_SUFFIXES, '.gif') and not out.is_dir():
         raise ValueError(f'cannot write a clip as {out.suffix}: {out}; take {", ".join(VIDEO_SUFFIXES)}, or a folder')
-    return rate
+    return exact
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:

@@ -82,7 +82,7 @@ def fuse_folders(
     def fuse(todo: Iterable[Task]) -> Iterator[Prediction | Failure]:
         names, *columns = tee(todo, 1 + len(folders))
         sources = {name: _inputs(name, column) for name, column in zip(folders, columns, strict=True)}
-        return inferencer.stream(routes or None, batch_size, (task.name for task in names), **sources)
+        return inferencer.stream(routes or None, batch_size, (task.name for task in names), False, **sources)
 
     from lurefusion.io.shared_range import pictures_of
 

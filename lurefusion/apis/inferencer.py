@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import repeat, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from lurefusion.runtime.torch_runner import TorchRunner
 from lurefusion.structures import Failure, Item, Prediction
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from lurefusion.apis.clips import ClipReport
     from lurefusion.runtime.alignment import Alignment
     from lurefusion.runtime.jobs import FolderReport
@@ -214,11 +216,12 @@ class FusionInferencer:
         """
         if modality not in self.modalities:
             raise ValueError(f'modality must be one of {", ".join(self.modalities)}; got {modality!r}')
+        prompts: Prompt | Iterable[Prompt] = None
         if _several(prompt):
-            prompt = (None if text is None else {modality: text} for text in prompt)
+            prompts = (None if text is None else {modality: text} for text in prompt)
         elif prompt is not None:
-            prompt = {modality: prompt}
-        return self._arrays(self._predictions({modality: image}, prompt, batch_size, True))
+            prompts = {modality: prompt}
+        return self._arrays(self._predictions({modality: image}, prompts, batch_size, True))
 
     def fuse_folders(
         self, folders: Mapping[str, str | os.PathLike], out: str | os.PathLike, prompt: Prompt = None, **options: Any
@@ -248,11 +251,11 @@ class FusionInferencer:
         """
         from lurefusion.io.shared_range import shared_range
 
-        before, found = self.ranges, {}
+        before, ranges, found = self.ranges, dict(self.ranges), {}
         for name in self.modalities:
             if range_of(before, name) == 'shared':
-                found[name] = shared_range(pictures[name]()) or 'auto'
-        self.ranges = {**before, **found}
+                ranges[name] = found[name] = shared_range(pictures[name]()) or 'auto'
+        self.ranges = ranges
         try:
             yield {name: range_ for name, range_ in found.items() if range_ != 'auto'}
         finally:
@@ -276,7 +279,7 @@ class FusionInferencer:
         if before is not None:
             self.placement = before.settled(self._readable(pairs), most)
         try:
-            yield self.placement and self.placement.alignment
+            yield None if self.placement is None else self.placement.alignment
         finally:
             # what stands in a file is for good
             if before is not None and before.path is None:
@@ -294,7 +297,7 @@ class FusionInferencer:
         Those of ``auto`` are pending until the pictures are there.
         What this returns may be given for a prompt, so that nothing is routed twice.
         """
-        if isinstance(prompt, Mapping) and prompt and all(isinstance(route, Route) for route in prompt.values()):
+        if _routed(prompt):
             return dict(prompt)
         if self.router is None:
             if prompt is not None:
@@ -338,7 +341,8 @@ class FusionInferencer:
                 raise TypeError(f'{name}: expected a list or an iterator of pictures, got {_kind(several)}')
         if not _several(prompt):
             # what is wrong with it, or what the router has to say, is said once
-            prompt = repeat(self.route(prompt) or None)
+            routes = self.route(prompt)  # type: ignore[arg-type]  # what is not several prompts is one
+            return self._items(images, repeat(routes or None), names, restore, look)
         return self._items(images, prompt, names, restore, look)
 
     def forward(
@@ -398,13 +402,12 @@ class FusionInferencer:
         return self.runner.run_restore(item) if restore else self.runner.run(item)
 
     def _arrays(self, found: Prediction | Iterator[Prediction]) -> np.ndarray | list[np.ndarray]:
-        single = isinstance(found, Prediction)
         pictures = []
-        for prediction in [found] if single else found:
+        for prediction in [found] if isinstance(found, Prediction) else found:
             for note in prediction.notes:
                 warnings.warn(note, PictureWarning, stacklevel=3)
             pictures.append(prediction.to_uint8())
-        return pictures[0] if single else pictures
+        return pictures[0] if isinstance(found, Prediction) else pictures
 
     def _items(
         self,
@@ -464,7 +467,7 @@ class FusionInferencer:
         if not self.trust_pictures:
             check_twins(item, notes)
         if self.placement is not None and not restore:
-            item = self._placed(item, notes)
+            item = self._placed(self.placement, item, notes)
         if self.alpha == 'keep':
             item = replace(item, alpha=alpha_of(images[self.base if self.base in images else order[0]]))
         self.runner.check(item, restore)
@@ -475,11 +478,11 @@ class FusionInferencer:
         colourless = self.runner.chroma not in (None, name)
         return read_picture(name, image, range_of(self.ranges, name), colourless, self.trust_pictures, notes)
 
-    def _placed(self, item: Item, notes: list[str]) -> Item:
+    def _placed(self, placement: Placement, item: Item, notes: list[str]) -> Item:
         where = ' and '.join(f'{name}{origin(item.paths.get(name))}' for name in item.pictures)
         try:
             with out_of_memory(''):
-                placed: Placed = self.placement(item.pictures)
+                placed: Placed = placement(item.pictures)
         except ValueError as error:
             raise type(error)(f'{where}: {error}') from None
         notes += placed.notes
@@ -490,10 +493,14 @@ class FusionInferencer:
         return item if self.router is None else replace(item, routes=self.router.look(item.routes, item.pictures))
 
 
-def _several(pictures: Any) -> bool:
+def _several(pictures: Any) -> TypeGuard[Iterable[Any]]:
     """Whether this is several pictures or prompts: a list, tuple or any iterator."""
     # an open file iterates over its lines
     return isinstance(pictures, list | tuple | Iterator) and not hasattr(pictures, 'read')
+
+
+def _routed(prompt: Prompt | Mapping[str, Route]) -> TypeIs[Mapping[str, Route]]:
+    return isinstance(prompt, Mapping) and bool(prompt) and all(isinstance(r, Route) for r in prompt.values())
 
 
 def _kind(value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from lurefusion.choices import did_you_mean
 from lurefusion.config.files import find_config
@@ -164,6 +165,7 @@ def _can_use(cfg: Config, key: str, value: Any) -> bool:
         node = node.get(part) if isinstance(node, (Mapping, Config)) else None
     if not isinstance(node, Mapping) or last in node or not isinstance(node.get('type'), str):
         return True
-    kinds = [found for registry in (*KINDS, *REGISTRIES) if inspect.isclass(found := registry.get(node['type']))]
+    registries: tuple[Registry, ...] = (*KINDS, *REGISTRIES)
+    kinds = [found for registry in registries if inspect.isclass(found := registry.get(node['type']))]
     parameters = [inspect.signature(kind).parameters for kind in kinds]
     return not kinds or any(last in p or any(q.kind is q.VAR_KEYWORD for q in p.values()) for p in parameters)
