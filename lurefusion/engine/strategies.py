@@ -19,6 +19,7 @@ from mmengine.registry import STRATEGIES
 from mmengine.runner import FlexibleRunner
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp.fully_sharded_data_parallel import OptimStateKeyType
 from torch.utils.checkpoint import checkpoint
 
 from lurefusion.choices import one_of
@@ -101,11 +102,16 @@ def _fit_deepspeed(cfg: Config, amp: bool) -> None:
 
 @STRATEGIES.register_module()
 class ResumableFSDPStrategy(FSDPStrategy):
-    """MMEngine's, which gives PyTorch the state of the optimizer where PyTorch 2.4 and later expect the model."""
+    """MMEngine's, which mixes up the arguments of today's PyTorch, and reads no state of an optimizer without names."""
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Spread the state of a checkpoint over the processes."""
         optimizer = self.optim_wrapper.optimizer
+        if any(isinstance(key, int) for key in state_dict['state']):
+            # written without FSDP, by numbers
+            state_dict = FullyShardedDataParallel.rekey_optim_state_dict(
+                state_dict, OptimStateKeyType.PARAM_NAME, self.model, optim=optimizer
+            )
         found = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=optimizer, optim_state_dict=state_dict
         )
