@@ -61,12 +61,12 @@ train_dataloader = dict(
         missing='error',
         pipeline=pipeline,
         datasets=[
-            # real pairs: two fifths of the draws of low light, a third of those of haze and over-exposure
+            # real pairs: a quarter of the draws of low light, a third of those of haze and over-exposure
             *[
                 dict(type=kind, split=split, times=times, leave_out=leave_out)
                 for kind, split, times in [
-                    ('LOL', 'our485', 4),
-                    ('LOL', 'our485_more', 4),
+                    ('LOL', 'our485', 2),
+                    ('LOL', 'our485_more', 2),
                     ('HDRPSUnder', 'brackets', 1),
                     ('RESIDE', 'SOTS_indoor', 8),
                     ('RESIDE', 'SOTS_indoor_more', 8),
