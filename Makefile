@@ -1,6 +1,6 @@
 # Everything starts from Python 3.11, make and a C++ compiler:
 #   make demo    train both stages on rendered scenes, test, and say where the pictures are
-#   make test    run the tests; make test-all those too that take their time
+#   make test    run the tests that take seconds; make test-all all of them
 #   make test-browser    try the page of `lurefusion demo` in a real Chromium
 #   make docs    build the documentation into site/, without the network
 # All set up .venv first, once.
@@ -39,7 +39,7 @@ test test-all test-browser: export HF_HUB_OFFLINE := 1
 test: setup
 	$(BIN)/python -m pytest -n 2
 
-# With commands that are killed and the page in a browser. LUREFUSION_EXAMPLES: drawn examples of a property.
+# With whole trainings, commands that are killed, the page in a browser. LUREFUSION_EXAMPLES: drawn examples of a property.
 test-all: setup
 	LUREFUSION_EXAMPLES=300 $(BIN)/python -m pytest -n 2 -m '' --durations=15
 
