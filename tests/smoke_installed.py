@@ -24,7 +24,7 @@ from lurefusion.config import list_configs, load_config
 
 SHORT = (
     'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=1', 'train_dataloader.batch_size=2',
-    'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+    'train_dataloader.num_workers=0',
 )  # fmt: skip
 
 
