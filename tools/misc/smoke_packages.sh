@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the sdist, and the wheel from it; install each into an empty environment and run tests/smoke_installed.py there.
+# Build the sdist, and the wheel from it; install each (or those that end in $1) into an empty environment and run tests/smoke_installed.py there.
 # The dependencies are borrowed from .venv, where the editable install of the checkout is not visible through a .pth line.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,6 +10,7 @@ purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 .venv/bin/python -m build --no-isolation --outdir "$scratch" . >"$scratch/build.log" || { cat "$scratch/build.log"; exit 1; }
 for package in "$scratch"/*.tar.gz "$scratch"/*.whl; do
+    [[ $package == *"${1:-}" ]] || continue
     echo "== $(basename "$package")"
     .venv/bin/python -m venv --without-pip "$scratch/venv"
     purelib .venv/bin/python >"$(purelib "$scratch/venv/bin/python")/dependencies.pth"
