@@ -359,9 +359,10 @@ def load_weights(model: FusionModel, path: str | Path, prefixes: Sequence[str] |
     Raises:
         ValueError: If the file is damaged, does not fit, or was trained with modalities or tasks in another order.
     """
+    path = Path(path)
     state, meta = read_weights(path)
     _check_order(model, meta, path, ('modalities', 'tasks'))
-    load_into(model, state, prefixes, origin=str(path))
+    load_into(model, state, prefixes, origin=path.stem if path in shipped_weights().values() else str(path))
 
 
 def take_over(model: FusionModel, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
@@ -428,7 +429,7 @@ def load_into(
     own = model.state_dict()
     if prefixes is None:
         prefixes = sorted({key.split('.')[0] for key in own} - {'losses', 'data_preprocessor'})
-    chosen = {}
+    chosen, counts = {}, []
     for prefix in prefixes:
         wanted = {key for key in own if key.startswith(prefix + '.')}
         if not wanted:
@@ -453,7 +454,7 @@ def load_into(
                 + '\n  '.join(problems[:5]) + more
             )  # fmt: skip
         chosen.update({key: state[key] for key in wanted})
-        print_log(f'loaded {len(wanted)}/{len(wanted)} tensors of {prefix} from {origin}', logger='current')
+        counts.append(f'{prefix} {len(wanted)}')
     broken = [key for key, value in chosen.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise ValueError(
@@ -461,3 +462,4 @@ def load_into(
             f'training that wrote it had diverged'
         )
     model.load_state_dict(chosen, strict=False)
+    print_log(f'loaded from {origin}: tensors of {", ".join(counts)}', logger='current')

@@ -426,7 +426,7 @@ def run(args: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f'warning: {warning}')
     beside = read_means(args.beside, args.beside_set) if args.beside else None
-    print(report.format_table(result.means(), result.columns, 'markdown', ranks=result.ranks(), mark=False))
+    print(report.format_table(result.means(), result.columns, 'text', ranks=result.ranks(), mark=False))
     if args.out:
         box = tuple(args.box) if args.box else None
         for path in write_report(result, args.out, beside, args.grids, args.zoom, box):

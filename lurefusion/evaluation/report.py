@@ -18,7 +18,7 @@ from lurefusion.io.tables import csv_text, markdown_table
 
 Means = Mapping[str, Mapping[str, Any]]
 
-STYLES = ('markdown', 'latex', 'csv')
+STYLES = ('markdown', 'text', 'latex', 'csv')
 INSET_COLOUR = (255, 64, 64)
 
 
@@ -193,7 +193,8 @@ def format_table(
     Args:
         means: Method -> column -> number, or a text where there is none.
         columns: Column titles; metrics are printed with the decimals of their card.
-        style: ``markdown`` (best bold, second underlined), ``latex`` (the same, booktabs), ``csv`` (plain numbers).
+        style: ``markdown`` (best bold, second underlined), ``text`` (the same, aligned for a terminal), ``latex`` (the
+            same, booktabs), ``csv`` (plain numbers).
         spread: Method -> column -> standard deviation, printed after a ±.
         ranks: Method -> mean rank, as a last column.
         mark: Whether best and second are marked; a single row never is, nor a column of which no direction is known.
@@ -227,7 +228,7 @@ def format_table(
         return csv_text([[head, *(c for c, _ in everything)], *([m, *cells[m]] for m in methods)])
     if style == 'latex':
         return _latex(titles, [[m, *cells[m]] for m in methods])
-    return markdown_table(titles, [[m, *cells[m]] for m in methods])
+    return markdown_table(titles, [[m, *cells[m]] for m in methods], aligned=style == 'text')
 
 
 def _emphasise(text: str, place: int, style: str) -> str:

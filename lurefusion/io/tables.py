@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Any
 
 
-def markdown_table(titles: Sequence[str], lines: Iterable[Sequence[Any]], text: Collection[int] = (0,)) -> str:
-    """A Markdown table; the columns whose index is in `text` are set to the left, all others, numbers, to the right."""
-    rule = ['---' if index in text else '---:' for index in range(len(titles))]
-    rows = [titles, rule, *lines]
-    return '\n'.join('| ' + ' | '.join(str(c).replace('|', '\\|') for c in row) + ' |' for row in rows) + '\n'
+def markdown_table(
+    titles: Sequence[str], lines: Iterable[Sequence[Any]], text: Collection[int] = (0,), aligned: bool = False
+) -> str:
+    """A Markdown table; the columns whose index is in `text` are set to the left, all others, numbers, to the right.
+
+    `aligned`: columns as wide as their widest cell, for a terminal.
+    """
+    rows = [[str(cell).replace('|', '\\|') for cell in row] for row in (titles, *lines)]
+    widths = [max(4, *map(len, column)) if aligned else 0 for column in zip(*rows, strict=True)]
+    rows.insert(1, ['-' * (w or 3) if i in text else '-' * ((w or 4) - 1) + ':' for i, w in enumerate(widths)])
+    for row in rows:
+        row[:] = [c.ljust(w) if i in text else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:

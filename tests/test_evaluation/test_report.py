@@ -78,6 +78,17 @@ def test_markdown_marks_best_and_second():
     ]
 
 
+def test_text_is_aligned():
+    text = format_table(MEANS, ['CC', 'Qcv'], 'text', mark=False)
+    assert text.splitlines() == [
+        '| method |    CC | Qcv ↓ |',
+        '| ------ | ----: | ----: |',
+        '| ours   | 0.610 | 200.0 |',
+        '| Max    | 0.610 | 150.0 |',
+        '| a_b    | 0.700 | 400.0 |',
+    ]
+
+
 @pytest.mark.parametrize('column', ['mIoU', 'time', 'whatever'])
 def test_a_column_of_no_known_direction_is_not_marked(column):
     means = {'a': {column: 1.0}, 'b': {column: 2.0}, 'c': {column: 3.0}}

@@ -1,10 +1,12 @@
-"""Ask the page of `lurefusion demo` for many pictures, and see that its memory does not grow.
+"""Ask for many pictures, and see that memory does not grow.
 
-python benchmarks/page_soak.py --requests 500
+python benchmarks/soak.py inferencer --requests 2000
+python benchmarks/soak.py page --requests 500
 
-Starts a page of its own, sends a pair of rendered pictures, and asks for it again and again, with prompts in turn; the
-pair is sent anew every 25th time, every twentieth request is an archive, every fiftieth a bad file. Prints the resident
-memory of the page on the way and at the end, and the temporary files that it holds (they are kept for a minute).
+`inferencer`: one `FusionInferencer`, from files, pairs of three sizes and prompts in turn. `page`: a page of
+`lurefusion demo` of its own gets a pair of rendered pictures, and is asked for it again and again, prompts in turn; the
+pair is sent anew every 25th time, every twentieth request is an archive, every fiftieth a bad file. Prints the
+resident memory on the way and at the end, and the temporary files that the page holds (they are kept for a minute).
 """
 
 from __future__ import annotations
@@ -52,29 +54,49 @@ def resident(pid: int) -> float:
     return int(pages) / 1024
 
 
-def write_pair(place: Path, side: int) -> tuple[dict[str, Path], Path]:
-    """A rendered pair, and an archive of it."""
+def write_pair(place: Path, side: int) -> dict[str, Path]:
+    """A rendered pair."""
     from lurefusion.datasets.scenes import render_scene
     from lurefusion.io.images import write_image
 
     scene = render_scene(5, (side * 3 // 4, side), time='day')
-    paths = {'vi': place / 'vi.png', 'ir': place / 'ir.png'}
+    paths = {'vi': place / f'vi_{side}.png', 'ir': place / f'ir_{side}.png'}
     for path, picture in zip(paths.values(), (scene.visible, scene.infrared), strict=True):
         write_image(path, picture)
-    archive = place / 'pairs.zip'
-    with zipfile.ZipFile(archive, 'w') as file:
-        for name, path in paths.items():
-            file.write(path, f'{name}/1.png')
-    return paths, archive
+    return paths
 
 
-def soak(requests: int, model: str, side: int) -> None:
-    """Ask, and print a table."""
+def soak_inferencer(requests: int, model: str, side: int) -> None:
+    """Fuse with one inferencer, and print a table."""
+    from lurefusion import FusionInferencer
+
+    fuser = FusionInferencer(model)
+    start = resident(os.getpid())
+    with tempfile.TemporaryDirectory() as folder:
+        work = zip(
+            cycle([write_pair(Path(folder), s) for s in (side, side * 5 // 4, side * 3 // 4)]),
+            cycle(PROMPTS),
+            strict=True,
+        )
+        print(f'{model}, {side * 3 // 4} to {side * 5 // 4} pixels wide\n\n| pairs | resident, MB |\n|---|---|')
+        for number in range(1, requests + 1):
+            pair, prompt = next(work)
+            fuser(**pair, prompt=prompt or None)
+            if number in (1, SETTLED, requests) or number % 200 == 0:
+                print(f'| {number} | {resident(os.getpid()):.0f} |', flush=True)
+    print(f'\nat its start {start:.0f} MB; at the end {resident(os.getpid()):.0f} MB')
+
+
+def soak_page(requests: int, model: str, side: int) -> None:
+    """Ask a page, and print a table."""
     from gradio_client import Client, handle_file
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        pair, archive = write_pair(place, side)
+        pair, archive = write_pair(place, side), place / 'pairs.zip'
+        with zipfile.ZipFile(archive, 'w') as file:
+            for name, path in pair.items():
+                file.write(path, f'{name}/1.png')
         bad = place / 'bad.png'
         bad.write_bytes(b'no picture')
         with running(model, place) as (pid, address):
@@ -108,11 +130,12 @@ def soak(requests: int, model: str, side: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('through', nargs='?', choices=('inferencer', 'page'), default='inferencer')
     parser.add_argument('--requests', type=int, default=500)
     parser.add_argument('--model', default='lure-fast')
     parser.add_argument('--side', type=int, default=128, help='width of the pictures')
     args = parser.parse_args()
-    soak(args.requests, args.model, args.side)
+    (soak_page if args.through == 'page' else soak_inferencer)(args.requests, args.model, args.side)
 
 
 if __name__ == '__main__':
