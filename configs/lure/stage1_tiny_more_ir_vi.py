@@ -10,11 +10,11 @@ init_from = dict(
     checkpoint='lure-tiny',
     prefixes=('text_encoder.projector.norm', 'text_encoder.projector.linear', 'image_encoder', 'decoder'),
 )
-train_cfg = dict(max_iters=8_000, val_interval=1 / 8)
+train_cfg = dict(max_iters=6_000, val_interval=1 / 6)
 optim_wrapper = dict(optimizer=dict(lr=8e-4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=1 / 40),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=1 / 40, eta_min=1e-5),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=1 / 30),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=1 / 30, eta_min=1e-5),
 ]
 default_hooks = dict(
     checkpoint=dict(interval=250, save_best='score', rule='greater'), ema=dict(type='EMAHook', momentum=0.002)

@@ -38,8 +38,8 @@ infrared = {
     'M3SVD/train/infrared': 3,
     'M3SVD/train_more/infrared': 2,
 }
-# the last quarter sees more of the scene at once
-size = [(0, 128), (0.75, 192)]
+# the last sixth sees more of the scene at once
+size = [(0, 128), (5 / 6, 192)]
 crop = dict(type='RandomCrop', size=size, scale=(0.2, 1.0), scale_prob=0.8)
 pipeline = [
     dict(type='LoadImages', cache_mb=2500),

@@ -6,8 +6,8 @@ model = dict(
     fuser=dict(chroma=0),
     # it starts from trained weights: no long warm-up, but means and covariances of the latents have to be there
     losses=dict(
-        unified=dict(warmup=1 / 40),
-        mean=dict(start=1 / 40, warmup=1 / 60),
+        unified=dict(warmup=1 / 30),
+        mean=dict(start=1 / 30, warmup=1 / 45),
         chroma=dict(type='ChromaLoss', weight=0.5),
     ),
 )
