@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -26,13 +27,6 @@ model = dict(losses=dict(unified=dict(kind='pix', warmup=0), text=dict(pd_weight
 optim_wrapper = dict(optimizer=dict(lr=0.5, eps=1.0))
 train_cfg = dict(max_iters=4, val_interval=4)
 param_scheduler = [dict(type='ConstantLR', factor=0.5, by_epoch=False, begin=0, end=99)]
-default_hooks = dict(ema=None)
-"""
-#: losses that are means over samples, and an optimizer whose step is smooth in the gradient also where that is zero
-SMOOTH = """
-_base_ = './small_stage1.py'
-model = dict(losses=dict(unified=dict(kind='pix'), text=dict(pd_weight=0.0), detail=None, pyramid=None))
-optim_wrapper = dict(optimizer=dict(lr=0.5, eps=1.0))
 default_hooks = dict(ema=None)
 """
 #: what two processes with the config's two samples each see in a step
@@ -115,3 +109,34 @@ def test_two_processes_give_what_one_gives_and_each_goes_on_where_the_other_stop
         difference, change = changes(folder, 'one', 4)
         assert change > 1e-3
         assert difference < 1e-4 * change, folder
+
+
+def test_two_processes_measure_what_one_measures(small: Path) -> None:
+    # three pictures on two processes: one is drawn twice, and counts once
+    options = {f'test_dataloader.{i}.dataset.num': 3 for i in range(2)}
+    config = str(small / 'small_stage2.py')
+    train(str(small / 'small_stage1.py'), validate=False)
+    train(config, validate=False)
+    one = evaluate(config, work_dir='one', options=options)
+    on_two_processes(Path.cwd(), dict(test=True, config=config, work_dir='two', options=options))
+    two = json.loads(Path('two/metrics.json').read_text())
+    timing = {key for key in one if 'time' in key}
+    assert one.keys() - timing == two.keys() - timing
+    assert len(one.keys() - timing) >= 4
+    for key in one.keys() - timing:
+        assert two[key] == pytest.approx(one[key], abs=1e-6), key
+    for file in Path('one/fused').rglob('*.png'):
+        assert (Path('two') / file.relative_to('one')).read_bytes() == file.read_bytes()
+
+
+def test_gradients_of_two_small_batches_are_those_of_a_large_one(small: Path) -> None:
+    (small / 'smooth.py').write_text(SMOOTH)
+    plain = str(small / 'smooth.py')
+    train(plain, work_dir='large', options=GLOBAL_BATCH, validate=False)
+    accumulated = ['+optim_wrapper.accumulative_counts=2', 'train_cfg.max_iters=8']
+    train(plain, work_dir='small', options=accumulated, validate=False)
+    ours, theirs, start = (checkpoint(f, s)['state_dict'] for f, s in (('small', 8), ('large', 4), ('large', 2)))
+    names = [name for name, value in ours.items() if value.is_floating_point()]
+    change = max((ours[n] - start[n]).abs().max() for n in names)
+    assert change > 1e-3
+    assert max((ours[n] - theirs[n]).abs().max() for n in names) < 1e-4 * change
