@@ -23,11 +23,12 @@ REQUIRES = [
     # headers, orientation, and labels: OpenCV turns the ids of a palette into colours; 10.3 mends CVE-2024-28219
     'pillow>=10.3,<13',
     'safetensors>=0.4.3,<1',
+    # MMEngine's hub looks packages up with pkg_resources, which setuptools 81 dropped and Python 3.12 no longer brings
+    'setuptools<81',
 ]
 EXTRAS = {
-    # mmsegmentation refuses a later mmcv, and there is no later mmsegmentation. mmcv and MMEngine's package look-up
-    # need pkg_resources, which setuptools 81 dropped.
-    'seg': ['mmcv==2.1.0', 'mmsegmentation[multimodal]==1.2.2', 'ftfy>=6.1,<7', 'regex>=2023.10', 'setuptools<81'],
+    # mmsegmentation refuses a later mmcv, and there is no later mmsegmentation
+    'seg': ['mmcv==2.1.0', 'mmsegmentation[multimodal]==1.2.2', 'ftfy>=6.1,<7', 'regex>=2023.10'],
     # One version: scores of another are other numbers. Its licence is non-commercial (PolyForm). It wants the headless
     # OpenCV in the same version as the other.
     'iqa': ['pyiqa==0.1.16', 'torchvision>=0.21,<1', 'opencv-python-headless>=4.8,<6'],
@@ -58,7 +59,6 @@ EXTRAS = {
         'scikit-image>=0.24,<1',
         'scikit-learn>=1.5,<2',
         'scipy>=1.13,<2',
-        'setuptools<81',
         'tensorboard>=2.18,<3',
         'wheel',
     ],
@@ -130,6 +130,7 @@ setup(
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Image Processing',
     ],
     python_requires='>=3.10',

@@ -89,7 +89,8 @@ def _fit_deepspeed(cfg: Config, amp: bool) -> None:
     """Say to DeepSpeed what the optimizer's wrapper would have done: it accumulates, clips and steps by itself."""
     if importlib.util.find_spec('deepspeed') is None:
         raise ModuleNotFoundError(
-            'strategy.type=DeepSpeedStrategy needs the package deepspeed, which is not installed: pip install deepspeed'
+            'strategy.type=DeepSpeedStrategy needs the package deepspeed, which is not installed: '
+            "pip install 'deepspeed>=0.16,<0.19'"
         )
     wrapper = cfg.optim_wrapper
     if clip := wrapper.pop('clip_grad', None):

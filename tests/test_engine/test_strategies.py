@@ -107,7 +107,7 @@ def test_a_strategy_that_does_not_fit_is_refused() -> None:
 def test_deepspeed_is_told_what_the_optimizer_wrapper_would_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of DeepSpeed itself there is a stand-in: what is looked at is what MMEngine's strategy would hand to it."""
     if importlib.util.find_spec('deepspeed') is None:
-        with pytest.raises(ModuleNotFoundError, match='pip install deepspeed'):
+        with pytest.raises(ModuleNotFoundError, match="pip install 'deepspeed"):
             fit_strategy(stage('deepspeed'), amp=False)
     module = importlib.import_module('mmengine._strategy.deepspeed')
     stand_in = ModuleType('deepspeed')

@@ -1,2 +1,2 @@
-# ZeRO, stage 1: the optimizer's state is spread over the processes. Needs `deepspeed`, and was not run by us.
+# ZeRO, stage 1: the optimizer's state is spread over the processes. Needs `pip install 'deepspeed>=0.16,<0.19'`.
 strategy = dict(type='DeepSpeedStrategy', zero_optimization=dict(stage=1))
