@@ -153,7 +153,7 @@ def find_weights(name: str | os.PathLike) -> Path:
         ValueError: If no checkpoint of the run can be read.
         FileNotFoundError: If it is none of these, or the last stage of the pipeline has not been trained yet.
     """
-    path = Path(name)
+    path, shipped = Path(name), shipped_weights()
     if path.is_file():
         return path
     if path.is_dir():
@@ -164,12 +164,13 @@ def find_weights(name: str | os.PathLike) -> Path:
             if newest := whole_checkpoint(path / last):
                 return newest
             raise FileNotFoundError(f'{path} is a pipeline whose last stage, {last}, has no checkpoint yet')
+    # before folders without a run: pictures, say, are often in one that is named like the network which made them
+    if str(name) in shipped:
+        return shipped[str(name)]
+    if path.is_dir():
         stages = sorted(p.parent.name for p in path.glob('*/last_checkpoint'))
         hint = f'; there are runs in its folders {", ".join(stages)}' if stages else ''
         raise FileNotFoundError(f'no checkpoint (iter_*.pth) in {path}{hint}')
-    shipped = shipped_weights()
-    if str(name) in shipped:
-        return shipped[str(name)]
     known = ', '.join(shipped) or 'none'
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise FileNotFoundError(

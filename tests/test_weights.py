@@ -80,6 +80,19 @@ def test_latest_checkpoint_counts_by_number(tmp_path, names, newest):
     assert (found.name if found else None) == newest
 
 
+def test_a_folder_of_pictures_does_not_hide_the_shipped_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = ck.find_weights('lure-tiny')
+    (tmp_path / 'lure-tiny').mkdir()
+    assert ck.find_weights('lure-tiny') == shipped
+    assert ck.find_weights(ck.Path('lure-tiny')) == shipped
+    with pytest.raises(FileNotFoundError, match='no checkpoint'):
+        ck.find_weights('lure-tiny/')
+    # a run is what it is named
+    ck.save_weights({'x': torch.zeros(1)}, tmp_path / 'lure-fast', {})
+    assert ck.find_weights('lure-fast') == ck.Path('lure-fast')
+
+
 def test_find_weights_names_what_there_is(tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint'):
         ck.find_weights(tmp_path)
