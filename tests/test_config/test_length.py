@@ -143,7 +143,7 @@ def test_shipped_trainings_follow_their_length() -> None:
     """Crops of 192 come late, warm-ups end early, whatever the length."""
     cfg = load_config('lurefusion::lure/stage1_tiny_more_ir_vi.py', {'train_cfg.max_iters': 300})
     crops = [step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'RandomCrop']
-    assert [tuple(pair) for pair in crops[0]['size']] == [(0, 128), (225, 192)]
-    assert (cfg.train_cfg.val_interval, cfg.model.losses.unified.warmup) == (38, 8)
-    assert [schedule.end for schedule in cfg.param_scheduler] == [8, 300]
+    assert [tuple(pair) for pair in crops[0]['size']] == [(0, 128), (250, 192)]
+    assert (cfg.train_cfg.val_interval, cfg.model.losses.unified.warmup) == (50, 10)
+    assert [schedule.end for schedule in cfg.param_scheduler] == [10, 300]
     assert (cfg.default_hooks.checkpoint.interval, cfg.default_hooks.checkpoint.max_keep_ckpts) == (250, 2)
