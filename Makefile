@@ -2,6 +2,7 @@
 #   make demo    train both stages on rendered scenes, test, and say where the pictures are
 #   make test    run the tests that take seconds; make test-all all of them
 #   make test-browser    try the page of `lurefusion demo` in a real Chromium
+#   make coverage    lines and branches that the tests of seconds run through
 #   make docs    build the documentation into site/, without the network
 # All set up .venv first, once.
 
@@ -15,7 +16,7 @@ SUPPLY ?= .venv-supply
 # Spinning OpenMP threads starve each other as soon as more threads than cores run.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-all test-browser lint types docs bench lock audit sbom
+.PHONY: setup demo test test-all test-browser coverage lint types docs bench lock audit sbom
 
 setup: $(STAMP)
 
@@ -34,8 +35,8 @@ demo: setup
 	$(BIN)/python tools/test.py configs/lure/lure_demo.py
 	@echo 'Report and pictures: $(CURDIR)/work_dirs/lure_demo'
 
-test test-all test-browser: export OMP_NUM_THREADS := 1
-test test-all test-browser: export HF_HUB_OFFLINE := 1
+test test-all test-browser coverage: export OMP_NUM_THREADS := 1
+test test-all test-browser coverage: export HF_HUB_OFFLINE := 1
 test: setup
 	$(BIN)/python -m pytest -n 2
 
@@ -46,6 +47,12 @@ test-all: setup
 # The page in a real Chromium: that of LUREFUSION_CHROMIUM, or on the path.
 test-browser: setup
 	$(BIN)/python -m pytest -m browser tests/test_page/test_browser.py
+
+coverage: setup
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: setup
 	$(BIN)/ruff check .

@@ -48,6 +48,8 @@ EXTRAS = {
     'dev': [
         'build>=1.2,<2',
         'codespell>=2.4,<2.5',
+        # commands that a test starts are counted from 7.10 on
+        'coverage>=7.10,<8',
         # properties over drawn shapes, types, ranges and texts
         'hypothesis>=6.100,<7',
         'mypy>=2.4,<2.5',
