@@ -4,9 +4,9 @@ python benchmarks/soak.py inferencer --requests 2000
 python benchmarks/soak.py page --requests 500
 
 `inferencer`: one `FusionInferencer`, from files, pairs of three sizes and prompts in turn. `page`: a page of
-`lurefusion demo` of its own gets a pair of rendered pictures, and is asked for it again and again, prompts in turn; the
-pair is sent anew every 25th time, every twentieth request is an archive, every fiftieth a bad file. Prints the
-resident memory on the way and at the end, and the temporary files that the page holds (they are kept for a minute).
+`lurefusion demo` of its own is asked again and again, with prompts in turn; each request sends a pair of rendered
+pictures, every 25th also for a preview, every twentieth an archive, every fiftieth a bad file. Prints the resident
+memory on the way and at the end, and the temporary files that the page holds (they are kept for a minute).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def soak_page(requests: int, model: str, side: int) -> None:
             print('|---|---|---|')
             for number in range(1, requests + 1):
                 prompt = next(prompts)
-                said = dict(zip(('auto', 'prompt'), (prompt == 'auto', prompt.replace('auto', '')), strict=True))
+                said = dict(auto=prompt == 'auto', prompt=prompt.replace('auto', ''), model=model)
                 if number % 25 == 1:
                     for name, path in pair.items():
                         problem, _ = client.predict(handle_file(str(path)), api_name=f'/picture_{name}')
@@ -115,10 +115,11 @@ def soak_page(requests: int, model: str, side: int) -> None:
                     problem, _ = client.predict(handle_file(str(bad)), api_name='/picture_vi')
                     assert 'cannot be read' in problem, problem
                 elif number % 20 == 0:
-                    problem, *_ = client.predict(handle_file(str(archive)), *said.values(), model, api_name='/folder')
+                    problem, *_ = client.predict(handle_file(str(archive)), *said.values(), api_name='/folder')
                     assert not problem, problem
                 else:
-                    problem, *_ = client.predict(*said.values(), model, api_name='/fuse')
+                    files = {name: handle_file(str(path)) for name, path in pair.items()}
+                    problem, *_ = client.predict(**files, **said, api_name='/fuse')
                     assert not problem, problem
                 if number in (1, SETTLED, requests) or number % 100 == 0:
                     files = sum(path.is_file() for path in place.rglob('*'))

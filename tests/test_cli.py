@@ -13,8 +13,8 @@ import pytest
 
 from lurefusion import apis, cli, plugins
 from lurefusion.cli import exit_code, main
-from lurefusion.commands.fuse import parse_prompt
 from lurefusion.io.images import write_image
+from lurefusion.prompts.grammar import named_parts
 from lurefusion.registry import REGISTRIES
 
 MODEL = ['--model', 'lurefusion::lure/lure_demo.py', '--weights', 'random']
@@ -283,13 +283,13 @@ def test_an_interrupted_command_says_so_in_one_line(capsys, words):
     ],
 )
 def test_a_prompt_for_each_modality_may_be_one_string(words, parts):
-    assert parse_prompt(words, ('vi', 'ir')) == parts
+    assert named_parts(words, ('vi', 'ir')) == parts
 
 
 @pytest.mark.parametrize('words', [['vi=ll', 'vi=hz'], ['vi=ll vi=hz'], ['ir=lc', 'vi=ll', 'ir=sr']])
 def test_two_prompts_for_one_modality_are_refused(words):
     with pytest.raises(ValueError, match='names a modality twice'):
-        parse_prompt(words, ('vi', 'ir'))
+        named_parts(words, ('vi', 'ir'))
 
 
 @pytest.mark.parametrize('inner', ['sub', 'a/b', '../ir/sub'])

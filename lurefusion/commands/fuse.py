@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -198,7 +197,9 @@ def _fuse(args: argparse.Namespace) -> int:
         runner=args.runner,
         tile=args.tile,
     )
-    routes = inferencer.route(parse_prompt(args.prompt, inferencer.modalities))
+    from lurefusion.prompts.grammar import named_parts
+
+    routes = inferencer.route(None if args.prompt is None else named_parts(args.prompt, inferencer.modalities))
     for name, route in routes.items():
         if not route.pending:
             print(f'{name}: {route.task} ("{route.sentence}")', file=_words(args))
@@ -400,37 +401,3 @@ def _list_codecs() -> int:
         quality = f', quality {scale.best} (best) to {scale.worst}, {scale.default} by itself' if scale else ''
         print(f'{name}{quality}: {", ".join(formats) or "any"}')
     return 0
-
-
-def parse_prompt(words: list[str] | None, modalities: tuple[str, ...]) -> str | dict[str, str] | None:
-    """One sentence, or NAME=TEXT parts.
-
-    Raises:
-        ValueError: If a part names no modality of the model: as a sentence it would say nothing.
-    """
-    if not words:
-        return None
-    if len(words) == 1:
-        # one string, as --range takes it: 'vi=haze ir=low contrast'
-        words = re.split(rf'[\s,;]+(?=(?:{"|".join(map(re.escape, modalities))})=)', words[0])
-    named = [word for word in words if word.split('=')[0] in modalities and '=' in word]
-    if named and len(named) < len(words) and not all('=' in word for word in words):
-        raise ValueError(
-            f'--prompt is one sentence, or NAME=TEXT for each modality, not both: {" ".join(words)!r}. Quote a text of '
-            f'several words: vi="it is dark"'
-        )
-    if not all('=' in word for word in words):
-        return ' '.join(words)
-    from lurefusion.choices import did_you_mean
-
-    pairs = [word.split('=', 1) for word in words]
-    parts = dict(pairs)
-    if len(parts) < len(pairs):
-        raise ValueError(f'--prompt names a modality twice: {" ".join(words)}')
-    for name in parts:
-        if name not in modalities:
-            hint = did_you_mean(name, list(modalities))
-            raise ValueError(
-                f'--prompt {name}=...: {name!r} is no modality.{hint} The model takes {", ".join(modalities)}'
-            )
-    return parts

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from lurefusion.io.images import READ_SUFFIXES
 from lurefusion.page.limits import MEGA, Limits
+from lurefusion.runtime.jobs import FolderReport
 
 #: unpacked over packed bytes beyond which a large file is a bomb; pictures are packed already
 RATIO, SMALL = 100, MEGA
@@ -28,8 +30,8 @@ _BLOCK = 1 << 18
 
 def unpack_pictures(
     archive: str | os.PathLike, folder: str | os.PathLike, limits: Limits
-) -> tuple[list[str], list[str]]:
-    """Unpack the pictures of a ZIP archive, if all of it is in order, and check each by its header.
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Unpack the pictures of a ZIP archive, if the archive is in order, and check each by its header.
 
     Args:
         archive: The file.
@@ -37,7 +39,8 @@ def unpack_pictures(
         limits: What is refused.
 
     Returns:
-        Names of the pictures, with their folders, sorted; and names of other files, which are left out.
+        Names of the pictures, with their folders, sorted; names of other files, which are left out; and of what is no
+        picture, or too large a one, what is wrong with it: that is removed again.
 
     Raises:
         FileNotFoundError: If it is gone.
@@ -54,19 +57,22 @@ def unpack_pictures(
                 raise ValueError(f'{archive.name} holds no pictures ({", ".join(READ_SUFFIXES)})')
             if len(pictures) > limits.files:
                 raise ValueError(f'{archive.name} holds {len(pictures)} pictures; at most {limits.files} are taken')
+            bad = {}
             for entry in pictures:
-                _unpack(file, entry, folder / entry.filename, archive.name)
+                target = folder / entry.filename
+                _unpack(file, entry, target, archive.name)
                 try:
-                    limits.check_picture(folder / entry.filename)
+                    limits.check_picture(target)
                 except ValueError as error:
-                    raise ValueError(f'{archive.name}: {entry.filename}: {error}') from None
+                    bad[entry.filename] = str(error).removeprefix(f'{target.name} ')
+                    target.unlink()
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise ValueError(f'{archive.name} is no ZIP archive, or a damaged one: {error}') from None
     except NotImplementedError:
         raise ValueError(
             f'{archive.name} is packed in a way that is not read here: pack it as an ordinary ZIP'
         ) from None
-    return sorted(entry.filename for entry in pictures), others
+    return sorted(entry.filename for entry in pictures if entry.filename not in bad), others, bad
 
 
 def _suffix(entry: zipfile.ZipInfo) -> str:
@@ -162,3 +168,16 @@ def pack(folder: str | os.PathLike, archive: str | os.PathLike) -> Path:
                 with path.open('rb') as source, file.open(zipfile.ZipInfo.from_file(path, name), 'w') as out:
                     shutil.copyfileobj(source, out)
     return archive
+
+
+def write_report(
+    path: Path, report: FolderReport, errors: Mapping[str, str], remarks: Mapping[str, Sequence[str]]
+) -> None:
+    """A table of what became of each pair: names, tasks, what went wrong or looks wrong."""
+    with path.open('w', newline='', encoding='utf-8') as file:
+        rows = csv.writer(file)
+        rows.writerow(('name', 'status', 'tasks', 'notes'))
+        for name in sorted([*report.done, *errors]):
+            tasks = ' '.join(f'{key}={route.task}' for key, route in report.routes.get(name, {}).items())
+            notes = '; '.join([*([errors[name]] if name in errors else []), *remarks.get(name, [])])
+            rows.writerow((name, 'failed' if name in errors else 'done', tasks, notes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import re
@@ -25,13 +24,12 @@ from lurefusion.apis.runners import runner_of
 from lurefusion.choices import one_of
 from lurefusion.evaluation.cards import card_of, compute
 from lurefusion.ops.layout import image_to_tensor, to_unit
-from lurefusion.page.archives import pack, unpack_pictures
+from lurefusion.page.archives import pack, unpack_pictures, write_report
 from lurefusion.page.examples import MODALITIES
 from lurefusion.page.limits import Limits
 from lurefusion.page.wording import title_of
-from lurefusion.prompts import AUTO, PSEUDO_TASK, PromptBank, Route
+from lurefusion.prompts import AUTO, PSEUDO_TASK, TASKS, PromptBank, Route
 from lurefusion.prompts.grammar import compile_names
-from lurefusion.runtime.jobs import FolderReport
 from lurefusion.runtime.runner import Runner
 from lurefusion.runtime.torch_runner import TorchRunner
 from lurefusion.structures import Failure, Item, Prediction
@@ -82,7 +80,8 @@ class Told:
         sentence: By which it is restored.
         source: See `Route.source`.
         probability: Of what was told from the picture; None otherwise.
-        guesses: Fault -> probability of what else is likely; of pictures that were looked at.
+        guesses: Fault, in words -> probability of what else is likely; of pictures that were looked at.
+        foreign: Fault, in words, that the picture most likely has and the network has no task for.
     """
 
     modality: str
@@ -92,6 +91,7 @@ class Told:
     source: str
     probability: float | None = None
     guesses: Mapping[str, float] = field(default_factory=dict)
+    foreign: str = ''
 
 
 @dataclass(frozen=True)
@@ -285,9 +285,14 @@ class Desk:
             FileNotFoundError, ValueError, TypeError, KeyError: Say what is wrong with the archive or the wish.
         """
         work, start = Path(work), time.perf_counter()
-        inner, out = work / 'in', work / 'fused'
+        # messages name the folder
+        stem = re.sub(r'[^\w.-]', '_', Path(archive).stem)[:60].lstrip('.') or 'pictures'
+        inner, out = work / 'unpacked' / stem, work / 'fused'
         try:
-            names, others = unpack_pictures(archive, inner, self.limits)
+            names, others, bad = unpack_pictures(archive, inner, self.limits)
+            if not names:
+                name, error = next(iter(bad.items()))
+                raise ValueError(f'no pair could be fused; {name}: {error}')
             folders = self._folders(names, inner) if patterns is None else dict.fromkeys(self.modalities, inner)
             with self._lock, noted() as remarks:
                 inferencer = self._inferencer(wish)
@@ -309,7 +314,7 @@ class Desk:
                     tell=step,
                 )
             # names as they stand in the archive
-            failed = {name: error.replace(f'{inner}{os.sep}', '') for name, error in report.failed.items()}
+            failed = bad | {name: error.replace(f'{inner}{os.sep}', '') for name, error in report.failed.items()}
             if not report.done:
                 name, error = next(iter(failed.items()))
                 raise ValueError(f'no pair could be fused; {name}: {error}')
@@ -319,11 +324,10 @@ class Desk:
                 remarks.append(f'left out, no pictures: {_few(others)}')
             notes = {name: [one.replace(f'{inner}{os.sep}', '') for one in own] for name, own in report.notes.items()}
             remarks += [f'{name}: {note}' for name, own in notes.items() for note in own]
-            _write_report(out / 'report.csv', report, failed, notes)
-            stem = re.sub(r'[^\w.-]', '_', Path(archive).stem)[:60] or 'pictures'
+            write_report(out / 'report.csv', report, failed, notes)
             file = pack(out, work / f'{stem}_fused.zip')
         finally:
-            shutil.rmtree(inner, ignore_errors=True)
+            shutil.rmtree(inner.parent, ignore_errors=True)
             shutil.rmtree(out, ignore_errors=True)
         return Job(file, len(report.done), failed, remarks, _counted(report.routes), time.perf_counter() - start)
 
@@ -390,6 +394,8 @@ class Desk:
             for name, found in report.prompts.items()
         }
         told = told or {name: [route.task] for name, route in routes.items()}
+        times = str(report.times)
+        remarks += [times] if report.times.before or report.times.after else []
         remarks += report.notes
         remarks += [f'frame {name}: {note}' for name, notes in list(report.frame_notes.items())[:5] for note in notes]
         return Job(file, report.frames, report.failed, remarks, told, time.perf_counter() - start)
@@ -447,8 +453,22 @@ def _told(routes: Mapping[str, Route], bank: PromptBank | None) -> list[Told]:
         fault = '' if route.task == PSEUDO_TASK else bank.task(route.task).defects[0]
         look = route.found
         likely = {} if look is None else {key: share for key, share in look.probabilities.items() if share >= 0.05}
-        found.append(Told(name, route.task, fault, route.sentence, route.source, look and look.probability, likely))
+        likely.pop(route.task, None)
+        first = max(likely, key=likely.__getitem__, default='')
+        foreign = first if first not in bank.keys and likely.get(first, 0) > 0.5 else ''
+        guesses = {_fault(key, bank): share for key, share in likely.items() if key != foreign}
+        probability = look and look.probability
+        about = foreign and _fault(foreign, bank)
+        found.append(Told(name, route.task, fault, route.sentence, route.source, probability, guesses, about))
     return found
+
+
+def _fault(key: str, bank: PromptBank) -> str:
+    """A task in words, also one that the network does not have."""
+    if key == PSEUDO_TASK:
+        return 'nothing wrong'
+    task = bank.task(key) if key in bank.keys else TASKS.get(key)
+    return key if task is None else task.defects[0]
 
 
 def measured(fused: np.ndarray, pictures: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, float]:
@@ -479,18 +499,6 @@ def _counted(routes: Mapping[str, Mapping[str, Route]]) -> dict[str, list[str]]:
             tasks = counts.setdefault(name, {})
             tasks[route.task] = tasks.get(route.task, 0) + 1
     return {name: [f'{task} ({count})' for task, count in tasks.items()] for name, tasks in counts.items()}
-
-
-def _write_report(
-    path: Path, report: FolderReport, errors: Mapping[str, str], remarks: Mapping[str, Sequence[str]]
-) -> None:
-    with path.open('w', newline='', encoding='utf-8') as file:
-        rows = csv.writer(file)
-        rows.writerow(('name', 'status', 'tasks', 'notes'))
-        for name in sorted([*report.done, *errors]):
-            tasks = ' '.join(f'{key}={route.task}' for key, route in report.routes.get(name, {}).items())
-            notes = '; '.join([*([errors[name]] if name in errors else []), *remarks.get(name, [])])
-            rows.writerow((name, 'failed' if name in errors else 'done', tasks, notes))
 
 
 def _words(desk: Desk, modality: str) -> tuple[str, ...]:

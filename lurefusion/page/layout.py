@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +98,13 @@ def build(parts: Parts) -> gr.Blocks:
     return page
 
 
-def _asked(handler: Callable[..., Any], parts: Parts, empty: Sequence[Any]) -> Callable[..., Any]:
-    """A handler whose first output is what went wrong, as one sentence; the others are `empty` then."""
+def _asked(
+    handler: Callable[..., Any], parts: Parts, empty: Sequence[Any], named: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """A handler whose first output is what went wrong, as one sentence; the others are `empty` then.
+
+    `named`: the inputs, for who asks by program.
+    """
 
     @functools.wraps(handler)
     def answer(*values: Any, **named: Any) -> list[Any]:
@@ -109,6 +116,9 @@ def _asked(handler: Callable[..., Any], parts: Parts, empty: Sequence[Any]) -> C
             logging.getLogger('lurefusion').exception('a fault of the page')
             return [wording.alert('That is a fault of this page, not of your files; its log says more.'), *empty]
 
+    if named:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        answer.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in named])
     return answer
 
 
@@ -118,7 +128,9 @@ def _asked(handler: Callable[..., Any], parts: Parts, empty: Sequence[Any]) -> C
 def _wishes(desk: Desk, go: str, restore: bool = True) -> tuple[dict[str, gr.components.Component], gr.Button]:
     """The prompt, the button that says `go`, the choice of the network and the options; by the names of `Wish`."""
     boxes: dict[str, gr.components.Component] = {}
-    boxes['auto'] = gr.Checkbox(True, label='auto: let it look at the pictures', elem_classes='lf-auto')
+    boxes['auto'] = gr.Checkbox(
+        True, label='auto: let it look at the pictures, whatever is written', elem_classes='lf-auto'
+    )
     boxes['prompt'] = gr.Textbox(
         '',
         label='Or say what is wrong, in English or Chinese',
@@ -166,12 +178,13 @@ def _wish(names: Sequence[str], values: Sequence[Any]) -> Wish:
 
 def _pair(parts: Parts, titles: Mapping[str, str]) -> None:
     desk = parts.desk
-    files, boxes = {}, {}
+    # what the boxes show where a browser could not show the file itself
+    shown, boxes = {}, {}
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             with gr.Row(elem_classes='lf-pair'):
                 for name, title in titles.items():
-                    files[name] = gr.State(None)
+                    shown[name] = gr.State(None)
                     boxes[name] = _picture_box(
                         label=f'{title} picture',
                         sources=['upload', 'clipboard'],
@@ -215,38 +228,46 @@ def _pair(parts: Parts, titles: Mapping[str, str]) -> None:
 
     names = list(wishes)
     for name, box in boxes.items():
-        taken = _asked(lambda path, own=name: _take(parts, own, path), parts, [None, None])
+        taken = _asked(lambda path: _take(parts, path), parts, [None, None], ('picture',))
         box.upload(
             taken,
             box,
-            [wrong, box, files[name]],
+            [wrong, box, shown[name]],
             api_name=f'picture_{name}',
             concurrency_limit=2,
             show_progress='minimal',
         )
-        box.clear(lambda: None, None, files[name], queue=False, api_visibility='private')
     if parts.examples:
 
         def chosen(event: gr.SelectData) -> list[Any]:
             example = parts.examples[event.index]
-            paths = [str(example.pictures[name]) for name in desk.modalities]
-            previews = [_preview(parts, name, path) for name, path in zip(desk.modalities, paths, strict=True)]
-            return [*previews, *paths, example.prompt, not example.prompt, example.register or _ALIGNED]
+            previews = [_preview(parts, str(example.pictures[name])) for name in desk.modalities]
+            previewed = [
+                (preview.name, str(example.pictures[name]))
+                for name, preview in zip(desk.modalities, previews, strict=True)
+            ]
+            wish = [example.prompt, not example.prompt, example.register or _ALIGNED]
+            return ['', *map(str, previews), *previewed, *wish]
 
-        outputs = [*boxes.values(), *files.values(), wishes['prompt'], wishes['auto'], wishes['register']]
+        outputs = [wrong, *boxes.values(), *shown.values(), wishes['prompt'], wishes['auto'], wishes['register']]
         shelf.select(chosen, None, outputs, api_visibility='private', show_progress='hidden')
 
+    def given(values: Sequence[Any]) -> tuple[dict[str, str | None], Wish]:
+        """What the boxes hold when the button is pressed: the file itself, also before its preview is there."""
+        count = len(boxes)
+        pairs = zip(boxes, values[:count], values[count : 2 * count], strict=True)
+        return {name: _original(path, known) for name, path, known in pairs}, _wish(names, values[2 * count :])
+
     def fuse(*values: Any) -> list[Any]:
-        given = dict(zip(files, values, strict=False))
-        answer = desk.fuse(given, _wish(names, values[len(files) :]))
+        answer = desk.fuse(*given(values))
         saved = []
-        folder = parts.scratch.folder()
-        for depth in (8, 16):
-            file = folder / f'fused_{depth}bit.png'
-            answer.fused.save(file, depth)
-            saved.append(gr.update(value=str(file), interactive=True))
+        with parts.scratch.folder() as folder:
+            for depth in (8, 16):
+                file = folder / f'fused_{depth}bit.png'
+                answer.fused.save(file, depth)
+                saved.append(gr.update(value=str(file), interactive=True))
         return [
-            wording.understood(answer.told, answer.remarks),
+            wording.understood(answer.told, answer.remarks, parts.scratch.places),
             wording.comparison(answer),
             *saved,
             wording.metrics_table(answer.metrics),
@@ -255,20 +276,29 @@ def _pair(parts: Parts, titles: Mapping[str, str]) -> None:
         ]
 
     off = gr.update(value=None, interactive=False)
-    inputs = [*files.values(), *wishes.values()]
+    inputs = [*boxes.values(), *shown.values(), *wishes.values()]
     outputs = [wrong, told, compare, eight, sixteen, metrics, alone, inside]
     asked = dict(concurrency_id=_WORK, concurrency_limit=1)
-    fused = _asked(fuse, parts, ['', _WELCOME, off, off, '', '', ''])
+    # what programs call the inputs
+    one, other = boxes
+    named = (one, other, f'{one}_preview', f'{other}_preview', *wishes)
+    fused = _asked(fuse, parts, ['', _WELCOME, off, off, '', '', ''], named)
     go.click(fused, inputs, outputs, api_name='fuse', show_progress_on=[compare], **asked)
     wishes['prompt'].submit(fused, inputs, outputs, api_visibility='private', show_progress_on=[compare], **asked)
 
     def look(*values: Any) -> list[Any]:
-        given = dict(zip(files, values, strict=False))
-        found = desk.look_inside(given, _wish(names, values[len(files) :]))
+        found = desk.look_inside(*given(values))
         return [wording.gallery({caption: picture for picture, caption in found})]
 
+    # a result beside other pictures than those it is of would mislead
+    results = [told, compare, eight, sixteen, metrics, alone, inside]
+    empty = ['', _WELCOME, off, off, '', '', '']
+    changed = [event for box in boxes.values() for event in (box.upload, box.clear)]
+    changed += [shelf.select] if parts.examples else []
+    gr.on(changed, lambda: empty, None, results, queue=False, show_progress='hidden', api_visibility='private')
+
     draw.click(
-        _asked(look, parts, ['']), inputs, [wrong, inside], api_name='inside', show_progress_on=[inside], **asked
+        _asked(look, parts, [''], named), inputs, [wrong, inside], api_name='inside', show_progress_on=[inside], **asked
     )
 
 
@@ -283,21 +313,30 @@ def _line(name: str, text: str = '') -> gr.HTML:
     return gr.HTML(text, elem_id=name, elem_classes='lf-line')
 
 
-def _take(parts: Parts, name: str, path: str | None) -> list[Any]:
+def _take(parts: Parts, path: str | None) -> list[Any]:
     """A file that was sent in: checked, shown, remembered."""
     if path is None:
         return [None, None]
-    return [_preview(parts, name, path), path]
+    preview = _preview(parts, path)
+    return [str(preview), (preview.name, path)]
 
 
-def _preview(parts: Parts, name: str, path: str) -> str:
-    """A small picture that every browser shows, of any file that is taken."""
+def _preview(parts: Parts, path: str) -> Path:
+    """A small picture that every browser shows, of any file that is taken; under a name of its own."""
     from lurefusion.io.images import read_image, write_image
 
     parts.desk.limits.check_picture(path)
-    file = parts.scratch.folder() / f'{name}.png'
-    write_image(file, wording.shown(read_image(path)[0], 640))
-    return str(file)
+    with parts.scratch.folder() as folder:
+        file = folder / f'preview_{secrets.token_hex(16)}.png'
+        write_image(file, wording.shown(read_image(path)[0], 640))
+    return file
+
+
+def _original(path: str | None, known: Sequence[str] | None) -> str | None:
+    """The file that a box holds: what it shows may be the preview (name, file) that was made of it."""
+    if path is not None and known and Path(path).name == known[0]:
+        return known[1]
+    return path
 
 
 def _thumbnail(example: Example) -> Any:
@@ -357,8 +396,9 @@ def _folder(parts: Parts, titles: Mapping[str, str]) -> None:
         def tell(done: int, total: int) -> None:
             progress((done, total), desc='fused', unit='pictures')
 
-        job = desk.fuse_archive(file, _wish(names, values), parts.scratch.folder(), given or None, int(bits), tell)
-        return [wording.summary(job, 'pictures'), gr.update(value=str(job.file), visible=True)]
+        with parts.scratch.folder() as folder:
+            job = desk.fuse_archive(file, _wish(names, values), folder, given or None, int(bits), tell)
+        return [wording.summary(job, 'pictures', parts.scratch.places), gr.update(value=str(job.file), visible=True)]
 
     go.click(
         _asked(fuse, parts, ['', gr.update(value=None, visible=False)]),
@@ -411,8 +451,9 @@ def _video(parts: Parts, titles: Mapping[str, str]) -> None:
         def tell(done: int, total: int | None) -> None:
             progress((done, total), desc='fused', unit='frames')
 
-        job = desk.fuse_clip(given, _wish(names, values), parts.scratch.folder(), seconds or None, tell)
-        return [wording.summary(job, 'frames'), gr.update(value=str(job.file), visible=True)]
+        with parts.scratch.folder() as folder:
+            job = desk.fuse_clip(given, _wish(names, values), folder, seconds or None, tell)
+        return [wording.summary(job, 'frames', parts.scratch.places), gr.update(value=str(job.file), visible=True)]
 
     go.click(
         _asked(fuse, parts, ['', gr.update(value=None, visible=False)]),

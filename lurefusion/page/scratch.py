@@ -7,20 +7,23 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lurefusion.io.locks import take_lock
 
 _PREFIX, _LOCK = 'lurefusion-page-', '.lock'
 # results are copied by Gradio as soon as a request is answered
-_HANDED_OVER = 60
+_HANDED_OVER = 30.0
+_LOOKS = 10.0
 
 
 class Scratch:
     """A folder for all that belongs to users.
 
     What a process that was killed left is removed by the next one. Gradio has `uploads`, and removes what is in it by
-    age; folders of single requests (:meth:`folder`) go a minute after the next requests.
+    age; folders of single requests (:meth:`folder`) go half a minute after these were answered.
 
     Args:
         parent: Where it is made; default: the system's place for temporary files.
@@ -40,7 +43,10 @@ class Scratch:
         self.uploads, self.examples, self._work = (self.root / name for name in ('uploads', 'examples', 'work'))
         for folder in (self.uploads, self.examples, self._work):
             folder.mkdir()
-        self._mutex = threading.Lock()
+        # answered requests, and when
+        self._answered: dict[Path, float] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._tidy, name='tidy', daemon=True).start()
         atexit.register(self.close)
 
     @property
@@ -48,17 +54,32 @@ class Scratch:
         """Folders whose paths nobody needs to read."""
         return tuple(dict.fromkeys((str(self.root), str(self.root.resolve()))))
 
-    def folder(self) -> Path:
-        """A new folder for the results of one request; those of former ones that were handed over are removed."""
-        with self._mutex:
-            for path in self._work.iterdir():
-                if time.time() - path.stat().st_mtime > _HANDED_OVER:
-                    shutil.rmtree(path, ignore_errors=True)
-            return Path(tempfile.mkdtemp(dir=self._work))
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A new folder for one request, however long that takes; results in it stay for half a minute more."""
+        path = Path(tempfile.mkdtemp(dir=self._work))
+        try:
+            yield path
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        self._answered[path] = time.monotonic()
+
+    def tidy(self) -> None:
+        """Remove the folders of requests that were answered long enough ago."""
+        for path, when in list(self._answered.items()):
+            if time.monotonic() - when > _HANDED_OVER:
+                shutil.rmtree(path, ignore_errors=True)
+                self._answered.pop(path, None)
+
+    def _tidy(self) -> None:
+        while not self._closed.wait(_LOOKS):
+            self.tidy()
 
     def close(self) -> None:
         """Remove everything."""
         atexit.unregister(self.close)
+        self._closed.set()
         self._file.close()
         shutil.rmtree(self.root, ignore_errors=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,7 @@ def open_page(
 
     Raises:
         ImportError: If Gradio is missing; says how to get it.
-        OSError: If the address is taken.
+        OSError, ValueError: If the address is taken, or is none of this machine.
         FileNotFoundError, ValueError: As of `Desk`.
     """
     # before Gradio is imported, which reads these once
@@ -105,6 +106,7 @@ def open_page(
     for name in ('NO_PROXY', 'no_proxy'):
         os.environ[name] = ','.join(filter(None, (os.environ.get(name), 'localhost', '127.0.0.1', host)))
     need_gradio()
+    _check_address(host, port)
     desk = Desk(limits, model, weights, device)
     scratch = Scratch()
     try:
@@ -120,6 +122,22 @@ def open_page(
         scratch.close()
         raise
     return Page(blocks.local_url, desk, scratch, blocks)
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Refuse an address that cannot be listened at, before anything is loaded."""
+    if port is not None and not 0 < port < 65536:
+        raise ValueError(f'--port {port}: ports are 1 to 65535')
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        what = f'--host {host}' if port is None else f'--host {host} --port {port}'
+        raise OSError(
+            f'{what}: cannot listen there ({getattr(error, "strerror", None) or error}); choose another'
+        ) from None
 
 
 def need_gradio() -> None:

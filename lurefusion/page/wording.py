@@ -46,22 +46,27 @@ def title_of(modality: str) -> str:
 
 
 def sentence(error: BaseException, places: Sequence[str] = ()) -> str:
-    """What went wrong, as one line for people.
-
-    Args:
-        error: Of the library.
-        places: Folders whose paths are left out of it; a name of a file says enough, and a path is nobody's business.
-    """
+    """What went wrong, as one line for people; see :func:`plain`."""
     # str(KeyError) is the repr of its message
     message = str(error.args[0] if isinstance(error, KeyError) and error.args else error) or type(error).__name__
+    message = plain(message, places)
+    first = message.split(' ', 1)[0]
+    # a file has the name that it has
+    return message if '.' in first.rstrip('.') else message[:1].upper() + message[1:]
+
+
+def plain(message: str, places: Sequence[str] = ()) -> str:
+    """A message of the library as one line for people.
+
+    Args:
+        message: Its words.
+        places: Folders whose paths are left out of it; a name of a file says enough, and a path is nobody's business.
+    """
     for place in places:
         message = re.sub(rf'{re.escape(place)}/(?:[^\s:,()\'"]+/)*', '', message)
     for expression, said in _FOR_PROGRAMS:
         message = expression.sub(said, message)
-    message = _NAME.sub(lambda name: TITLES[name[0]].lower(), ' '.join(message.split()))
-    first = message.split(' ', 1)[0]
-    # a file has the name that it has
-    return message if '.' in first.rstrip('.') else message[:1].upper() + message[1:]
+    return _NAME.sub(lambda name: TITLES[name[0]].lower(), ' '.join(message.split()))
 
 
 def shown(picture: np.ndarray, side: int = SHOWN) -> np.ndarray:
@@ -85,27 +90,29 @@ def alert(message: str) -> str:
     return f'<p class="lf-alert" role="alert">{escape(message)}</p>' if message else ''
 
 
-def notes(remarks: Sequence[str], most: int = 8) -> str:
-    """What has to be said beside a result."""
+def notes(remarks: Sequence[str], places: Sequence[str] = (), most: int = 8) -> str:
+    """What has to be said beside a result; messages of the library, see :func:`plain`."""
     if not remarks:
         return ''
     more = [f'and {len(remarks) - most} more of these'] if len(remarks) > most else []
-    items = ''.join(f'<li>{escape(" ".join(remark.split()))}</li>' for remark in [*remarks[:most], *more])
+    items = ''.join(f'<li>{escape(plain(remark, places))}</li>' for remark in [*remarks[:most], *more])
     return f'<ul class="lf-notes" aria-label="Notes">{items}</ul>'
 
 
-def understood(told: Sequence[Told], remarks: Sequence[str] = ()) -> str:
+def understood(told: Sequence[Told], remarks: Sequence[str] = (), places: Sequence[str] = ()) -> str:
     """What was understood, modality by modality."""
     cards = ''.join(_card(one) for one in told)
-    return f'<div class="lf-told">{cards}</div>{notes(remarks)}' if cards or remarks else ''
+    return f'<div class="lf-told">{cards}</div>{notes(remarks, places)}' if cards or remarks else ''
 
 
 def _card(told: Told) -> str:
     what = f'{escape(told.fault)} <code>{escape(told.task)}</code>' if told.fault else 'kept as it is'
     how = _SOURCES.get(told.source, told.source)
-    if told.probability is not None:
+    if told.foreign:
+        how += f': {told.foreign}, which this network does not mend'
+    elif told.probability is not None:
         how += f', {100 * told.probability:.0f} % sure'
-    perhaps = ', '.join(f'{key} {100 * share:.0f} %' for key, share in told.guesses.items() if key != told.task)
+    perhaps = ', '.join(f'{fault} {100 * share:.0f} %' for fault, share in told.guesses.items())
     rest = f'<small>also possible: {escape(perhaps)}</small>' if perhaps else ''
     said = f'<q>{escape(told.sentence)}</q>' if told.fault else ''
     return (
@@ -181,16 +188,16 @@ def metrics_table(values: Mapping[str, float]) -> str:
     return f'<table class="lf-metrics"><caption>Metrics of the fused picture</caption><tbody>{rows}</tbody></table>'
 
 
-def summary(job: Job, unit: str) -> str:
+def summary(job: Job, unit: str, places: Sequence[str] = ()) -> str:
     """What became of an archive or a clip."""
     done = f'<p><b>{job.done} {escape(unit)} fused</b> in {_seconds(job.seconds)}</p>'
     told = ''.join(
         f'<div><b>{escape(title_of(name))}</b> <span class="lf-what">{escape(", ".join(tasks))}</span></div>'
         for name, tasks in job.told.items()
     )
-    failed = [f'{name}: {sentence(ValueError(error))}' for name, error in job.failed.items()]
-    wrong = f'<p><b>{len(failed)} failed</b></p>{notes(failed)}' if failed else ''
-    return f'{done}<div class="lf-told">{told}</div>{wrong}{notes(job.remarks)}'
+    failed = [f'{name}: {error}' for name, error in job.failed.items()]
+    wrong = f'<p><b>{len(failed)} failed</b></p>{notes(failed, places)}' if failed else ''
+    return f'{done}<div class="lf-told">{told}</div>{wrong}{notes(job.remarks, places)}'
 
 
 def _seconds(value: float) -> str:

@@ -6,7 +6,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from lurefusion.choices import did_you_mean
+
 MAX_PROMPT_CHARACTERS = 2000
+_PART = re.compile(r'(\w+)=(.*)', flags=re.DOTALL)
 
 CLAUSE_END = re.compile(
     r'[.,](?!\d)|[;:!?()/\u2013\u2014\u3001\u3002]|'
@@ -130,3 +133,38 @@ def normalise(text: str) -> str:
     text = text.replace('解析度', '分辨率')
     text = re.sub(f'(?<=[{_CJK}])(?=[a-z0-9])|(?<=[a-z0-9])(?=[{_CJK}])', ' ', text)
     return ' '.join(text.split())
+
+
+def named_parts(words: Sequence[str], modalities: Sequence[str]) -> str | dict[str, str]:
+    """The parts ``NAME=TEXT`` of a prompt by modality, or one sentence.
+
+    Args:
+        words: Of a command line; or a single text that has both, as in ``vi=haze ir=low contrast``.
+        modalities: That the model takes.
+
+    Raises:
+        ValueError: If parts and sentences are mixed, or a part names no modality of the model: as a sentence it would
+            say nothing.
+    """
+    sentence = ' '.join(words)
+    if len(words) == 1:
+        # split at one separator, not at a run of them, which would take the square of its length
+        found = re.split(rf'[\s,;](?=(?:{"|".join(map(re.escape, modalities))})=)', sentence)
+        words = [word for each in found if (word := each.strip(' \t\n,;'))]
+    parts, shown = [_PART.match(word) for word in words], sentence[:80]
+    named = [part[1] for part in parts if part and part[1] in modalities]
+    if not parts or not all(parts):
+        if named:
+            raise ValueError(
+                f'a prompt is one sentence, or NAME=TEXT for each modality, not both: {shown!r}. Quote a text '
+                f'of several words: vi="it is dark"'
+            )
+        return sentence
+    for part in parts:
+        if part[1] not in modalities:
+            hint = did_you_mean(part[1], list(modalities))
+            known = ', '.join(modalities)
+            raise ValueError(f'prompt: {part[1][:80]!r} is no modality.{hint} The model takes {known}')
+    if len(set(named)) < len(named):
+        raise ValueError(f'the prompt names a modality twice: {shown}')
+    return {part[1]: part[2] for part in parts}

@@ -23,6 +23,7 @@ from lurefusion.prompts.grammar import (
     compile_names,
     foreign_script,
     is_negated,
+    named_parts,
     normalise,
     whole,
 )
@@ -194,7 +195,8 @@ class PromptRouter:
 
         Args:
             text: None: no degradation anywhere. A sentence about any or all modalities, or a task key: routed. A dict
-                `{modality: task key or sentence about that image}`: each taken for its modality, None or absent: pd.
+                `{modality: task key or sentence about that image}`, or the same as one text (``vi=ll ir=lc``): each
+                taken for its modality, None or absent: pd.
                 ``auto``, alone or in a dict: the route is `pending`, until :meth:`look` sees the picture.
 
         Raises:
@@ -205,6 +207,8 @@ class PromptRouter:
         """
         if text is None:
             return self._complete({})
+        if isinstance(text, str):
+            text = named_parts([text], self.modalities)
         if is_automatic(text):
             text = dict.fromkeys(self.modalities, AUTO)
         if isinstance(text, Mapping):

@@ -17,8 +17,8 @@ import pytest
 
 from lurefusion.apis import FusionInferencer
 from lurefusion.cli import main
-from lurefusion.commands.fuse import parse_prompt
 from lurefusion.io.images import read_image, write_image
+from lurefusion.prompts.grammar import named_parts
 
 # the mean of the luminances, with the chroma of the visible picture
 MODEL = ['--model', 'lurefusion::baselines/average_ir_vi.py', '--device', 'cpu']
@@ -375,9 +375,9 @@ def test_numbers_of_a_clip_that_mean_nothing(tmp_path, options, words):
 
 def test_a_sentence_and_names_are_not_mixed():
     with pytest.raises(ValueError, match='not both'):
-        parse_prompt(['the visible image has', 'vi=ll'], ('vi', 'ir'))
-    assert parse_prompt(['vi=ll', 'ir=lc'], ('vi', 'ir')) == dict(vi='ll', ir='lc')
-    assert parse_prompt(['it is dark'], ('vi', 'ir')) == 'it is dark'
+        named_parts(['the visible image has', 'vi=ll'], ('vi', 'ir'))
+    assert named_parts(['vi=ll', 'ir=lc'], ('vi', 'ir')) == dict(vi='ll', ir='lc')
+    assert named_parts(['it is dark'], ('vi', 'ir')) == 'it is dark'
 
 
 def test_json_alone_is_on_the_standard_output(tmp_path):

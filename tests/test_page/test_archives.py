@@ -43,9 +43,10 @@ def test_pictures_come_out_and_nothing_else(tmp_path: Path) -> None:
         '__MACOSX/x/vi/._a.png': b'',
         '.DS_Store': b'',
     }
-    names, others = unpack_pictures(archive_of(tmp_path / 'a.zip', files), tmp_path / 'out', Limits())
+    names, others, bad = unpack_pictures(archive_of(tmp_path / 'a.zip', files), tmp_path / 'out', Limits())
     assert names == ['x/ir/a.png', 'x/vi/a.png']
     assert others == ['x/notes.txt']
+    assert bad == {}
     found = {path.relative_to(tmp_path / 'out').as_posix() for path in (tmp_path / 'out').rglob('*') if path.is_file()}
     assert found == set(names)
     assert (tmp_path / 'out/x/vi/a.png').read_bytes() == PNG
@@ -157,9 +158,13 @@ def test_pixels_are_counted_before_they_are_decoded(tmp_path: Path) -> None:
     huge = bytearray(PNG)
     huge[16:24] = (50_000).to_bytes(4, 'big') * 2
     huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, 'big')
-    path = archive_of(tmp_path / 'huge.zip', {'vi/a.png': bytes(huge)})
-    with pytest.raises(ValueError, match=r'huge\.zip: vi/a\.png: a\.png has too many pixels'):
-        unpack_pictures(path, tmp_path / 'out', Limits())
+    path = archive_of(tmp_path / 'huge.zip', {'vi/a.png': bytes(huge), 'vi/b.png': PNG, 'vi/c.png': b'text'})
+    names, _, bad = unpack_pictures(path, tmp_path / 'out', Limits())
+    assert names == ['vi/b.png']
+    assert list(bad) == ['vi/a.png', 'vi/c.png']
+    assert bad['vi/a.png'].startswith('has too many pixels')
+    assert bad['vi/c.png'].startswith('cannot be read as a picture')
+    assert [file.name for file in (tmp_path / 'out/vi').iterdir()] == ['b.png']
 
 
 @pytest.mark.parametrize('data', [b'', b'not a zip', b'PK\3\4' + bytes(60)])

@@ -226,6 +226,25 @@ def test_bad_files_and_too_large_ones(user: Callable, tmp_path: Path) -> None:
     assert page.locator('.lf-alert').count() == 0
 
 
+def test_the_picture_in_the_box_is_the_one_that_is_fused(user: Callable, tmp_path: Path) -> None:
+    """Also at once after another file was chosen, and no result stays beside pictures that it is not of."""
+    page = user()
+    send_pair(page)
+    say(page, 'nothing is wrong')
+    first = fuse(page)
+    striped = tmp_path / 'striped.png'
+    Image.fromarray((np.indices((256, 336)).sum(0) % 2 * 255).astype(np.uint8)).convert('RGB').save(striped)
+    page.locator('#lf-vi [aria-label="Remove Image"]').click()
+    page.wait_for_selector('.lf-fused', state='detached')
+    send(page, 'vi', striped)
+    page.wait_for_selector('#lf-vi img')
+    page.locator('#lf-fuse').click()
+    page.wait_for_selector('.lf-fused')
+    second = picture_of(page.locator('.lf-fused').get_attribute('src'))
+    assert second.shape == first.shape
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.9
+
+
 def test_two_users_at_once(user: Callable) -> None:
     one, other = user(), user()
     for page, scene, text in ((one, 'dark', 'the visible image is too dark'), (other, 'day', 'it is hazy')):

@@ -60,15 +60,20 @@ def test_examples_of_ones_own(tmp_path: Path, pictures: dict[str, Path]) -> None
 
 def test_scratch_removes_what_is_old_and_everything_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = Scratch(str(tmp_path))
-    first = scratch.folder()
-    (first / 'a.png').write_bytes(b'a')
-    second = scratch.folder()
+    with scratch.folder() as first:
+        (first / 'a.png').write_bytes(b'a')
+    scratch.tidy()
     assert first.is_dir()
-    now = time.time()
-    monkeypatch.setattr('lurefusion.page.scratch.time.time', lambda: now + 3600)
-    scratch.folder()
-    assert not first.exists()
-    assert not second.exists()
+    with scratch.folder() as working:
+        now = time.monotonic()
+        monkeypatch.setattr('lurefusion.page.scratch.time.monotonic', lambda: now + 3600)
+        scratch.tidy()
+        assert not first.exists()
+        # a request that takes an hour keeps its files
+        assert working.is_dir()
+    with pytest.raises(ValueError, match='a mistake'), scratch.folder() as failed:
+        raise ValueError('a mistake')
+    assert not failed.exists()
     scratch.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -164,12 +169,13 @@ def test_nothing_comes_from_elsewhere(page: Any) -> None:
 def test_a_pair_over_the_wire(client: Any, pictures: dict[str, Path]) -> None:
     from gradio_client import handle_file
 
-    for name, path in pictures.items():
-        problem, preview = client.predict(handle_file(str(path)), api_name=f'/picture_{name}')
+    sent = {name: handle_file(str(path)) for name, path in pictures.items()}
+    for name, file in sent.items():
+        problem, preview = client.predict(file, api_name=f'/picture_{name}')
         assert problem == ''
         assert preview
     problem, told, compared, eight, sixteen, metrics, alone, inside = client.predict(
-        False, 'it is too dark', api_name='/fuse'
+        **sent, auto=False, prompt='it is too dark', api_name='/fuse'
     )
     assert problem == ''
     assert 'low light' in told
@@ -181,10 +187,56 @@ def test_a_pair_over_the_wire(client: Any, pictures: dict[str, Path]) -> None:
     assert cv2.imread(sixteen['value'], cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 
+def test_remarks_name_no_place_of_the_server(page: Any, client: Any, pictures: dict[str, Path]) -> None:
+    from gradio_client import handle_file
+
+    coloured = pictures['vi'].with_name('coloured.png')
+    write_image(coloured, np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
+    files = [handle_file(str(path)) for path in (pictures['vi'], coloured)]
+    problem, told, *_ = client.predict(*files, auto=False, trust=False, api_name='/fuse')
+    assert problem == ''
+    assert 'infrared (coloured.png): it is coloured' in told
+    assert str(page.scratch.root) not in told
+
+
+def test_the_file_is_fused_whose_preview_is_not_there_yet() -> None:
+    pytest.importorskip('gradio', reason='needs Gradio: pip install lurefusion[demo]')
+    from lurefusion.page.layout import _original
+
+    known = ('preview_1.png', '/uploads/a.tif')
+    assert _original('/cache/1/preview_1.png', known) == '/uploads/a.tif'
+    # the next one, when the box already shows it and the answer to its upload is on the way
+    assert _original('/uploads/b.png', known) == '/uploads/b.png'
+    assert _original('/uploads/b.png', None) == '/uploads/b.png'
+    assert _original(None, known) is None
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--port', '99999'], '--port 99999: ports are 1 to 65535'),
+        (['--host', '300.1.1.1'], '--host 300.1.1.1: cannot listen there'),
+        (['--host', '192.0.2.1', '--port', '8000'], '--host 192.0.2.1 --port 8000: cannot listen there'),
+    ],
+)
+def test_an_address_that_cannot_be_had(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    pytest.importorskip('gradio', reason='needs Gradio: pip install lurefusion[demo]')
+    assert main(['demo', *words]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(page: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    port = page.url.rstrip('/').rpartition(':')[2]
+    assert main(['demo', '--port', port]) == 1
+    error = capsys.readouterr().err
+    assert f'--port {port}: cannot listen there' in error
+    assert 'GRADIO' not in error
+
+
 def test_a_mistake_is_an_answer(client: Any, tmp_path: Path) -> None:
     from gradio_client import handle_file
 
-    problem, *_ = client.predict(api_name='/fuse')
+    problem, *_ = client.predict(None, None, api_name='/fuse')
     assert 'Missing: the visible and the infrared picture' in problem
     bad = tmp_path / 'bad.png'
     bad.write_bytes(b'no picture')
@@ -201,7 +253,7 @@ def test_a_fault_of_ours_is_told_to_the_log_alone(
         raise RuntimeError('secret')
 
     monkeypatch.setattr(page.desk, 'fuse', broken)
-    problem, *_ = client.predict(api_name='/fuse')
+    problem, *_ = client.predict(None, None, api_name='/fuse')
     assert 'That is a fault of this page' in problem
     assert 'secret' not in problem
     assert 'secret' in caplog.text
@@ -254,6 +306,5 @@ def test_files_of_users_are_removed_by_age(page: Any, client: Any, pictures: dic
     # the small picture of the example stays
     [path] = [path for path in page.scratch.uploads.rglob('*') if path.is_file()]
     assert cv2.imread(str(path)).shape == (24, 32, 3)
-    # and who comes back is told
-    problem, *_ = client.predict(api_name='/fuse')
+    problem, *_ = client.predict(handle_file(str(pictures['vi'])), None, api_name='/fuse')
     assert 'issing: the infrared picture' in problem

@@ -65,11 +65,19 @@ def test_alerts_are_said_at_once() -> None:
 def test_what_was_understood() -> None:
     page = understood(
         [
-            Told('vi', 'll', 'low light', 'Brighten it.', 'auto', 0.934, {'ll': 0.934, 'hz': 0.06}),
+            Told('vi', 'll', 'low light', 'Brighten it.', 'auto', 0.934, {'haze': 0.06}),
+            Told('x', 'pd', '', 'Keep it.', 'auto', 0.01, {}, 'noise'),
             Told('ir', 'pd', '', 'Keep it.', 'default'),
         ]
     )
-    for words in ('Visible', 'low light', 'told from the picture, 93 % sure', 'also possible: hz 6 %', 'Brighten it.'):
+    for words in (
+        'Visible',
+        'low light',
+        'told from the picture, 93 % sure',
+        'also possible: haze 6 %',
+        'noise, which this network does not mend',
+        'Brighten it.',
+    ):
         assert words in page
     assert 'kept as it is' in page
     assert 'Keep it.' not in page
@@ -118,5 +126,5 @@ def test_metrics_have_unit_and_direction() -> None:
 
 def test_summaries() -> None:
     page = summary(Job(Path('a'), 3, {'x': 'y is bad'}, ['left out'], {'vi': ['ll (3)']}, 61.4), 'pictures')
-    for words in ('3 pictures fused', 'in 61 s', '1 failed', 'x: Y is bad', 'left out', 'Visible', 'll (3)'):
+    for words in ('3 pictures fused', 'in 61 s', '1 failed', 'x: y is bad', 'left out', 'Visible', 'll (3)'):
         assert words in page
