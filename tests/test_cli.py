@@ -286,6 +286,16 @@ def test_a_prompt_for_each_modality_may_be_one_string(words, parts):
     assert named_parts(words, ('vi', 'ir')) == parts
 
 
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path):
+    (tmp_path / 'closed').mkdir()
+    long = tmp_path / 'closed' / ('x' * 300 + '.png')
+    with pytest.raises(OSError, match='name too long') as caught:
+        write_image(long, np.zeros((8, 8), np.uint8))
+    assert caught.value.filename == str(long)
+    with pytest.raises(OSError, match=r'/proc/o\.png'):
+        write_image('/proc/o.png', np.zeros((8, 8), np.uint8))
+
+
 @pytest.mark.parametrize('words', [['vi=ll', 'vi=hz'], ['vi=ll vi=hz'], ['ir=lc', 'vi=ll', 'ir=sr']])
 def test_two_prompts_for_one_modality_are_refused(words):
     with pytest.raises(ValueError, match='names a modality twice'):

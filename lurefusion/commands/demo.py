@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     limits = parser.add_argument_group('what is refused')
     # the defaults are those of lurefusion.page.limits.Limits, which cannot be had without numpy
-    limits.add_argument('--picture-mb', type=float, default=32, help='size of a picture (default: 32)')
-    limits.add_argument('--archive-mb', type=float, default=256, help='size of an archive or clip (default: 256)')
+    limits.add_argument('--picture-mb', type=float, default=32, help='MB of a picture (default: 32)')
+    limits.add_argument('--archive-mb', type=float, default=256, help='MB of an archive or clip (default: 256)')
     limits.add_argument('--megapixels', type=float, default=16, help='pixels of a picture, in millions (default: 16)')
     limits.add_argument('--files', type=int, default=200, help='pictures in an archive (default: 200)')
     limits.add_argument('--frames', type=int, default=300, help='frames of a clip (default: 300)')

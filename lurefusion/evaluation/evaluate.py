@@ -362,6 +362,8 @@ def _named(entries: Sequence[str], what: str) -> dict[str, str]:
             if what == 'source':
                 raise ValueError(f'--source takes NAME=DIR, got {entry!r}')
             name, folder = Path(entry).name or entry, entry
+        if not name:
+            raise ValueError(f'{entry!r} has no name before its =')
         if name in named:
             raise ValueError(f'two folders are called {name!r}; name them apart: NAME=DIR')
         named[name] = folder
@@ -396,6 +398,10 @@ def run(args: argparse.Namespace) -> int:
     from lurefusion.runtime.torch_runner import pick_device
 
     load_plugins(args.plugins)
+    if args.grids < 0 or not args.zoom >= 1:
+        raise ValueError(f'--grids must be 0 or more and --zoom 1 or more, got {args.grids} and {args.zoom:g}')
+    if args.box and (min(args.box[:2]) < 0 or min(args.box[2:]) < 1):
+        raise ValueError(f'--box takes X Y WIDTH HEIGHT within the picture, got {" ".join(map(str, args.box))}')
     sources = {name: folder for name, folder in (('vi', args.vi), ('ir', args.ir)) if folder}
     for name, folder in _named(args.source, 'source').items():
         if name in sources:

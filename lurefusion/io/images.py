@@ -338,8 +338,9 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
                 _discard(hidden)
             elif os.path.samestat(os.fstat(handle), os.lstat(temporary)):
                 temporary.unlink()
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)
+        if isinstance(error, OSError) and error.errno is not None:
+            # not the hidden name, which nobody has asked for
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         if handle >= 0:

@@ -292,3 +292,23 @@ def test_names_of_other_programs_come_with_advice(folders):
             write_image(folders / f'src_{role}' / f'scene_{stem}.png', draw(1))
     with pytest.raises(ValueError, match=r'scene_(.) and scene_\1_CNN look like a pair: rename'):
         evaluate_folders({'m': folders / 'fused'}, {'vi': folders / 'src_vi', 'ir': folders / 'src_ir'})
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--grids', '-3'], '--grids must be 0 or more'),
+        (['--zoom', '0'], '--zoom 1 or more'),
+        (['--box', '0', '0', '100', '-5'], '--box takes X Y WIDTH HEIGHT'),
+        (['=vi'], "'=vi' has no name before its ="),
+    ],
+)
+def test_values_are_refused_before_anything_is_measured(tmp_path, monkeypatch, capsys, words, message):
+    from lurefusion.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for name in ('fused', 'vi', 'ir'):
+        write_image(tmp_path / name / 'a.png', np.full((16, 24), 90, np.uint8))
+    assert main(['eval', 'fused', *words, '--vi', 'vi', '--ir', 'ir', '--out', 'report']) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'report').exists()
