@@ -26,12 +26,12 @@ def main() -> int:
 def fuse(vi: str, ir: str, out: str, prompt: list[str] | None, model: str, bit_depth: int) -> None:
     """Fuse and print."""
     from lurefusion import FusionInferencer
-    from lurefusion.commands.fuse import parse_prompt
     from lurefusion.io.pairing import refuse_overwrite
+    from lurefusion.prompts.grammar import named_parts
 
     refuse_overwrite([out], [vi, ir])
     fuser = FusionInferencer(model)
-    result = fuser.predict(parse_prompt(prompt, fuser.modalities), vi=vi, ir=ir)
+    result = fuser.predict(named_parts(prompt, fuser.modalities), vi=vi, ir=ir)
     result.save(out, bit_depth)
     for name, route in result.routes.items():
         print(f'{name}: {route.task} ("{route.sentence}")')

@@ -28,10 +28,10 @@ def main() -> int:
 def fuse(vi: str, ir: str, out: str, prompt: list[str] | None, model: str, steady: float | None) -> int:
     """Fuse and print; 1 if frames failed."""
     from lurefusion import FusionInferencer
-    from lurefusion.commands.fuse import parse_prompt
+    from lurefusion.prompts.grammar import named_parts
 
     fuser = FusionInferencer(model, range_mode='shared')
-    report = fuser.fuse_video(dict(vi=vi, ir=ir), out, parse_prompt(prompt, fuser.modalities), steady=steady)
+    report = fuser.fuse_video(dict(vi=vi, ir=ir), out, named_parts(prompt, fuser.modalities), steady=steady)
     print(f'{report.frames} frames fused into {out}, {len(report.failed)} failed')
     return int(bool(report.failed))
 

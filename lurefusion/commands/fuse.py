@@ -199,7 +199,7 @@ def _fuse(args: argparse.Namespace) -> int:
     )
     from lurefusion.prompts.grammar import named_parts
 
-    routes = inferencer.route(None if args.prompt is None else named_parts(args.prompt, inferencer.modalities))
+    routes = inferencer.route(named_parts(args.prompt, inferencer.modalities))
     for name, route in routes.items():
         if not route.pending:
             print(f'{name}: {route.task} ("{route.sentence}")', file=_words(args))

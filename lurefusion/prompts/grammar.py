@@ -135,17 +135,19 @@ def normalise(text: str) -> str:
     return ' '.join(text.split())
 
 
-def named_parts(words: Sequence[str], modalities: Sequence[str]) -> str | dict[str, str]:
+def named_parts(words: Sequence[str] | None, modalities: Sequence[str]) -> str | dict[str, str] | None:
     """The parts ``NAME=TEXT`` of a prompt by modality, or one sentence.
 
     Args:
-        words: Of a command line; or a single text that has both, as in ``vi=haze ir=low contrast``.
+        words: Of a command line; or a single text that has both, as in ``vi=haze ir=low contrast``. None: no prompt.
         modalities: That the model takes.
 
     Raises:
         ValueError: If parts and sentences are mixed, or a part names no modality of the model: as a sentence it would
             say nothing.
     """
+    if words is None:
+        return None
     sentence = ' '.join(words)
     if len(words) == 1:
         # split at one separator, not at a run of them, which would take the square of its length
