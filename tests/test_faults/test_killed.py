@@ -136,6 +136,28 @@ def test_fusing_a_folder(pairs, killing, kind):
 
 
 @pytest.mark.parametrize('kind', KINDS)
+def test_fusing_a_folder_by_shards(pairs, killing, kind):
+    """One of two processes dies while the other one works on."""
+
+    def shard(folder: Path, number: int) -> int:
+        words = ['--vi', str(pairs / 'vi'), '--ir', str(pairs / 'ir'), '--out', str(folder / 'out')]
+        return main(['fuse', *words, '--model', 'lure-fast', '--device', 'cpu', '--shard', f'{number}/2'])
+
+    def work(folder: Path, again: bool) -> int:
+        other = os.fork()
+        if other == 0:
+            until = time.monotonic() + 120
+            # that of the former try may still be at it, and holds the shard
+            while (code := shard(folder, 2)) and time.monotonic() < until:
+                time.sleep(0.2)
+            os._exit(code)
+        code = shard(folder, 1)
+        return code or os.waitstatus_to_exitcode(os.waitpid(other, 0)[1])
+
+    killing('fuse: a folder by two shards', work, same_files('out/*.png'), kind, KILLS, 5)
+
+
+@pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('out', ['clip.mp4', 'frames'])
 def test_fusing_a_clip(pairs, killing, kind, out):
     pytest.importorskip('av')
