@@ -428,6 +428,14 @@ def test_palettes_are_told_from_grey_and_from_noise(name, quality):
     assert not colourfulness(colours(120, 160))[1]
 
 
+@pytest.mark.parametrize(('count', 'each', 'few'), [(22, 4, True), (30, 3, False)])
+def test_few_colours_are_a_quarter_of_the_pixels_at_most(count, each, few):
+    # 95 % of the pixels are in 21 of 22 cells (88 / 4 = 22), and in 29 of 30 (90 / 4 = 22.5)
+    numbers = np.repeat(np.arange(count), each)
+    picture = np.stack([numbers % 15 * 16, numbers // 15 * 16, 0 * numbers], -1).astype(np.uint8)[None]
+    assert colourfulness(picture)[1] is few
+
+
 @pytest.mark.parametrize('quality', [101, 80])
 @pytest.mark.parametrize('shape', [(20, 30, 3), (8, 9, 3)])
 def test_webp_is_read_and_listed(tmp_path, quality, shape):
