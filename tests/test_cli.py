@@ -278,6 +278,7 @@ def test_an_interrupted_command_says_so_in_one_line(capsys, words):
         (['vi=haze, ir=low contrast'], {'vi': 'haze', 'ir': 'low contrast'}),
         (['vi=haze', 'ir=low contrast'], {'vi': 'haze', 'ir': 'low contrast'}),
         (['vi=haze'], {'vi': 'haze'}),
+        (['vi=有雾，ir=lc'], {'vi': '有雾', 'ir': 'lc'}),
         (['it is dark'], 'it is dark'),
         (['it', 'is', 'dark'], 'it is dark'),
     ],

@@ -151,8 +151,8 @@ def named_parts(words: Sequence[str] | None, modalities: Sequence[str]) -> str |
     sentence = ' '.join(words)
     if len(words) == 1:
         # split at one separator, not at a run of them, which would take the square of its length
-        found = re.split(rf'[\s,;](?=(?:{"|".join(map(re.escape, modalities))})=)', sentence)
-        words = [word for each in found if (word := each.strip(' \t\n,;'))]
+        found = re.split(rf'[\s,;\uff0c\uff1b](?=(?:{"|".join(map(re.escape, modalities))})=)', sentence)
+        words = [word for each in found if (word := each.strip(' \t\n,;\uff0c\uff1b'))]
     parts, shown = [_PART.match(word) for word in words], sentence[:80]
     named = [part[1] for part in parts if part and part[1] in modalities]
     if not parts or not all(parts):
