@@ -76,7 +76,16 @@ def test_metadata(unpacked: Path) -> None:
     text = (ROOT / 'lurefusion' / '__init__.py').read_text(encoding='utf-8')
     assert metadata['Version'] == ast.literal_eval(re.search(r'__version__ = (.+)', text)[1])
     core = {re.match(r'[\w-]+', line)[0] for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line}
-    assert core == {'torch', 'mmengine', 'transformers', 'numpy', 'opencv-python', 'pillow', 'safetensors'}
+    assert core == {
+        'torch',
+        'mmengine',
+        'transformers',
+        'numpy',
+        'opencv-python',
+        'pillow',
+        'safetensors',
+        'setuptools',
+    }
     assert set(metadata.get_all('Provides-Extra')) == {
         'seg',
         'iqa',

@@ -191,3 +191,13 @@ def test_probe_files_without_an_entry_are_named(tmp_path):
     (tmp_path / 'x.py').write_text('model = dict()\n')
     with pytest.raises(KeyError, match='has no entry probe'):
         build_probe(tmp_path / 'x.py')
+
+
+def test_the_rows_of_one_modality() -> None:
+    names = np.array(['vi', 'ir', 'vi'])
+    both = Latents(np.float32([[1], [2], [3]]), np.array(['ll', 'lc', 'hz']), np.array(['a', 'b', 'c']), names, 7)
+    assert both.modalities() == ['vi', 'ir']
+    part = both.of('vi')
+    np.testing.assert_array_equal(part.features, np.float32([[1], [3]]))
+    assert [*part.task, *part.scene, *part.modality, part.iteration] == ['ll', 'hz', 'a', 'c', 'vi', 'vi', 7]
+    assert both.of('ir').task.tolist() == ['lc']
