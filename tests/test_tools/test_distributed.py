@@ -124,7 +124,7 @@ def test_two_processes_measure_what_one_measures(small: Path) -> None:
     assert one.keys() - timing == two.keys() - timing
     assert len(one.keys() - timing) >= 4
     for key in one.keys() - timing:
-        assert two[key] == pytest.approx(one[key], abs=1e-6), key
+        assert two[key] == pytest.approx(one[key], rel=1e-9), key
     for file in Path('one/fused').rglob('*.png'):
         assert (Path('two') / file.relative_to('one')).read_bytes() == file.read_bytes()
 

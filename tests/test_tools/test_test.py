@@ -1,9 +1,6 @@
 """Evaluation from the command's function: tables, pictures, missing sets and weights."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -75,21 +72,3 @@ def test_no_weights_and_no_data_are_named(small):
         run_test(small / 'small.py')
     with pytest.raises(FileNotFoundError, match='not one test set'):
         run_test('lurefusion::lure/stage2_ir_vi.py', 'anything')
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_numbers_of_one(small):
-    train(small / 'small.py')
-    options = {'test_dataloader.0.dataset.num': 3, 'test_dataloader.1.dataset.num': 3}
-    alone = run_test(small / 'small.py', work_dir='one', options=options)
-    tool = Path(__file__).resolve().parents[2] / 'tools' / 'test.py'
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29531', str(tool)]
-    launch += [str(small / 'small.py'), '--launcher', 'pytorch', '--work-dir', 'two', '--cfg-options']
-    launch += [f'{key}={value}' for key, value in options.items()]
-    environment = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
-    run = subprocess.run(launch, capture_output=True, text=True, timeout=300, env=environment)
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
-    together = json.loads(Path('two/metrics.json').read_text())
-    for key in ('clean/CC', 'clean/PSNR', 'LL/CC', 'LL/PSNR'):
-        assert together[key] == pytest.approx(alone[key], rel=1e-9)
-    assert len(list(Path('two/fused/LL').iterdir())) == 3
