@@ -21,6 +21,7 @@ from lurefusion.compat import allow_unmatched_torchvision, open_no_pickles
 from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.strategies import StrategyRunner, fit_strategy
 from lurefusion.io.images import write_bytes
+from lurefusion.runtime.memory import keep_freed_memory
 from lurefusion.weights import allow_resume
 
 #: MMEngine registers them unless they are None
@@ -44,9 +45,11 @@ def build_runner(
     allow_unmatched_torchvision()
     allow_resume()
     open_no_pickles()
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        keep_freed_memory()
     cfg.work_dir = str(work_dir)
     cfg.launcher = launcher
-    cuda = torch.cuda.is_available()
     if amp and not cuda and not _fast_bfloat16():
         print_log(
             'this processor has no bfloat16 units (AVX-512 BF16 or AMX); without them --amp makes training '

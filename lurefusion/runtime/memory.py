@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,8 @@ import torch
 
 # numbers of malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# of mman.h
+_HUGEPAGE = 14
 MEGABYTE = 2**20
 #: blocks below this come from the heap, whose free end is kept up to `KEPT`; larger ones would leave holes in it
 LARGEST = 32 * MEGABYTE
@@ -75,8 +78,8 @@ def keep_freed_memory() -> bool:
 
     A forward pass or a training step frees and asks for the same blocks over and over; handed back and fetched again,
     page by page, they cost a fifth to a third of its time. From now on the process keeps up to 512 MB of what it has
-    freed, and blocks above 32 MB are handed back as before. Has an effect with the GNU C library on Linux alone, and
-    only on its own allocator.
+    freed, in pages of 2 MB where the kernel has them, and blocks above 32 MB are handed back as before. Has an effect
+    with the GNU C library on Linux alone, and only on its own allocator.
 
     Returns:
         Whether it took effect.
@@ -84,7 +87,26 @@ def keep_freed_memory() -> bool:
     if platform.system() != 'Linux' or platform.libc_ver()[0] != 'glibc':
         return False
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        library = ctypes.CDLL(None)
+        mallopt = library.mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(_TRIM_THRESHOLD, KEPT))
+    kept = bool(mallopt(_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(_TRIM_THRESHOLD, KEPT))
+    if kept:
+        _advise_huge_pages(library)
+    return kept
+
+
+def _advise_huge_pages(library: ctypes.CDLL) -> None:
+    """Ask for large pages below what the heap will keep: one fault and one clearing for 512 small ones.
+
+    The heap is grown once by blocks that nobody writes to, so that they take no memory, and gets them back as free.
+    """
+    library.malloc.restype = ctypes.c_void_p
+    page, size = mmap.PAGESIZE, LARGEST - MEGABYTE
+    blocks = [block for _ in range(KEPT // LARGEST) if (block := library.malloc(ctypes.c_size_t(size)))]
+    for block in blocks:
+        start, end = block // page * page, -(-(block + size) // page) * page
+        library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _HUGEPAGE)
+    for block in blocks:
+        library.free(ctypes.c_void_p(block))
