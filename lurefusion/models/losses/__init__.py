@@ -27,6 +27,7 @@ from lurefusion.models.losses.restoration import (
     TextLoss,
     UnifiedLoss,
 )
+from lurefusion.models.losses.teacher import TeacherLoss
 from lurefusion.models.losses.tiny import (
     ChromaLoss,
     DetailLoss,
@@ -53,6 +54,7 @@ __all__ = [
     'ReconLoss',
     'SSIMLoss',
     'TaskLoss',
+    'TeacherLoss',
     'TextLoss',
     'UnifiedLoss',
     'VGG16Features',
