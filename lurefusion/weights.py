@@ -369,8 +369,8 @@ def load_weights(model: FusionModel, path: str | Path, prefixes: Sequence[str] |
 def take_over(model: FusionModel, path: str | Path, prefixes: Sequence[str] | None = None) -> None:
     """Start a training from the parts of other weights.
 
-    Where the tasks differ, the text encoder keeps what was learned of language (its projector), and the head that tells
-    the tasks apart starts anew.
+    Where the tasks differ, the text encoder keeps what was learned of language (its projector). The head that tells the
+    tasks apart keeps the rows of the tasks that the file knows, and starts anew for others.
 
     Args:
         model: Receives the tensors.
@@ -389,15 +389,21 @@ def take_over(model: FusionModel, path: str | Path, prefixes: Sequence[str] | No
         if not prefixes:
             raise ValueError(f'{path} and the model have no part in common: {sorted(parts[1])}, {sorted(parts[0])}')
     tasks, mine = _recorded(meta, 'tasks'), record_of(model).get('tasks')
-    sizes_differ = any(state[key].shape != own[key].shape for key in state if key in own and key.startswith(TASK_HEAD))
-    if (tasks and mine and tasks != mine) or sizes_differ:
-        print_log(
-            f'{path} knows the tasks {tasks}, the model {mine}: the head that tells them apart starts anew; where it '
-            f'does not train, free sentences are told by words alone',
-            logger='current', level=logging.WARNING,
-        )  # fmt: skip
-        state = {key: value for key, value in state.items() if not key.startswith(TASK_HEAD)}
-        state |= {key: value for key, value in own.items() if key.startswith(TASK_HEAD)}
+    # of another width: refused below, by name
+    heads = [k for k in state if k in own and k.startswith(TASK_HEAD) and state[k].shape[1:] == own[k].shape[1:]]
+    if (tasks and mine and tasks != mine) or any(state[key].shape != own[key].shape for key in heads):
+        known = [task for task in mine or () if task in (tasks or ())]
+        if len(known) < len(mine or ()) or not known:
+            print_log(
+                f'{path} knows the tasks {tasks}, the model {mine}: what tells the others apart starts anew; where it '
+                f'does not train, free sentences about them are told by words alone',
+                logger='current', level=logging.WARNING,
+            )  # fmt: skip
+        for key in heads:
+            rows = own[key].clone()
+            if known:
+                rows[[mine.index(task) for task in known]] = state[key][[tasks.index(task) for task in known]]
+            state[key] = rows
     load_into(model, state, prefixes, origin=str(path))
 
 

@@ -302,11 +302,21 @@ def test_another_order_of_tasks_is_refused_and_a_training_keeps_what_it_can(tmp_
     _saved(old, tmp_path / 'a.safetensors')
     with pytest.raises(ValueError, match=r"with the tasks \['ll', 'hz', 'pd'\].*model.prompts.tasks"):
         ck.load_weights(new, tmp_path / 'a.safetensors')
-    head = new.text_encoder['projector']['head'].weight.clone()
+    before = new.text_encoder['projector']['head'].weight.clone()
     ck.take_over(new, tmp_path / 'a.safetensors')
     parts = [net.text_encoder['projector'] for net in (old, new)]
     assert torch.equal(parts[0]['linear'].weight, parts[1]['linear'].weight)
-    assert torch.equal(parts[1]['head'].weight, head)
+    rows = dict(zip(old.prompts.keys, parts[0]['head'].weight, strict=True))
+    expected = [rows.get(task, row) for task, row in zip(tasks, before, strict=True)]
+    assert torch.equal(parts[1]['head'].weight, torch.stack(list(expected)))
+
+
+def test_a_head_of_unknown_tasks_starts_anew(tmp_path):
+    old, new = Texts(('ll', 'pd')), Texts(('ll', 'pd', 'hz'))
+    ck.save_weights(old.state_dict(), tmp_path / 'a.safetensors', dict(modalities=['vi', 'ir']))
+    before = new.text_encoder['projector']['head'].weight.clone()
+    ck.take_over(new, tmp_path / 'a.safetensors')
+    assert torch.equal(new.text_encoder['projector']['head'].weight, before)
 
 
 def test_the_same_tasks_are_taken_over_with_their_head(tmp_path):
