@@ -160,6 +160,7 @@ def _fuse(args: argparse.Namespace) -> int:
     from lurefusion.io.images import check_suffix
     from lurefusion.io.pairing import check_output, refuse_overwrite, refuse_same
     from lurefusion.io.ranges import parse_range
+    from lurefusion.runtime.jobs import parse_shard
 
     sources = _sources(args)
     kind = _kind(args, sources)
@@ -178,6 +179,7 @@ def _fuse(args: argparse.Namespace) -> int:
         refuse_overwrite([args.transform], sources.values())
     if args.batch_size < 1:
         raise ValueError(f'--batch-size must be at least 1, got {args.batch_size}')
+    shard = parse_shard(args.shard)
     refuse_overwrite([args.out], sources.values())
     if not args.trust_pictures and patterns is None:
         refuse_same(sources)
@@ -219,7 +221,7 @@ def _fuse(args: argparse.Namespace) -> int:
     common = dict(named, batch_size=args.batch_size, overwrite=args.overwrite)
     if kind == 'clip':
         return _clip(args, inferencer, sources, routes or None, common)
-    return _folders(args, inferencer, sources, routes or None, common)
+    return _folders(args, inferencer, sources, routes or None, dict(common, shard=shard))
 
 
 def _sources(args: argparse.Namespace) -> dict[str, str]:
@@ -296,9 +298,7 @@ def _words(args: argparse.Namespace) -> TextIO:
 
 
 def _folders(args: argparse.Namespace, inferencer: Any, sources: dict[str, str], routes: Any, common: Any) -> int:
-    from lurefusion.runtime.jobs import parse_shard
-
-    shard = parse_shard(args.shard)
+    shard = common['shard']
     if shard.count > 1:
         print(f'part {shard} of the pictures', file=_words(args))
 
@@ -313,7 +313,6 @@ def _folders(args: argparse.Namespace, inferencer: Any, sources: dict[str, str],
         args.out,
         routes,
         bit_depth=args.bit_depth,
-        shard=shard,
         dry_run=args.dry_run,
         tell=tell if args.json or args.dry_run else None,
         **common,

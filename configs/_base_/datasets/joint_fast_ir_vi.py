@@ -14,7 +14,23 @@ degradations = dict(
     hz=dict(type='Haze'),
     lc=dict(type='LowContrast'),
     sr=dict(type='LowResolution', scales=(4, 8), down='random'),
+    # clean pictures stay as they are
+    pd=dict(type='Identity'),
 )
+# folder -> times, clean pictures to spoil: cameras count about alike
+visible = {
+    'MSRS/train/vi': 6,
+    'RoadScene/train/vi': 1,
+    'M3SVD/train_more/visible': 2,
+    'LLVIP/train_more/vi': 2,
+}
+infrared = {
+    'MSRS/train/ir': 3,
+    'MSRS/train_ir_only/ir': 3,
+    'RoadScene/train/ir': 1,
+    'M3SVD/train_more/infrared': 2,
+    'LLVIP/train_more/ir': 2,
+}
 load = dict(type='LoadImages', cache_mb=1000)
 depth = dict(type='FrameDepth', ramp=(0.1, 1.5), relief=(0.0, 0.3))
 # many scales: a map of the whole scene in a crop, and detail as it is
@@ -32,7 +48,7 @@ draw = dict(type='DrawTasks', degradations=degradations, choices=[*choices, (0.5
 restoration = dict(
     batch_size=5,
     num_workers=0,
-    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=1.25, lc=1.0, sr=0.5)),
+    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=1.25, lc=1.25, sr=0.5, pd=0.5)),
     dataset=dict(
         type='MixDataset',
         missing='error',
@@ -52,18 +68,17 @@ restoration = dict(
                     type='RestorationDataset',
                     data_prefix=dict(y=folder),
                     times=times,
+                    leave_out=leave_out,
                     task=task,
                     modality=modality,
                     degradation=degradations[task],
                 )
-                for task, modality, folder, times in [
-                    ('ll', 'vi', 'MSRS/train/vi', 6),
-                    ('oe', 'vi', 'MSRS/train/vi', 2),
-                    ('hz', 'vi', 'MSRS/train/vi', 6),
-                    ('lc', 'ir', 'MSRS/train/ir', 1),
-                    ('lc', 'ir', 'MSRS/train_ir_only/ir', 1),
-                    ('sr', 'ir', 'MSRS/train_ir_only/ir', 1),
+                for tasks, modality, folders in [
+                    (('ll', 'oe', 'hz', 'pd'), 'vi', visible),
+                    (('lc', 'sr', 'pd'), 'ir', infrared),
                 ]
+                for task in tasks
+                for folder, times in folders.items()
             ],
         ],
     ),
