@@ -3,6 +3,9 @@ _base_ = './lure.py'
 model = dict(
     # trained on crops of 128 from shrunk frames: haze is also looked at in that size
     coarse=dict(tasks=('hz',), size=128),
+    # it runs in strips, that is in less memory than others: whole up to 4096x3072
+    max_pixels=12_600_000,
+    tile=2048,
     text_encoder=dict(backbone=dict(_delete_=True, type='HashBag')),
     image_encoder=dict(
         type='LURETinyEncoder',
