@@ -38,7 +38,7 @@ assert lurefusion.__file__.startswith(home), lurefusion.__file__
 for name in ('lure/stage2_tiny_ir_vi.py', 'baselines/max_ir_vi.py', 'ablation/ours.py'):
     found = get_config(f'lurefusion::{name}')
     assert Path(found.filename).resolve() == Path(root, 'configs', name).resolve(), found.filename
-assert get_config('lurefusion::lure/stage2_tiny_ir_vi.py', pretrained=True).model_path == 'lurefusion://lure-tiny'
+assert get_config('lurefusion::lure/stage2_tiny_more_ir_vi.py', pretrained=True).model_path == 'lurefusion://lure-tiny'
 Path('own.py').write_text("_base_ = 'lurefusion::baselines/max_ir_vi.py'\\nmodel = dict(modalities=('a', 'b'))\\n")
 own = Config.fromfile('own.py')
 assert own.model.modalities == ('a', 'b')
@@ -49,7 +49,7 @@ from mmengine.config import Config
 from mmengine.hub import get_model
 import lurefusion
 import torch
-network = get_model('lurefusion::lure/stage2_tiny_ir_vi.py', pretrained=True)
+network = get_model('lurefusion::lure/stage2_tiny_more_ir_vi.py', pretrained=True)
 torch.save(dict(network.state_dict()), 'state.pt')
 from pathlib import Path
 Path('whole.py').write_text("_base_ = 'lurefusion::lure/stage2_demo.py'\\n")
