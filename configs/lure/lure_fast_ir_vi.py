@@ -6,13 +6,13 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 init_from = dict(checkpoint='lure-tiny', prefixes=('text_encoder',))
-train_cfg = dict(type='JointTrainLoop', max_iters=900)
+train_cfg = dict(type='JointTrainLoop', max_iters=3_000)
 optim_wrapper = dict(optimizer=dict(lr=3e-3, weight_decay=1e-3), clip_grad=dict(max_norm=20.0))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, eta_min=1e-5),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, eta_min=1e-5),
 ]
-default_hooks = dict(checkpoint=dict(interval=100), ema=dict(type='EMAHook', momentum=0.005))
+default_hooks = dict(checkpoint=dict(interval=250), ema=dict(type='EMAHook', momentum=0.005))
 custom_hooks = [dict(type='StripHook'), dict(type='FrozenCheckHook')]
 # a training of minutes is looked at when it is over: tools/test.py
 val_cfg = val_dataloader = val_evaluator = None

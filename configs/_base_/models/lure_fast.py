@@ -11,12 +11,8 @@ model = dict(
         # stage 1: what is restored is the clean picture
         task=dict(type='TaskLoss', weight=30.0),
         chroma=dict(type='ChromaLoss', weight=15.0),
-        # stage 2, as lure-tiny, of the clean pictures, whatever goes in
-        grad=dict(type='GradLoss', weight=40.0, mode='position'),
-        per=dict(type='PerceptualLoss', weight=10.0, mode='u2', temperature=1.0, window=7),
-        int=dict(type='IntensityMaxLoss', weight=25.0, space='luma'),
-        hot=dict(type='HotTargetLoss', weight=2000.0, source='ir'),
+        # what is fused is what lure-tiny makes of the clean pictures, whatever goes in
+        teach=dict(type='TeacherLoss', teacher='lure-tiny', alpha=0.5, weight=60.0),
         pattern=dict(type='PatternLoss', weight=20.0),
-        color=dict(type='ColorLoss', weight=20.0, source='vi'),
     ),
 )
