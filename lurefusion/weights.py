@@ -401,8 +401,8 @@ def take_over(model: FusionModel, path: str | Path, prefixes: Sequence[str] | No
             )  # fmt: skip
         for key in heads:
             rows = own[key].clone()
-            if known:
-                rows[[mine.index(task) for task in known]] = state[key][[tasks.index(task) for task in known]]
+            for task in known:
+                rows[mine.index(task)] = state[key][tasks.index(task)]
             state[key] = rows
     load_into(model, state, prefixes, origin=str(path))
 
