@@ -28,6 +28,7 @@ from lurefusion.io.images import read_image, write_bytes
 from lurefusion.io.pairing import list_images
 from lurefusion.ops.layout import image_to_tensor
 from lurefusion.prompts import PSEUDO_TASK
+from lurefusion.prompts.grammar import compile_names
 from lurefusion.weights import find_weights, shipped_weights
 
 BASELINES = {'Average': 'average', 'Max': 'max', 'LapPyr': 'lap_pyramid', 'GuidedFilter': 'guided_filter'}
@@ -125,9 +126,8 @@ class Method:
         }
 
     def _another(self, task: str, modality: str) -> str:
-        """The next task of the same modality, in the order of the model's tasks."""
-        bank = self.fuser.model.prompts
-        same = [key for key in bank.keys if bank.task(key).modality == modality]
+        """The next task of the same modality that a table is about, in the order of the model's tasks."""
+        same = [key for key in self.fuser.model.prompts.keys if (modality, key) in TASKS.values()]
         return same[(same.index(task) + 1) % len(same)]
 
 
@@ -260,6 +260,7 @@ def measure_restored(method: Method, name: str, root: Path, limit: int | None, c
 def measure_routing(method: Method) -> dict[str, dict[str, float | str]]:
     """Share of sentences of unseen templates that reach their task: by the whole router, and by the text head alone."""
     bank, fuser = method.fuser.model.prompts, method.fuser
+    patterns = {name: compile_names(bank.words(name)) for name in fuser.modalities}
     rows = {}
     logging.disable(logging.WARNING)  # what the router did not understand is counted, not told
     try:
@@ -268,9 +269,11 @@ def measure_routing(method: Method) -> dict[str, dict[str, float | str]]:
             for task in (key for key in bank.keys if bank.task(key).modality in (None, modality)):
                 sentences = [s for split in ('val', 'test') for s in bank.sentences(task, split)]
                 head += list(fuser.model.classify_text(sentences).argmax(1) == bank.index(task))
-                for routes in map(fuser.route, sentences):
-                    others = {name: route.task for name, route in routes.items() if name != modality}
-                    right.append(routes[modality].task == task and set(others.values()) <= {PSEUDO_TASK})
+                for sentence in sentences:
+                    named = [name for name, pattern in patterns.items() if pattern.search(sentence.lower())]
+                    meant = [modality] if bank.task(task).modality else named or fuser.modalities
+                    expected = {name: task if name in meant else PSEUDO_TASK for name in fuser.modalities}
+                    right.append({name: route.task for name, route in fuser.route(sentence).items()} == expected)
             rows[f'{method.name}, {modality}'] = {
                 'sentences': str(len(right)), 'right task, %': 100 * np.mean(right),
                 'text head alone, %': 100 * np.mean(head),

@@ -66,7 +66,8 @@ standard deviation, tells the contrast. For sr4 and sr8 the degraded picture *is
 ROUTING = """## Free sentences
 
 Sentences of the prompt bank whose templates were in no training sentence (its splits `val` and `test`). Right means:
-this modality gets the task of the sentence, the others are kept as they are.
+this modality gets the task of the sentence, the others are kept as they are. A task of both modalities goes to those
+that the sentence names, or to both.
 
 """
 
