@@ -24,7 +24,7 @@ from lurefusion.io.images import write_image
 ROOT = Path(__file__).resolve().parents[1]
 SITE = runpy.run_path(str(ROOT / 'tools/misc/docs_site.py'))
 PAGES = sorted(
-    [*ROOT.glob('docs/**/*.md'), *ROOT.glob('*.md'), *ROOT.glob('configs/*.md'), *ROOT.glob('training/*.md')]
+    [*ROOT.glob('docs/**/*.md'), *ROOT.glob('*.md'), *ROOT.glob('configs/*.md')]
     + [*ROOT.glob('projects/**/*.md'), *ROOT.glob('lurefusion/weights/*.md')]
 )
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
