@@ -1,4 +1,4 @@
-# lure-fast: restoration and fusion at once, minutes of one CPU core, with the text encoder of lure-tiny.
+# lure-fast: restoration and fusion at once, half an hour of one CPU core, taught by lure-tiny, whose text encoder it has.
 _base_ = [
     '../_base_/models/lure_fast.py',
     '../_base_/datasets/joint_fast_ir_vi.py',

@@ -820,7 +820,7 @@ def test_every_registered_loss_names_its_needs():
         assert needs, name
 
 
-CONSTRUCTED = {'MeanLatentLoss': dict(width=12)}
+CONSTRUCTED = {'MeanLatentLoss': dict(width=12), 'TeacherLoss': dict(teacher='lure-fast')}
 
 
 @pytest.mark.parametrize('name', LOSSES.known())

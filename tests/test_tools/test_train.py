@@ -232,8 +232,10 @@ def test_trained_weights_open_without_their_config(small):
         np.testing.assert_array_equal(FusionInferencer(model, weights)(vi=noise, ir=noise[..., 0]), expected)
     with pytest.raises(FileNotFoundError, match='nowhere'):
         FusionInferencer('lure-tiny', 'nowhere')
-    with pytest.raises(ValueError, match='does not fit'):
+    with pytest.raises(ValueError, match='was trained with the tasks'):
         FusionInferencer('lure-tiny', 'mine.safetensors')
+    with pytest.raises(ValueError, match='does not fit'):
+        FusionInferencer('lure-fast', 'mine.safetensors')
 
 
 def test_seed_decides_the_result(small):

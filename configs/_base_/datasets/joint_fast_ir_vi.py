@@ -37,18 +37,20 @@ depth = dict(type='FrameDepth', ramp=(0.1, 1.5), relief=(0.0, 0.3))
 crop = dict(type='RandomCrop', size=128, scale=(0.25, 1.0), scale_prob=0.8)
 flip, degrade = dict(type='RandomFlip'), dict(type='Degrade')
 choices = [
-    (5, {}),
+    (4, {}),
     (1, dict(vi='ll')),
     (1, dict(vi='hz')),
-    (1, dict(vi='oe')),
-    (1, dict(ir='lc')),
+    (2, dict(vi='oe')),
+    (1.5, dict(ir='lc')),
     (0.5, dict(ir='sr')),
+    (0.5, dict(vi='ll', ir='lc')),
+    (0.5, dict(vi='oe', ir='lc')),
 ]
-draw = dict(type='DrawTasks', degradations=degradations, choices=[*choices, (0.5, dict(vi='ll', ir='lc'))])
+draw = dict(type='DrawTasks', degradations=degradations, choices=choices)
 restoration = dict(
     batch_size=5,
     num_workers=0,
-    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=1.25, lc=1.25, sr=0.5, pd=0.5)),
+    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=2.5, lc=1.5, sr=0.5, pd=0.5)),
     dataset=dict(
         type='MixDataset',
         missing='error',

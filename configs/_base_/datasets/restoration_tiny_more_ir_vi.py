@@ -55,7 +55,9 @@ native = [dict(step, scale=(0.5, 1.0), scale_prob=0.4) if step is crop else step
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.5, oe=1.25, lc=1.75, sr=0.75, ns=0.75, st=0.5, rn=0.5)),
+    sampler=dict(
+        type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.5, oe=1.25, lc=1.75, sr=0.75, ns=0.75, st=0.5, rn=0.5)
+    ),
     dataset=dict(
         type='MixDataset',
         missing='error',
