@@ -1,4 +1,4 @@
-# lure-fast: restoration and fusion at once, half an hour of one CPU core, taught by lure-tiny, whose text encoder it has.
+# lure-fast: restoration and fusion at once, half an hour of one CPU core, taught by lure-tiny; its text encoder too.
 _base_ = [
     '../_base_/models/lure_fast.py',
     '../_base_/datasets/joint_fast_ir_vi.py',
