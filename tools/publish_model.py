@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
+from mmengine.logging import print_log
+
 from lurefusion.cli import exit_code
 from lurefusion.config import load_stages
+from lurefusion.evaluation.prompt_check import tasks_alike
 from lurefusion.registry import MODELS
 from lurefusion.weights import find_weights, load_weights, read_weights, record_of, save_weights
 
@@ -22,7 +26,10 @@ def main() -> int:
 
 
 def publish(config: str, checkpoint: str, out: str, half: bool = False) -> None:
-    """Write tensors and model config as safetensors, after the model was built from just these and loaded."""
+    """Write tensors and model config as safetensors, after the model was built from just these and loaded.
+
+    Says where the network does not read its prompt, see :func:`tasks_alike`.
+    """
     if Path(out).suffix != '.safetensors':
         raise ValueError(f'out must be a .safetensors file, got {out!r}')
     names, cfgs = load_stages(config)
@@ -30,6 +37,9 @@ def publish(config: str, checkpoint: str, out: str, half: bool = False) -> None:
     path = find_weights(checkpoint)
     network = MODELS.build(dict(model_cfg))
     load_weights(network, path)
+    for modality, pairs in tasks_alike(network.eval()).items():
+        named = ', '.join(f'{a} and {b}' for a, b in pairs)
+        print_log(f'a picture of {modality} becomes the same for {named}: is a layer dead?', level=logging.WARNING)
     state, meta = read_weights(path)
     state = {key: value for key, value in state.items() if not key.startswith('losses.')}
     if half:

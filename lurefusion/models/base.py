@@ -10,8 +10,8 @@ import numpy as np
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from lurefusion.prompts import PromptBank
-from lurefusion.runtime.passes import RunOptions, predict_samples, routes_of, run_rows, sources_of
+from lurefusion.prompts import TASKS, PromptBank
+from lurefusion.runtime.passes import CoarsePass, RunOptions, predict_samples, routes_of, run_rows, sources_of
 from lurefusion.structures import FusionDataSample
 
 
@@ -127,6 +127,21 @@ class FusionModel(BaseModel):
             TypeError: For a model without latents.
         """
         raise TypeError(f'{type(self).__name__} has no latents that could be looked at')
+
+    def coarse_pass(self, options: dict[str, Any] | None) -> CoarsePass | None:
+        """The `coarse` of a config, ``dict(tasks=('hz', 'lc'), size=128)``, checked against `prompts`.
+
+        A built-in task that the model does not have is passed over.
+
+        Raises:
+            ValueError: If a task is unknown.
+        """
+        if options is None:
+            return None
+        known = self.prompts.keys if self.prompts else ()
+        if unknown := sorted({*options['tasks']} - {*known, *TASKS}):
+            raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {known}')
+        return CoarsePass(frozenset(options['tasks']), options['size'])
 
     def freeze(self, names: Sequence[str]) -> None:
         """Let these children train no more; they stay in eval mode.

@@ -18,9 +18,9 @@ from lurefusion.models import strips
 from lurefusion.models.base import FusionModel
 from lurefusion.models.losses import LossSet, latent_diagnostics
 from lurefusion.models.text_encoders import TextEncoder
-from lurefusion.prompts import TASKS, PromptBank
+from lurefusion.prompts import PromptBank
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, MODELS
-from lurefusion.runtime.passes import CoarsePass, RunOptions, routes_of
+from lurefusion.runtime.passes import RunOptions, routes_of
 from lurefusion.structures import FusionDataSample
 
 STAGES = ('restoration', 'fusion', 'joint')
@@ -97,10 +97,7 @@ class LURE(FusionModel):
         if stage != 'restoration':
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit(tile)
-        if coarse is not None and (unknown := sorted(set(coarse['tasks']) - {*self.prompts.keys, *TASKS})):
-            raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {self.prompts.keys}')
-        second = None if coarse is None else CoarsePass(frozenset(coarse['tasks']), coarse['size'])
-        self.running = RunOptions(max_pixels, tile, overlap, second)
+        self.running = RunOptions(max_pixels, tile, overlap, self.coarse_pass(coarse))
         self.losses = LossSet(losses or {})
         for loss in self.losses.values():
             loss.fit(channels, len(self.modalities))

@@ -25,6 +25,7 @@ from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.ops.colour import CHROMA_BLUE, CHROMA_RED, LUMA, ycbcr_to_rgb
 from lurefusion.prompts import PSEUDO_TASK, PromptBank
 from lurefusion.registry import MODELS
+from lurefusion.runtime.passes import RunOptions
 from lurefusion.structures import FusionDataSample
 
 #: lumas at which the slope of a curve changes: dense where a dark picture has to be pulled apart
@@ -33,6 +34,8 @@ KNOTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 CURVE, CHROMA = 2 + len(KNOTS), 7
 # slopes of a very dark picture are ten times those of a clean one: what the heads give counts so many times
 SLOPE = 4.0
+# passes of what is negative: without it, channels that one text makes negative everywhere are dead under this text
+LEAK = 0.1
 REFERENCE = 'reference_'
 
 
@@ -77,7 +80,7 @@ def enlarged(maps: Tensor) -> Tensor:
 
 
 class Film(nn.Module):
-    """Convolution, then (1 + gamma) h + beta with gamma and beta from a code (B,K), then ReLU."""
+    """Convolution, then (1 + gamma) h + beta with gamma and beta from a code (B,K), then leaky ReLU."""
 
     def __init__(self, inputs: int, outputs: int, code: int, stride: int = 1) -> None:
         super().__init__()
@@ -87,7 +90,7 @@ class Film(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """x (B,C,h,w), code (B,K)."""
         gamma, beta = self.film(code)[:, :, None, None].chunk(2, dim=1)
-        return F.relu_(torch.addcmul(beta, 1 + gamma, self.conv(x)))
+        return F.leaky_relu_(torch.addcmul(beta, 1 + gamma, self.conv(x)), LEAK)
 
 
 class MapEncoder(nn.Module):
@@ -115,8 +118,9 @@ class MapEncoder(nn.Module):
 
     def forward(self, blocks: Tensor, c: Tensor, m: Tensor) -> Tensor:
         """blocks (B,6,H/2,W/2), c (B,D), m (B,) int64 to (B,F,H/8,W/8)."""
-        code = torch.tanh(self.text(c) + self.modality[m])
-        h, skips = F.relu_(self.stem(blocks)), []
+        # text vectors are long: a step of the optimizer would send the code of all texts to its bounds
+        code = torch.tanh(self.text(F.normalize(c)) + self.modality[m])
+        h, skips = F.leaky_relu_(self.stem(blocks), LEAK), []
         for down in self.down:
             h = down(h, code)
             skips.append(h)
@@ -148,7 +152,7 @@ class Merger(nn.Module):
         h = torch.cat([one, other, chroma, enlarged(self.context(features))], dim=1)
         h = h.contiguous(memory_format=torch.channels_last)
         for conv in self.inner:
-            h = F.relu_(conv(h))
+            h = F.leaky_relu_(conv(h), LEAK)
         h = self.last(h).contiguous(memory_format=torch.contiguous_format)
         share, change, tint = h.split((4, 4, 2), dim=1)
         luma = torch.addcmul(one + change, 0.5 + share, other - one)
@@ -175,6 +179,8 @@ class LureFast(FusionModel):
         merger: Keywords of :class:`Merger` (width, depth, context).
         losses: Name -> member of LOSSES; the name appears in the log as ``loss_<name>``.
         frozen: Names of children that neither train nor leave eval mode.
+        coarse: ``dict(tasks=('hz', 'lc'), size=128)``: where one of these tasks is named, the prediction is corrected
+            by a second pass over pictures whose short side is shrunk to `size` (`runtime.passes.add_coarse_pass`).
         data_preprocessor: Of MMEngine's BaseModel.
         init_cfg: Of MMEngine's BaseModel.
 
@@ -193,6 +199,7 @@ class LureFast(FusionModel):
         merger: dict[str, Any] | None = None,
         losses: dict[str, Any] | None = None,
         frozen: Sequence[str] = (),
+        coarse: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -221,6 +228,7 @@ class LureFast(FusionModel):
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of {self.size_divisor}, which the '
                 f'strides of LureFast ask for'
             )
+        self.running = RunOptions(coarse=self.coarse_pass(coarse))
         self.losses = LossSet(losses or {})
         self.freeze(frozen)
 
@@ -277,20 +285,24 @@ class LureFast(FusionModel):
     @staticmethod
     def _restored_luma(blocks: Tensor, curves: Tensor) -> Tensor:
         """(B,4,H/2,W/2): y + offset + slope y + sum_k change_k relu(y - knot_k), with maps (B,CURVE,H/8,W/8)."""
-        y, maps = blocks[:, :4], enlarged(curves)
-        out = torch.addcmul(y + maps[:, :1], y, maps[:, 1:2], value=SLOPE)
+        y, slopes = blocks[:, :4], SLOPE * curves[:, 1:].float()
+        # relu(y - k) = max(y, k) - k; what does not depend on y is done at the size of the maps
+        offset = curves[:, :1] - (slopes[:, 1:] * slopes.new_tensor(KNOTS)[:, None, None]).sum(dim=1, keepdim=True)
+        maps = enlarged(torch.cat([offset, slopes], dim=1))
+        out = torch.addcmul(y + maps[:, :1], y, maps[:, 1:2])
         for k, knot in enumerate(KNOTS, start=2):
-            out.addcmul_(F.relu_(y - knot), maps[:, k : k + 1], value=SLOPE)
+            out = out.addcmul_(y.clamp(min=knot), maps[:, k : k + 1])
         return out
 
     @staticmethod
     def _restored_chroma(blocks: Tensor, luma: Tensor, colours: Tensor) -> Tensor:
         """(B,2,H/2,W/2): A c + s g c + o, c the chroma, g by how much luma has grown, with maps (B,CHROMA,H/8,W/8)."""
-        chroma, maps = blocks[:, 4:], enlarged(colours)
+        chroma = blocks[:, 4:]
+        maps = enlarged(torch.cat([SLOPE * colours[:, :4].float(), colours[:, 4:].float()], dim=1))
         before, after = (y.mean(dim=1, keepdim=True) for y in (blocks[:, :4], luma))
         growth = maps[:, 4:5] * ((after - before) / (before.clamp(min=0) + 0.05))
-        mixed = maps[:, 0:2] * chroma[:, :1] + maps[:, 2:4] * chroma[:, 1:]
-        return chroma + SLOPE * mixed + growth * chroma + maps[:, 5:7]
+        mixed = torch.addcmul(maps[:, 5:7], maps[:, 0:2], chroma[:, :1]).addcmul_(maps[:, 2:4], chroma[:, 1:])
+        return torch.addcmul(mixed, 1 + growth, chroma)
 
     def _picture(self, one: Tensor, other: Tensor, chroma: Tensor, features: Tensor) -> Tensor:
         blocks = self.merger(one, other, chroma, features)

@@ -5,6 +5,8 @@ model = dict(
     chroma='vi',
     prompts=dict(tasks=('ll', 'hz', 'oe', 'lc', 'sr', 'pd')),
     text_encoder=dict(backbone=dict(type='HashBag'), out_dim=256),
+    # how hazy or flat a picture is shows in the whole of it, and it is learned on crops of this size
+    coarse=dict(tasks=('hz', 'lc'), size=128),
     # what tells the tasks apart is taken over
     frozen=('text_encoder',),
     losses=dict(
