@@ -1,7 +1,7 @@
 """Time and memory of fusing a pair and of restoring a picture, in a fresh process for each number of threads.
 
     python benchmarks/inference.py [lure-tiny | CONFIG --weights W] [--size 480 640 --size 1024 1280] [--threads 1 2]
-        [--runner torch onnx] [--batch 1 8]
+        [--runner torch onnx bf16 compile] [--batch 1 8]
 
 The whole call is timed as a program sees it, arrays in and arrays out, warm; the parts are timed within the same calls.
 Peak memory is the largest resident set of that process, with Python, libraries and weights. Beside them, measured in
@@ -20,10 +20,33 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # parts of the model in the order of the table; what is left of the call is conversion, padding and text
 PARTS = {'image_encoder': 'encoders', 'fuser': 'fuser', 'decoder': 'decoder'}
+
+
+def in_bfloat16(core: Callable) -> Callable:
+    """The same with 16-bit numbers where PyTorch's autocast on a CPU has them."""
+    import torch
+
+    def half(*given):
+        with torch.autocast('cpu', torch.bfloat16):
+            return core(*given).float()
+
+    return half
+
+
+def compiled(core: Callable) -> Callable:
+    """By `torch.compile`: the first call of a size takes what the column says."""
+    import torch
+
+    return torch.compile(core)
+
+
+#: ways to run a network in PyTorch that are tried here, and nowhere else: see docs/speed.md
+CHANGED = {'bf16': in_bfloat16, 'compile': compiled}
 
 
 def peak_megabytes() -> float:
@@ -86,6 +109,8 @@ def laplacian_fusion(visible, infrared, levels: int = 4):
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """Of the first size, number of threads, runner and batch: median seconds and peak memory, in this process."""
+    import cv2
+    import numpy as np
     import torch
 
     from lurefusion.apis import FusionInferencer, init_model
@@ -93,11 +118,20 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
     size, batch, repeat = tuple(args.size[0]), args.batch[0], args.repeat
     torch.set_num_threads(args.threads[0])
-    fuser = FusionInferencer(args.model, args.weights, device='cpu', runner=args.runner[0])
-    scene = render_scene(2010, size, 'day')
-    pair = dict(vi=[scene.visible] * batch, ir=[scene.infrared] * batch)
-    network = init_model(args.model, args.weights, 'cpu') if args.runner[0] == 'onnx' else fuser.model
-    spent, started = dict.fromkeys(PARTS, 0.0), {}
+    fuser = FusionInferencer(
+        args.model, args.weights, device='cpu', runner='onnx' if args.runner[0] == 'onnx' else 'torch'
+    )
+    # drawn small: drawing a large scene takes more memory than fusing it
+    scene = render_scene(2010, tuple(min(n, most) for n, most in zip(size, (480, 640), strict=True)), 'day')
+    visible, infrared = (cv2.resize(x, size[::-1]) for x in (scene.visible, scene.infrared))
+    pair = dict(vi=[visible] * batch, ir=[infrared] * batch)
+    way = args.runner[0]
+    network = init_model(args.model, args.weights, 'cpu') if way == 'onnx' else fuser.model
+    said = 'the visible image is too dark'
+    unchanged = network.core
+    if way in CHANGED:
+        network.core = CHANGED[way](network.core)
+    spent, started, firsts = dict.fromkeys(PARTS, 0.0), {}, []
 
     children = dict(network.named_children())
     # of a network with other parts, all is the rest
@@ -115,12 +149,13 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
             start = time.perf_counter()
             call()
             rows.append(dict(spent, whole=time.perf_counter() - start))
+        firsts.append(rows[0]['whole'])
         return rows[2:]  # the first two warm up
 
-    fused = timed(lambda: fuser('the visible image is too dark', batch_size=batch, **pair))
+    fused = timed(lambda: fuser(said, batch_size=batch, **pair))
     peak = peak_megabytes()
-    infrared = scene.infrared if scene.infrared.ndim == 2 else scene.infrared[..., 0]
-    pyramid = timed(lambda: laplacian_fusion(scene.visible, infrared))
+    flat = infrared if infrared.ndim == 2 else infrared[..., 0]
+    pyramid = timed(lambda: laplacian_fusion(visible, flat))
     result = {name: statistics.median(row[name] for row in fused) / batch for name in (*PARTS, 'whole')}
     rate = matrix_product_rate()
     work = operations_per_pixel(network) * size[0] * size[1]
@@ -128,11 +163,18 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         rate=rate / 1e9, share=100 * work / rate / result['whole'],
         pyramid=statistics.median(row['whole'] for row in pyramid),
     )  # fmt: skip
-    if args.runner[0] == 'torch':
-        restored = timed(lambda: fuser.restore(scene.visible, 'vi', 'it is too dark'))
+    if way != 'torch':
+        given = fuser(said, vi=visible, ir=infrared)
+        network.core = unchanged
+        error = np.mean((FusionInferencer(network)(said, vi=visible, ir=infrared) - given.astype(float)) ** 2)
+        result['psnr'] = float(10 * np.log10(255**2 / max(error, 1e-12)))
+    if way == 'torch':
+        restored = timed(lambda: fuser.restore(visible, 'vi', 'it is too dark'))
         result['restore'] = statistics.median(row['whole'] for row in restored)
     slowest = max(row['whole'] for row in fused) / batch
-    return result | dict(peak=peak, slowest=slowest, parameters=sum(p.numel() for p in network.parameters()))
+    return result | dict(
+        peak=peak, first=firsts[0], slowest=slowest, parameters=sum(p.numel() for p in network.parameters())
+    )
 
 
 def table(results: list[dict[str, float]]) -> str:
@@ -141,14 +183,15 @@ def table(results: list[dict[str, float]]) -> str:
 
     head = ['height', 'width', 'threads', 'runner', 'batch', 'pair, s', 'slowest, s', 'pairs a second']
     head += [*(f'{title}, %' for title in PARTS.values()), 'rest, %', 'one picture restored, s', 'peak memory, MB']
-    head += ['matrix product, GFLOP/s', 'of its rate, %', 'Laplacian pyramid, s']
+    head += ['first call, s', 'PSNR to torch, dB', 'matrix product, GFLOP/s', 'of its rate, %', 'Laplacian pyramid, s']
     lines = []
     for row in results:
         shares = [100 * row[name] / row['whole'] for name in PARTS]
         restored = f'{row["restore"]:.3f}' if 'restore' in row else '-'
         cells = [f'{row["whole"]:.3f}', f'{row["slowest"]:.3f}', f'{1 / row["whole"]:.2f}']
         cells += [f'{s:.1f}' for s in (*shares, 100 - sum(shares))]
-        cells += [restored, f'{row["peak"]:.0f}', f'{row["rate"]:.0f}', f'{row["share"]:.0f}']
+        cells += [restored, f'{row["peak"]:.0f}', f'{row["first"]:.2f}']
+        cells += [f'{row["psnr"]:.1f}' if 'psnr' in row else '-', f'{row["rate"]:.0f}', f'{row["share"]:.0f}']
         place = [row[name] for name in ('height', 'width', 'threads', 'runner', 'batch')]
         lines.append([*place, *cells, f'{row["pyramid"]:.4f}'])
     return markdown_table(head, lines, text=())
@@ -169,7 +212,7 @@ def main() -> None:
         '--size', type=int, nargs=2, action='append', metavar=('H', 'W'), help='default: 480 640; may be repeated'
     )
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
-    parser.add_argument('--runner', nargs='+', default=['torch'], choices=['torch', 'onnx'])
+    parser.add_argument('--runner', nargs='+', default=['torch'], choices=['torch', 'onnx', *CHANGED])
     parser.add_argument('--batch', type=int, nargs='+', default=[1], help='pairs that are run together')
     parser.add_argument('--repeat', type=int, default=7, help='timed calls; the median counts')
     parser.add_argument('--quick', action='store_true', help='one thread, 48x64 and 96x128, to see that it works')
@@ -192,6 +235,7 @@ def main() -> None:
         out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
         place = dict(height=height, width=width, threads=threads, runner=runner, batch=batch)
         results.append(place | json.loads(out.splitlines()[-1]))
+        print(f'{place}: {results[-1]["whole"]:.3f} s', file=sys.stderr)
     print(f'{args.model}, {results[0]["parameters"] / 1e6:.2f} M parameters, fp32, median of {args.repeat}\n')
     print(table(results), end='')
     if len(sizes) > 1:

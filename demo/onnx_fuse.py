@@ -1,7 +1,7 @@
 """Fuse a pair with ONNX Runtime and OpenCV alone: python demo/onnx_fuse.py FILE.onnx VI IR OUT [TASK_OF_VI TASK_OF_IR]
 
 FILE.onnx is what `lurefusion export` wrote; tasks: ll hz oe lc sr pd; pd (default): nothing is degraded. Pictures are
-run whole, without the second pass that `lurefusion fuse` makes of haze.
+run whole, without the second pass that `lurefusion fuse` makes of haze (lure-fast: and of low contrast).
 """
 
 import json

@@ -1,4 +1,4 @@
-# lure-fast: restoration and fusion at once, half an hour of one CPU core, taught by lure-tiny; its text encoder too.
+# lure-fast: restoration and fusion at once, 20 minutes of two CPU cores, taught by lure-tiny; its text encoder too.
 _base_ = [
     '../_base_/models/lure_fast.py',
     '../_base_/datasets/joint_fast_ir_vi.py',

@@ -19,7 +19,7 @@ from mmengine.runner import FlexibleRunner, Runner
 
 from lurefusion.compat import allow_unmatched_torchvision, open_no_pickles
 from lurefusion.engine import LAUNCHERS
-from lurefusion.engine.strategies import StrategyRunner, fit_strategy
+from lurefusion.engine.strategies import FewWords, StrategyRunner, fit_strategy
 from lurefusion.io.images import write_bytes
 from lurefusion.runtime.memory import keep_freed_memory
 from lurefusion.weights import allow_resume
@@ -117,8 +117,8 @@ class _RunConfig(Config):
         return None
 
 
-class StageRunner(Runner):
-    """MMEngine's Runner, which says in a few lines what it otherwise says in a thousand before the first step."""
+class StageRunner(FewWords, Runner):
+    """MMEngine's Runner, of few words, with logs in the order of time."""
 
     def setup_env(self, env_cfg: dict) -> None:
         """See MMEngine; the time that names the logs is later than that of every log there is, whatever the clock."""
@@ -130,17 +130,6 @@ class StageRunner(Runner):
             times = [(last + timedelta(seconds=1)).strftime(_FORMAT)]
         broadcast_object_list(times)
         self._timestamp = times[0]
-
-    def _log_env(self, env_cfg: dict) -> None:
-        where = 'CUDA' if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
-        self.logger.info(
-            f'torch {torch.__version__} on {where}; {self._world_size} processes; seed {self._seed}; the whole config '
-            f'is in {self.work_dir}'
-        )
-
-    def get_hooks_info(self) -> str:
-        """In the order of their priority."""
-        return ', '.join(type(hook).__name__ for hook in self.hooks)
 
 
 def close_runner(runner: Runner | FlexibleRunner) -> None:

@@ -153,7 +153,23 @@ class FSDPOptimWrapper(OptimWrapper):
             yield
 
 
-class StrategyRunner(FlexibleRunner):
+class FewWords:
+    """For runners of MMEngine: a line each where they say a thousand before the first step."""
+
+    def _log_env(self, *_: Any) -> None:
+        where = 'CUDA' if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+        by = f'{type(self.strategy).__name__}, ' if hasattr(self, 'strategy') else ''
+        self.logger.info(
+            f'torch {torch.__version__} on {where}; {by}{self.world_size} processes; seed {self.seed}; the whole '
+            f'config is in {self.work_dir}'
+        )
+
+    def get_hooks_info(self) -> str:
+        """In the order of their priority."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
+
+class StrategyRunner(FewWords, FlexibleRunner):
     """MMEngine's FlexibleRunner: a strategy makes the model, the optimizer and the checkpoints."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -162,17 +178,6 @@ class StrategyRunner(FlexibleRunner):
         super().__init__(*args, **kwargs)
         # here, as MMEngine's Runner does: the same seed gives the same network with and without a strategy
         self.model = self.strategy.build_model(self.model)
-
-    def _log_env(self) -> None:
-        where = 'CUDA' if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
-        self.logger.info(
-            f'torch {torch.__version__} on {where}; {type(self.strategy).__name__}, {self.world_size} processes; seed '
-            f'{self.seed}; the whole config is in {self.work_dir}'
-        )
-
-    def get_hooks_info(self) -> str:
-        """In the order of their priority."""
-        return ', '.join(type(hook).__name__ for hook in self.hooks)
 
 
 @HOOKS.register_module()

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lurefusion.models.base import FusionModel
 from lurefusion.models.layers import full_precision
 from lurefusion.models.losses import LossSet
+from lurefusion.models.strips import in_parts, rectangles
 from lurefusion.models.text_encoders import TextEncoder
 from lurefusion.ops.colour import CHROMA_BLUE, CHROMA_RED, LUMA, ycbcr_to_rgb
 from lurefusion.prompts import PSEUDO_TASK, PromptBank
@@ -37,6 +38,8 @@ SLOPE = 4.0
 # passes of what is negative: without it, channels that one text makes negative everywhere are dead under this text
 LEAK = 0.1
 REFERENCE = 'reference_'
+#: height and width of the maps of a part (1024x1280 pixels): larger pictures are drawn part by part, see models.strips
+PART = (128, 160)
 
 
 class ToBlocks(nn.Module):
@@ -71,6 +74,12 @@ class FromBlocks(nn.Module):
     def forward(self, blocks: Tensor) -> Tensor:
         """Borders are repeated."""
         return F.pixel_shuffle(F.conv2d(F.pad(blocks, (1, 1, 1, 1), mode='replicate'), self.kernel), 2)
+
+
+def scaled(part: tuple[slice, slice], factor: int = 1) -> tuple[Any, slice, slice]:
+    """Index of the same rectangle of pictures (...,H,W) of `factor` times the size."""
+    rows, columns = (slice(factor * x.start, factor * x.stop) for x in part)
+    return ..., rows, columns
 
 
 def enlarged(maps: Tensor) -> Tensor:
@@ -253,34 +262,43 @@ class LureFast(FusionModel):
 
     def fuse(self, images: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
         """Fused picture (B,3,H,W), not clamped: `images` 2 x (B,3,H,W), `c` 2 x (B,D)."""
-        batch, owner = images[0].shape[0], self.modalities.index(self.chroma)
-        with full_precision(images[0]):
-            blocks = torch.cat([self.to_blocks(image) for image in images])
-        m = torch.arange(2, device=blocks.device)[:, None].expand(2, batch).reshape(-1)
-        features = self.encoder(blocks, torch.cat(list(c)), m)
-        curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
-
-        def by_modality(x: Tensor) -> Tensor:
-            return x.unflatten(0, (2, batch))
-
-        luma, seen = by_modality(self._restored_luma(blocks, curves)), by_modality(features)
-        chroma = self._restored_chroma(by_modality(blocks)[owner], luma[owner], by_modality(colours)[owner])
-        context = torch.cat([seen[owner], seen[1 - owner]], dim=1)
-        return self._picture(luma[owner], luma[1 - owner], chroma, context)
+        owner = self.modalities.index(self.chroma)
+        m = [torch.full(images[0].shape[:1], i, device=images[0].device) for i in (owner, 1 - owner)]
+        return self._picture([images[owner], images[1 - owner]], [c[owner], c[1 - owner]], m)
 
     def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
         """Restored picture (B,3,H,W), not clamped: x (B,3,H,W), text (D,), modality index m."""
         batch = x.shape[0]
-        return self._restored(x, text.expand(batch, -1), torch.full((batch,), modality, device=x.device))
+        m = torch.full((batch,), modality, device=x.device)
+        return self._picture([x], [text.expand(batch, -1)], [m])
 
-    def _restored(self, x: Tensor, c: Tensor, m: Tensor) -> Tensor:
-        with full_precision(x):
-            blocks = self.to_blocks(x)
-        features = self.encoder(blocks, c, m)
-        curves, colours = self.maps(features).split((CURVE, CHROMA), dim=1)
-        luma = self._restored_luma(blocks, curves)
-        chroma = self._restored_chroma(blocks, luma, colours)
-        return self._picture(luma, luma, chroma, torch.cat([features, features], dim=1))
+    def _picture(self, images: list[Tensor], c: list[Tensor], m: list[Tensor]) -> Tensor:
+        """The picture (B,3,H,W) of K times (B,3,H,W), (B,D), (B,): of the pair, the owner of the colour first."""
+        with full_precision(images[0]):
+            blocks = torch.cat([self.to_blocks(image) for image in images])
+        features = self.encoder(blocks, torch.cat(c), torch.cat(m))
+        sizes = len(images), len(images[0])
+        blocks, features, maps = (x.unflatten(0, sizes) for x in (blocks, features, self.maps(features)))
+        size = maps.shape[-2:]
+        if not in_parts(blocks) or (size[0] <= PART[0] and size[1] <= PART[1]):
+            return self._drawn(blocks, features, maps)
+        out = blocks.new_empty(sizes[1], 3, 2 * blocks.shape[-2], 2 * blocks.shape[-1])
+        rows, columns = (-(-n // -(-n // most)) for n, most in zip(size, PART, strict=True))
+        # blocks that reach over the border of a part: 2 by interpolation, 1 by each convolution
+        border = -(-(2 + len(self.merger.inner) + 2) // 4)
+        for part in rectangles(*size, rows, columns, border):
+            near = scaled(part.outer)
+            drawn = self._drawn(blocks[scaled(part.outer, 4)], features[near], maps[near])
+            out[scaled(part.target, 8)] = drawn[scaled(part.inner, 8)]
+        return out
+
+    def _drawn(self, blocks: Tensor, features: Tensor, maps: Tensor) -> Tensor:
+        """(B,3,H,W) of blocks (K,B,6,H/2,W/2), features (K,B,F,H/8,W/8) and maps (K,B,CURVE+CHROMA,H/8,W/8)."""
+        luma = self._restored_luma(blocks.flatten(0, 1), maps[:, :, :CURVE].flatten(0, 1)).unflatten(0, maps.shape[:2])
+        chroma = self._restored_chroma(blocks[0], luma[0], maps[0, :, CURVE:])
+        merged = self.merger(luma[0], luma[-1], chroma, torch.cat([features[0], features[-1]], dim=1))
+        with full_precision(merged):
+            return self.from_blocks(merged.float())
 
     @staticmethod
     def _restored_luma(blocks: Tensor, curves: Tensor) -> Tensor:
@@ -304,11 +322,6 @@ class LureFast(FusionModel):
         mixed = torch.addcmul(maps[:, 5:7], maps[:, 0:2], chroma[:, :1]).addcmul_(maps[:, 2:4], chroma[:, 1:])
         return torch.addcmul(mixed, 1 + growth, chroma)
 
-    def _picture(self, one: Tensor, other: Tensor, chroma: Tensor, features: Tensor) -> Tensor:
-        blocks = self.merger(one, other, chroma, features)
-        with full_precision(blocks):
-            return self.from_blocks(blocks.float())
-
     # -------------------------------------------------------- MMEngine's door
 
     def loss(self, inputs: dict[str, Tensor], data_samples: list[FusionDataSample]) -> dict[str, Tensor]:
@@ -322,7 +335,7 @@ class LureFast(FusionModel):
             samples = data_samples[:pairs]
             m = self._modality_index(samples).to(inputs['x'].device)
             c, _ = self.text_encoder([self._sentence(s, s.get('modality'), training=True) for s in samples])
-            pred = self._restored(inputs['x'], c, m)
+            pred = self._picture([inputs['x']], [c], [m])
             quantities |= dict(
                 pred=pred, target=inputs['y'], degraded=inputs['x'], tasks=[s.task for s in samples], m=m
             )
@@ -340,7 +353,7 @@ class LureFast(FusionModel):
         """Restored (`x` in the inputs) or fused picture, (B,3,H,W), not clamped."""
         if 'x' in inputs:
             c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
-            return self._restored(inputs['x'], c, self._modality_index(data_samples).to(c.device))
+            return self._picture([inputs['x']], [c], [self._modality_index(data_samples).to(c.device)])
         texts = [self.text_encoder([self._sentence(s, name) for s in data_samples])[0] for name in self.modalities]
         return self.fuse(self._images(inputs), texts)
 

@@ -55,7 +55,7 @@ def in_parts(x: Tensor) -> bool:
 
 
 class Part(NamedTuple):
-    """A rectangle of pixels: `outer` with the pixel around it that lies in the picture, `inner` without, within it."""
+    """A rectangle of pixels: `outer` with what is around it and in the picture, `inner` without, within `outer`."""
 
     outer: tuple[slice, slice]
     inner: tuple[slice, slice]
@@ -65,14 +65,18 @@ class Part(NamedTuple):
 def parts(height: int, width: int, channels: int) -> Iterator[Part]:
     """Rectangles that cover a picture, each of at most about `NUMBERS` numbers with so many channels."""
     columns = -(-width // -(-width // COLUMNS))
-    rows = min(max(NUMBERS // (channels * columns), 4), height)
+    return rectangles(height, width, max(NUMBERS // (channels * columns), 4), columns)
+
+
+def rectangles(height: int, width: int, rows: int, columns: int, border: int = 1) -> Iterator[Part]:
+    """Rectangles of at most rows x columns that cover a picture, with `border` pixels around them."""
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         for left in range(0, width, columns):
             right = min(left + columns, width)
-            above, before = min(top, 1), min(left, 1)
+            above, before = min(top, border), min(left, border)
             yield Part(
-                (slice(top - above, min(bottom + 1, height)), slice(left - before, min(right + 1, width))),
+                (slice(top - above, min(bottom + border, height)), slice(left - before, min(right + border, width))),
                 (slice(above, above + bottom - top), slice(before, before + right - left)),
                 (slice(top, bottom), slice(left, right)),
             )

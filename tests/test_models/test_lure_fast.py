@@ -11,6 +11,7 @@ from torch.export import Dim
 from lurefusion.apis import FusionInferencer
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.models.lure_fast import CURVE, KNOTS, SLOPE, FromBlocks, LureFast, ToBlocks
+from lurefusion.models.strips import whole
 from lurefusion.ops.colour import rgb_to_ycbcr
 from lurefusion.registry import DEGRADATIONS, MODELS
 from lurefusion.structures import FusionDataSample
@@ -163,6 +164,21 @@ def test_it_looks_at_no_value():
     model = build().to('meta')
     images = tuple(torch.empty(2, 3, 64, 96, device='meta') for _ in range(2))
     assert model.core(images, torch.empty(2, 32, device='meta')).shape == images[0].shape
+
+
+@pytest.mark.parametrize('depth', [2, 4, 7])
+@torch.no_grad()
+def test_parts_of_large_pictures_leave_no_seam(monkeypatch, depth):
+    model = build(merger=dict(width=8, depth=depth, context=2))
+    for head in (model.maps, model.merger.last):
+        torch.nn.init.normal_(head.weight, std=0.02)
+    images, text = (picture(1, (160, 256), 2), picture(2, (160, 256), 2)), model.encode_text(['it is dark', 'keep it'])
+    with whole():
+        pair, alone = model.core(images, text), model.restore(images[0], text[0], 1)
+    monkeypatch.setattr('lurefusion.models.lure_fast.PART', (7, 9))
+    assert not torch.equal(model.core(images, text), pair)  # rounding: another order
+    torch.testing.assert_close(model.core(images, text), pair, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.restore(images[0], text[0], 1), alone, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
