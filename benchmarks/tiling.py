@@ -1,6 +1,6 @@
 """Whole against tiled: PSNR of a rendered pair fused both ways, for every task; and the memory of a large pair.
 
-    python benchmarks/tiling.py [lure-tiny] [--size 1024 1280] [--large 3072 4096]
+    python benchmarks/tiling.py [lure-tiny] [--size 1536 2048] [--large 3072 4096]
 
 Tiles are those that a back-end uses which holds all of a layer at once (a GPU, ONNX Runtime): PSNR in dB over the three
 channels, and the largest difference in grey levels of 8 bits, both of the picture and of the step across the lines
@@ -58,7 +58,7 @@ def fuse_one(model: str, size: tuple[int, int]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('model', nargs='?', default='lure-tiny')
-    parser.add_argument('--size', type=int, nargs=2, default=(1024, 1280), metavar=('H', 'W'))
+    parser.add_argument('--size', type=int, nargs=2, default=(1536, 2048), metavar=('H', 'W'))
     parser.add_argument('--large', type=int, nargs=2, metavar=('H', 'W'), help='only the memory of one pair')
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -84,7 +84,8 @@ def test_the_file_says_how_it_is_run(small_export: Any) -> None:
     meta = json.loads(text)
     assert meta['digest'] == weights_digest(model.state_dict())
     assert (meta['model'], meta['modalities'], meta['chroma'], meta['size_divisor']) == ('small', ['vi', 'ir'], 'vi', 4)
-    assert meta['running'] == dict(max_pixels=4096, tile=64, overlap=16, coarse=dict(tasks=['hz'], size=16))
+    tiles = dict(max_pixels=4096, tile=64, overlap=16, levelled=True)
+    assert meta['running'] == dict(tiles, coarse=dict(tasks=['hz'], size=16))
     assert meta['tasks'] == list(model.prompts.keys)
     for key in model.prompts.keys:
         assert meta['sentences'][key] == model.prompts.canonical(key)

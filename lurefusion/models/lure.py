@@ -97,7 +97,7 @@ class LURE(FusionModel):
         if stage != 'restoration':
             self.fuser = FUSERS.build(fuser or {}, channels=channels, num_modalities=len(self.modalities))
         self._check_fit(tile)
-        self.running = RunOptions(max_pixels, tile, overlap, self.coarse_pass(coarse))
+        self.running = RunOptions(max_pixels, tile, overlap, self.coarse_pass(coarse), levelled=True)
         self.losses = LossSet(losses or {})
         for loss in self.losses.values():
             loss.fit(channels, len(self.modalities))

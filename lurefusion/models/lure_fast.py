@@ -237,7 +237,7 @@ class LureFast(FusionModel):
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of {self.size_divisor}, which the '
                 f'strides of LureFast ask for'
             )
-        self.running = RunOptions(coarse=self.coarse_pass(coarse))
+        self.running = RunOptions(coarse=self.coarse_pass(coarse), levelled=True)
         self.losses = LossSet(losses or {})
         self.freeze(frozen)
 

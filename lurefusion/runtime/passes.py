@@ -16,8 +16,12 @@ from lurefusion.runtime.batches import pad, unpad
 from lurefusion.runtime.tiling import run_tiled
 from lurefusion.structures import FusionDataSample
 
-#: most pixels that are run at once where all of a layer is held, about 0.8 kB a pixel: not on a CPU, see models.strips
-WHOLE_PIXELS = 1_100_000
+#: most pixels that are run at once where all of a layer is held, up to 2 kB a pixel: not on a CPU, see models.strips
+WHOLE_PIXELS = 1_400_000
+#: side of their tiles where there are more
+LAYER_TILE = 1152
+#: short side of the grid on which tiles are levelled
+LEVELS = 96
 # variance below which a window counts as flat: a standard deviation of 0.1
 FLAT = 0.01
 #: key of `inputs` under which a restoration sample has its picture
@@ -43,12 +47,15 @@ class RunOptions:
         tile: Side of those tiles.
         overlap: Pixels that neighbouring tiles share.
         coarse: A second pass for some tasks; None: no second pass.
+        levelled: Whether pictures run in tiles are corrected by :func:`level_tiles`: for networks that look at means
+            over all pixels, which differ from tile to tile.
     """
 
     max_pixels: int | None = None
     tile: int = 640
     overlap: int = 64
     coarse: CoarsePass | None = None
+    levelled: bool = False
 
     def in_tiles(self, side: int) -> RunOptions:
         """Everything of more pixels than a square of `side` has in tiles of that side.
@@ -64,7 +71,7 @@ class RunOptions:
         """For a back-end that holds all of a layer at once, several times the memory of parts: smaller tiles."""
         if (self.max_pixels or 0) <= WHOLE_PIXELS:
             return self
-        return replace(self, max_pixels=WHOLE_PIXELS, tile=min(self.tile, 640))
+        return replace(self, max_pixels=WHOLE_PIXELS, tile=min(self.tile, LAYER_TILE))
 
 
 class Network(Protocol):
@@ -132,6 +139,8 @@ def _run_group(network: Network, images: Sequence[Tensor], said: Routes, single:
         out = run(*images)
     else:
         out = run_tiled(run, images, tile=options.tile, overlap=options.overlap)
+        if options.levelled:
+            out = level_tiles(run, images, out, options.max_pixels, network.size_divisor)
     if options.coarse is None or options.coarse.tasks.isdisjoint(route.task for route in said.values()):
         return out
     return add_coarse_pass(run, images, out, options.coarse.size, network.size_divisor)
@@ -143,9 +152,7 @@ def add_coarse_pass(
     """Correct pictures by a second pass over the shrunk ones.
 
     A network that was trained on crops of shrunk frames has learned what haze or flat contrast look like over a whole
-    scene, and of a large picture sees a part at a time. In every 3x3 window of the small grid, the line a v + b that
-    maps the shrunk `out` to what `run` makes of the small pictures is fitted, towards slope 1 where the window is flat;
-    a and b, not pictures, are enlarged, so that edges get no halo (fast guided filter, He and Sun 2015).
+    scene, and of a large picture sees a part at a time.
 
     Args:
         run: As for :func:`lurefusion.runtime.tiling.run_tiled`, of the whole batch.
@@ -163,8 +170,40 @@ def add_coarse_pass(
     if factor < 1.5:
         return out
     small = [max(round(side / factor / stride), 1) * stride for side in (height, width)]
-    target = run(*(F.interpolate(image, small, mode='area') for image in images)).to(out.dtype)
-    guide = F.interpolate(out, small, mode='area')
+    return _fitted(out, run(*(F.interpolate(image, small, mode='area') for image in images)))
+
+
+def level_tiles(run: Callable[..., Tensor], images: Sequence[Tensor], out: Tensor, pixels: int, stride: int) -> Tensor:
+    """Bring what tiles became to the brightness and contrast that the network gives to the picture as a whole.
+
+    The whole is run once more, shrunk to at most `pixels`; at the size of a grid of 96 points, `out` is fitted to it.
+
+    Args:
+        run: As for :func:`lurefusion.runtime.tiling.run_tiled`, of the whole batch.
+        images: Tensors of one size (N,C,H,W).
+        out: What the tiles became, (N,3,H,W).
+        pixels: That can be run at once.
+        stride: The shrunk sides are multiples of this.
+
+    Returns:
+        (N,3,H,W).
+    """
+    factor = (images[0].shape[-2] * images[0].shape[-1] / pixels) ** 0.5
+    small = [max(int(side / factor / stride), 1) * stride for side in images[0].shape[-2:]]
+    target = run(*(F.interpolate(image, small, mode='area') for image in images))
+    grid = [max(round(side * min(LEVELS / min(small), 1)), 1) for side in small]
+    return _fitted(out, F.interpolate(target, grid, mode='area'))
+
+
+def _fitted(out: Tensor, target: Tensor) -> Tensor:
+    """Pictures (N,3,H,W) with the level and contrast of the small `target` (N,3,h,w).
+
+    In every 3x3 window of the small grid, the line a v + b that maps the shrunk `out` to the target is fitted, towards
+    slope 1 where the window is flat; a and b, not pictures, are enlarged, so that edges get no halo (fast guided
+    filter, He and Sun 2015).
+    """
+    target = target.to(out.dtype)
+    guide = F.interpolate(out, target.shape[-2:], mode='area')
 
     def mean(values: Tensor) -> Tensor:
         return F.avg_pool2d(F.pad(values, (1, 1, 1, 1), mode='replicate'), 3, stride=1)
@@ -173,7 +212,7 @@ def add_coarse_pass(
     variance = mean(guide.square()) - guide_mean.square()
     slope = (mean(guide * target) - guide_mean * target_mean + FLAT) / (variance + FLAT)
     offset = target_mean - slope * guide_mean
-    slope, offset = (F.interpolate(mean(values), (height, width), mode='bilinear') for values in (slope, offset))
+    slope, offset = (F.interpolate(mean(values), out.shape[-2:], mode='bilinear') for values in (slope, offset))
     return slope * out + offset
 
 

@@ -12,9 +12,10 @@ def run_tiled(run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 
     """Apply `run` to overlapping tiles and blend with raised-cosine weights in float32.
 
     Statistics that a network takes over its whole input (channel attention, transposed attention) are taken per tile
-    here, so that enhancement prompts may come out with another exposure from tile to tile; the overlap hides that, it
-    does not remove it. Prefer the whole picture wherever it fits: on a CPU, blocks computed part by part
-    (:mod:`lurefusion.models.strips`) share these statistics without tiles, for about 200 bytes a pixel.
+    here, so that enhancement prompts may come out with another exposure from tile to tile; the overlap hides that, and
+    :func:`lurefusion.runtime.passes.level_tiles` removes most of it. Prefer the whole picture wherever it fits: on a
+    CPU, blocks computed part by part (:mod:`lurefusion.models.strips`) share these statistics without tiles, for about
+    200 bytes a pixel.
 
     Args:
         run: Maps as many (N,C,h,w) tensors as there are `images` to one (N,3,h,w).

@@ -448,7 +448,9 @@ def test_large_pictures_are_predicted_in_tiles(monkeypatch: pytest.MonkeyPatch) 
     assert calls == [1]
     assert sample.pred.shape == (3, 53, 75)
     c = [model.text_encoder([model.prompts.canonical('pd')])[0]] * 2
-    expected = run_tiled(lambda *tiles: model.fuse(tiles, c), list(data['inputs'].values()), tile=32, overlap=8)
+    images = list(data['inputs'].values())
+    expected = run_tiled(lambda *tiles: model.fuse(tiles, c), images, tile=32, overlap=8)
+    expected = passes.level_tiles(lambda *small: model.fuse(small, c), images, expected, 48 * 48, model.size_divisor)
     assert torch.equal(sample.pred, expected[0, :, :53, :75].clamp(0, 1))
     whole = model.fuse(list(data['inputs'].values()), c)[0, :, :53, :75].clamp(0, 1)
     assert (sample.pred - whole).abs().mean() < 0.05
@@ -464,8 +466,8 @@ def test_large_pictures_are_restored_in_tiles(monkeypatch: pytest.MonkeyPatch) -
     samples = restoration_batch(2)['data_samples']
     data = prepared(model, dict(inputs=dict(x=pictures(2, 56, 32)), data_samples=samples))
     assert model(**data).shape == (2, 3, 56, 32)
-    # two tasks, and two tiles of each
-    assert seen == [(1, 3, 32, 32)] * 4
+    # two tasks, two tiles of each, and the whole of it, of at most 1000 pixels
+    assert seen == [*[(1, 3, 32, 32)] * 2, (1, 3, 40, 22)] * 2
 
 
 @torch.no_grad()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from lurefusion.runtime.passes import add_coarse_pass
+from lurefusion.runtime.passes import RunOptions, add_coarse_pass, level_tiles, run_rows
 from lurefusion.runtime.tiling import run_tiled
 
 
@@ -107,3 +109,45 @@ def test_coarse_pass_leaves_no_halo_at_an_edge() -> None:
 def test_coarse_pass_spares_small_pictures() -> None:
     x = image(47, 80)
     assert add_coarse_pass(lambda a: 1 / 0, [x], x, size=32, stride=16) is x
+
+
+def exposed(x: torch.Tensor) -> torch.Tensor:
+    """A network that brings the mean of what it sees to one half."""
+    return x + 0.5 - x.mean((-2, -1), keepdim=True)
+
+
+def test_tiles_get_the_level_of_the_whole():
+    x = torch.linspace(0, 1, 256)[:, None].expand(1, 3, 256, 320).clone()
+    x[..., ::16] *= 0.9  # something to see
+    whole, tiled = exposed(x), run_tiled(exposed, [x], tile=96, overlap=16)
+    out = level_tiles(exposed, [x], tiled, pixels=96 * 96, stride=8)
+    assert (tiled - whole).abs().mean() > 0.15
+    assert (out - whole).abs().mean() < 0.01
+    # from row to row: no seam
+    assert (out - whole).diff(dim=-2).abs().max() < 0.02
+
+
+def test_what_is_level_stays():
+    x = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(level_tiles(lambda v: v, [x], x, pixels=64 * 64, stride=8), x, rtol=0, atol=0.02)
+
+
+def test_only_networks_that_ask_for_it_are_levelled():
+    class Mean:
+        modalities, prompts, size_divisor = ('vi',), None, 8
+        running = RunOptions(max_pixels=64 * 64, tile=64, overlap=8)
+
+        def core(self, images, text=None):
+            return exposed(images[0])
+
+    x = torch.linspace(0, 1, 192)[:, None].expand(1, 3, 192, 128)
+    plain = run_rows(Mean(), [x], [{}])
+    torch.testing.assert_close(plain, run_tiled(exposed, [x], tile=64, overlap=8))
+    Mean.running = replace(Mean.running, levelled=True)
+    assert (run_rows(Mean(), [x], [{}]) - exposed(x)).abs().mean() < 0.3 * (plain - exposed(x)).abs().mean()
+
+
+def test_thermal_cameras_of_1280_are_run_whole_everywhere():
+    layers = RunOptions(12_600_000, 2048).in_layers()
+    assert 1280 * 1024 <= layers.max_pixels < layers.tile**2 * 1.1
+    assert RunOptions(1_000_000, 640).in_layers() == RunOptions(1_000_000, 640)
