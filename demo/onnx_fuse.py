@@ -25,10 +25,13 @@ def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: s
         image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
         feeds[name] = image.transpose(2, 0, 1)[None].astype(np.float32) / 255
     if 'vectors' in meta:
+        if unknown := {task_vi, task_ir} - {*meta['vectors']}:
+            sys.exit(f'error: unknown task {unknown.pop()!r}; there are {" ".join(meta["vectors"])}')
         feeds['text'] = np.array([meta['vectors'][task] for task in (task_vi, task_ir)], np.float32)
     fused = session.run(['fused'], feeds)[0][0, :, :height, :width].transpose(1, 2, 0)
-    cv2.imwrite(out, cv2.cvtColor((fused.clip(0, 1) * 255).round().astype(np.uint8), cv2.COLOR_RGB2BGR))
+    if not cv2.imwrite(out, cv2.cvtColor((fused.clip(0, 1) * 255).round().astype(np.uint8), cv2.COLOR_RGB2BGR)):
+        sys.exit(f'error: cannot write {out}')
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    main(*sys.argv[1:]) if len(sys.argv) in (5, 6, 7) else sys.exit(__doc__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -220,7 +221,8 @@ def _graph(model: FusionModel, table: dict[str, Tensor], name: str) -> bytes:
     sides = {0: 'batch', 2: 'height', 3: 'width'}
     graph = _Graph(export_form(model)).cpu().eval()
     file = io.BytesIO()
-    with warnings.catch_warnings():
+    # PyTorch prints a graph that it cannot export, some hundred lines
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # what the tracer cannot follow is found by the check
         warnings.simplefilter('ignore')
         try:

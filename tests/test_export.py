@@ -161,3 +161,46 @@ def test_the_script_needs_onnx_runtime_and_opencv_alone(small_export: Any, tmp_p
     found, _ = read_image(tmp_path / 'out.png')
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert cv2.imread(str(tmp_path / 'out.png')).shape == (30, 45, 3)
+    for change, message in (
+        ({5: 'zz'}, "unknown task 'zz'; there are ll"),
+        ({4: 'no/where.png'}, 'cannot write no/where.png'),
+        ({2: 'gone.png'}, 'two pictures of one size'),
+        ({5: 'll pd more', 6: ''}, 'unknown task'),
+    ):
+        wrong = [change.get(i, word) for i, word in enumerate(words)]
+        ran = subprocess.run([sys.executable, '-c', code, *wrong], capture_output=True, text=True, cwd=tmp_path)
+        assert ran.returncode == 1
+        assert message in ran.stderr
+        assert 'Traceback' not in ran.stderr
+
+
+@pytest.mark.parametrize('half', [False, True])
+@torch.no_grad()
+def test_lure_fast_is_exported(tmp_path: Path, half: bool) -> None:
+    from lurefusion import FusionInferencer
+
+    plain = FusionInferencer('lure-fast', device='cpu')
+    done = export_onnx(plain.model, tmp_path / 'fast.onnx', precision='fp16' if half else 'fp32')
+    exported = FusionInferencer(str(done.path))
+    random = np.random.default_rng(0)
+    for size, prompt in (((32, 32), None), ((90, 70), dict(vi='ll', ir='lc')), ((200, 300), dict(vi='hz'))):
+        given = dict(vi=[random.integers(0, 256, (*size, 3), np.uint8) for _ in range(3)])
+        given['ir'] = [picture[::-1, :, 0].copy() for picture in given['vi']]
+        ours, theirs = (one.predict(prompt, batch_size=3, **given) for one in (exported, plain))
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a.picture, b.picture, atol=0.02 if half else 1e-4)
+
+
+def test_what_cannot_be_exported_is_said_in_a_line(small_export: Any, tmp_path: Path, monkeypatch, capfd) -> None:
+    model, _ = small_export
+
+    def fails(*_: Any, **__: Any) -> None:
+        print('graph(%vi : Float):\n' * 300)
+        raise RuntimeError('Unsupported: operator dim\nInput rank must be known')
+
+    monkeypatch.setattr(torch.onnx, 'export', fails)
+    with pytest.raises(ValueError, match='cannot be exported: Unsupported') as caught:
+        export_onnx(model, tmp_path / 'x.onnx')
+    assert '\n' not in str(caught.value)
+    assert capfd.readouterr().out == ''
+    assert not list(tmp_path.iterdir())

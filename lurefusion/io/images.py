@@ -340,7 +340,7 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
                 temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None:
             # not the hidden name, which nobody has asked for
-            error.filename, error.filename2 = str(path), None
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         if handle >= 0:

@@ -237,7 +237,7 @@ class LureFast(FusionModel):
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of {self.size_divisor}, which the '
                 f'strides of LureFast ask for'
             )
-        self.running = RunOptions(coarse=self.coarse_pass(coarse), levelled=True)
+        self.running = RunOptions(coarse=self.coarse_pass(coarse))
         self.losses = LossSet(losses or {})
         self.freeze(frozen)
 
@@ -277,12 +277,13 @@ class LureFast(FusionModel):
         with full_precision(images[0]):
             blocks = torch.cat([self.to_blocks(image) for image in images])
         features = self.encoder(blocks, torch.cat(c), torch.cat(m))
-        sizes = len(images), len(images[0])
-        blocks, features, maps = (x.unflatten(0, sizes) for x in (blocks, features, self.maps(features)))
+        # not unflatten, nor the size of the batch: an export would keep what it was
+        count = len(images)
+        blocks, features, maps = (x.view(count, -1, *x.shape[1:]) for x in (blocks, features, self.maps(features)))
         size = maps.shape[-2:]
         if not in_parts(blocks) or (size[0] <= PART[0] and size[1] <= PART[1]):
             return self._drawn(blocks, features, maps)
-        out = blocks.new_empty(sizes[1], 3, 2 * blocks.shape[-2], 2 * blocks.shape[-1])
+        out = blocks.new_empty(len(images[0]), 3, 2 * blocks.shape[-2], 2 * blocks.shape[-1])
         rows, columns = (-(-n // -(-n // most)) for n, most in zip(size, PART, strict=True))
         # blocks that reach over the border of a part: 2 by interpolation, 1 by each convolution
         border = -(-(2 + len(self.merger.inner) + 2) // 4)
@@ -294,7 +295,8 @@ class LureFast(FusionModel):
 
     def _drawn(self, blocks: Tensor, features: Tensor, maps: Tensor) -> Tensor:
         """(B,3,H,W) of blocks (K,B,6,H/2,W/2), features (K,B,F,H/8,W/8) and maps (K,B,CURVE+CHROMA,H/8,W/8)."""
-        luma = self._restored_luma(blocks.flatten(0, 1), maps[:, :, :CURVE].flatten(0, 1)).unflatten(0, maps.shape[:2])
+        luma = self._restored_luma(blocks.flatten(0, 1), maps[:, :, :CURVE].flatten(0, 1))
+        luma = luma.view(len(blocks), -1, *luma.shape[1:])
         chroma = self._restored_chroma(blocks[0], luma[0], maps[0, :, CURVE:])
         merged = self.merger(luma[0], luma[-1], chroma, torch.cat([features[0], features[-1]], dim=1))
         with full_precision(merged):

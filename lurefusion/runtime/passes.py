@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ WHOLE_PIXELS = 1_400_000
 #: side of their tiles where there are more
 LAYER_TILE = 1152
 #: short side of the grid on which tiles are levelled
-LEVELS = 96
+LEVELS = 16
 # variance below which a window counts as flat: a standard deviation of 0.1
 FLAT = 0.01
 #: key of `inputs` under which a restoration sample has its picture
@@ -176,23 +177,27 @@ def add_coarse_pass(
 def level_tiles(run: Callable[..., Tensor], images: Sequence[Tensor], out: Tensor, pixels: int, stride: int) -> Tensor:
     """Bring what tiles became to the brightness and contrast that the network gives to the picture as a whole.
 
-    The whole is run once more, shrunk to at most `pixels`; at the size of a grid of 96 points, `out` is fitted to it.
+    The whole is run once more, shrunk to at most `pixels`; on a grid of `LEVELS` points, `out` is fitted to it.
 
     Args:
         run: As for :func:`lurefusion.runtime.tiling.run_tiled`, of the whole batch.
         images: Tensors of one size (N,C,H,W).
         out: What the tiles became, (N,3,H,W).
-        pixels: That can be run at once.
+        pixels: That can be run at once, a square of at least one stride.
         stride: The shrunk sides are multiples of this.
 
     Returns:
         (N,3,H,W).
     """
-    factor = (images[0].shape[-2] * images[0].shape[-1] / pixels) ** 0.5
-    small = [max(int(side / factor / stride), 1) * stride for side in images[0].shape[-2:]]
-    target = run(*(F.interpolate(image, small, mode='area') for image in images))
+    small = sides = tuple(images[0].shape[-2:])
+    factor = (sides[0] * sides[1] / pixels) ** 0.5
+    # padded, a side takes at least one stride
+    while math.prod(-(-side // stride) * stride for side in small) > pixels:
+        small = tuple(max(int(side / factor), 1) for side in sides)
+        factor *= 1.02
+    shrunk = [pad(F.interpolate(image, small, mode='area'), stride) for image in images]
     grid = [max(round(side * min(LEVELS / min(small), 1)), 1) for side in small]
-    return _fitted(out, F.interpolate(target, grid, mode='area'))
+    return _fitted(out, F.interpolate(unpad(run(*shrunk), small), grid, mode='area'))
 
 
 def _fitted(out: Tensor, target: Tensor) -> Tensor:

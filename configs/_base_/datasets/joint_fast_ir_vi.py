@@ -50,7 +50,7 @@ draw = dict(type='DrawTasks', degradations=degradations, choices=choices)
 restoration = dict(
     batch_size=5,
     num_workers=0,
-    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=2.5, lc=1.5, sr=0.5, pd=0.5)),
+    sampler=dict(type='TaskUniformSampler', ratios=dict(ll=2.0, hz=2.0, oe=2.5, lc=1.5, sr=1.5, pd=1.5)),
     dataset=dict(
         type='MixDataset',
         missing='error',
