@@ -139,7 +139,7 @@ def _run_group(network: Network, images: Sequence[Tensor], said: Routes, single:
     if options.max_pixels is None or height * width <= options.max_pixels:
         out = run(*images)
     else:
-        out = run_tiled(run, images, tile=options.tile, overlap=options.overlap)
+        out = run_tiled(run, images, options.tile, options.overlap, network.size_divisor)
         if options.levelled:
             out = level_tiles(run, images, out, options.max_pixels, network.size_divisor)
     if options.coarse is None or options.coarse.tasks.isdisjoint(route.task for route in said.values()):

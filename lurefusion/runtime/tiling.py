@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 
-def run_tiled(run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 640, overlap: int = 64) -> Tensor:
+def run_tiled(
+    run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 640, overlap: int = 64, stride: int | None = None
+) -> Tensor:
     """Apply `run` to overlapping tiles and blend with raised-cosine weights in float32.
 
     Statistics that a network takes over its whole input (channel attention, transposed attention) are taken per tile
@@ -22,6 +24,8 @@ def run_tiled(run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 
         images: Tensors of one size (N,C,H,W).
         tile: Side of a tile, a multiple of the network's last stride.
         overlap: Pixels shared by neighbours, less than half a tile.
+        stride: Sides of tiles are multiples of it: they may be smaller than `tile`, and cover the picture evenly. None:
+            all are of that size.
 
     Returns:
         (N,3,H,W) float32.
@@ -31,8 +35,8 @@ def run_tiled(run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 
     height, width = images[0].shape[-2:]
     total: Tensor | None = None
     weight_sum = torch.zeros(1, 1, height, width, device=images[0].device)
-    for top, bottom in _spans(height, tile, overlap):
-        for left, right in _spans(width, tile, overlap):
+    for top, bottom in _spans(height, tile, overlap, stride):
+        for left, right in _spans(width, tile, overlap, stride):
             out = run(*(x[..., top:bottom, left:right] for x in images)).float()
             if total is None:
                 total = out.new_zeros(*out.shape[:-2], height, width)
@@ -42,9 +46,13 @@ def run_tiled(run: Callable[..., Tensor], images: Sequence[Tensor], tile: int = 
     return total / weight_sum
 
 
-def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+def _spans(length: int, tile: int, overlap: int, stride: int | None) -> list[tuple[int, int]]:
     if length <= tile:
         return [(0, length)]
+    if stride is not None:
+        # the same number of tiles, without the pixels that the last two would share
+        count = -(-(length - overlap) // (tile - overlap))
+        tile = min(-(-(length + (count - 1) * overlap) // (count * stride)) * stride, tile)
     starts = list(range(0, length - tile, tile - overlap)) + [length - tile]
     return [(start, start + tile) for start in starts]
 

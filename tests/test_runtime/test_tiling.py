@@ -145,7 +145,7 @@ def test_only_networks_that_ask_for_it_are_levelled():
 
     x = torch.linspace(0, 1, 192)[:, None].expand(1, 3, 192, 128)
     plain = run_rows(Mean(), [x], [{}])
-    torch.testing.assert_close(plain, run_tiled(exposed, [x], tile=64, overlap=8))
+    torch.testing.assert_close(plain, run_tiled(exposed, [x], tile=64, overlap=8, stride=8))
     Mean.running = replace(Mean.running, levelled=True)
     assert (run_rows(Mean(), [x], [{}]) - exposed(x)).abs().mean() < 0.3 * (plain - exposed(x)).abs().mean()
 
@@ -182,3 +182,16 @@ def test_flat_infrared_in_tiles_has_one_brightness():
         into.append(fuser.predict(dict(ir='lc'), **pair).picture)
     errors = [np.abs(found[0] - whole[0]).mean() for found in (levelled, plain)]
     assert errors[0] < 0.7 * errors[1]
+
+
+@pytest.mark.parametrize(
+    ('size', 'tile', 'tiles'),
+    [((1536, 2048), 1152, {(800, 1056)}), ((64, 96), 64, {(64, 64)}), ((160, 32), 64, {(64, 32)})],
+)
+def test_tiles_cover_the_picture_evenly(size: tuple[int, int], tile: int, tiles: set[tuple[int, int]]):
+    seen = []
+    x = torch.zeros(1, 1, *size)
+    run_tiled(
+        lambda v: (seen.append(tuple(v.shape[-2:])), v.expand(-1, 3, -1, -1))[1], [x], tile, 64 * tile // 1152, 32
+    )
+    assert set(seen) == tiles

@@ -34,17 +34,17 @@ infrared = {
 load = dict(type='LoadImages', cache_mb=1000)
 depth = dict(type='FrameDepth', ramp=(0.1, 1.5), relief=(0.0, 0.3))
 # many scales: a map of the whole scene in a crop, and detail as it is
-crop = dict(type='RandomCrop', size=128, scale=(0.25, 1.0), scale_prob=0.8)
+crop = dict(type='RandomCrop', size=128, scale=(0.25, 0.8), scale_prob=0.8)
 flip, degrade = dict(type='RandomFlip'), dict(type='Degrade')
 choices = [
     (4, {}),
     (1, dict(vi='ll')),
-    (1, dict(vi='hz')),
+    (1.5, dict(vi='hz')),
     (2, dict(vi='oe')),
-    (1.5, dict(ir='lc')),
+    (3.5, dict(ir='lc')),
     (0.5, dict(ir='sr')),
-    (0.5, dict(vi='ll', ir='lc')),
-    (0.5, dict(vi='oe', ir='lc')),
+    (1, dict(vi='ll', ir='lc')),
+    (1, dict(vi='oe', ir='lc')),
 ]
 draw = dict(type='DrawTasks', degradations=degradations, choices=choices)
 restoration = dict(
