@@ -6,6 +6,7 @@ run whole, without the second pass that `lurefusion fuse` makes of haze (lure-fa
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ import onnxruntime
 
 
 def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: str = 'pd') -> None:
+    if not Path(model).is_file():
+        sys.exit(f'error: there is no file {model}')
     session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
     meta = json.loads(session.get_modelmeta().custom_metadata_map['lurefusion'])
     images = [cv2.imread(path, cv2.IMREAD_COLOR_RGB) for path in (vi, ir)]

@@ -147,10 +147,15 @@ class Merger(nn.Module):
         width: Channels of the convolutions.
         depth: Number of convolutions.
         context: Channels in which the features of both pictures are looked at.
+
+    Raises:
+        ValueError: If `depth` is below 2.
     """
 
     def __init__(self, features: int, width: int, depth: int, context: int) -> None:
         super().__init__()
+        if depth < 2:
+            raise ValueError(f'model.merger.depth must be at least 2, got {depth}')
         self.context = nn.Conv2d(2 * features, context, 1)
         inner = [nn.Conv2d(10 + context if i == 0 else width, width, 3, 1, 1) for i in range(depth - 1)]
         self.inner = nn.ModuleList(inner)

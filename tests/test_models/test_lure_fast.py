@@ -198,6 +198,7 @@ def test_one_graph_serves_every_size(trained):
         (dict(modalities=('vi', 'ir', 'uv')), r"two modalities.*\('vi', 'ir', 'uv'\)"),
         (dict(chroma='rgb'), "model.chroma='rgb'"),
         (dict(widths=(8, 8)), r'four numbers of channels, got \(8, 8\)'),
+        (dict(merger=dict(depth=1)), 'model.merger.depth must be at least 2, got 1'),
         (dict(coarse=dict(tasks=('fog',), size=64)), r"model.coarse.tasks names \['fog'\]; .* \('ll',"),
         (dict(frozen=('decoder',)), "model.frozen names 'decoder'"),
         (dict(data_preprocessor=dict(type='FusionDataPreprocessor', size_divisor=48)), 'size_divisor=48 .* 32'),
