@@ -5,6 +5,8 @@ _base_ = [
     '../_base_/schedules/stage1.py',
     '../_base_/default_runtime.py',
 ]
+# learns by itself, from whole pictures, when all else has learned: tools/train_tone.py
+model = dict(frozen=('image_encoder.tone',))
 # the former weights know six of the tasks; the head of the text encoder has another size
 init_from = dict(
     checkpoint='lure-tiny',

@@ -180,6 +180,88 @@ class RandomCrop:
 
 
 @TRANSFORMS.register_module()
+class ShrinkFrame:
+    """Shrink whole pictures to a random short side (area filter), both sides to multiples of `divisor`; none grows.
+
+    Args:
+        short: Range of the short side.
+        divisor: Of both sides, at most half of the shorter one of `short`.
+
+    Raises:
+        ValueError: If the range is none, or a picture is smaller than one `divisor`.
+    """
+
+    def __init__(self, short: tuple[int, int] = (160, 400), divisor: int = 16) -> None:
+        if not 2 * divisor <= short[0] <= short[1]:
+            raise ValueError(f'short must be a range from {2 * divisor} (two divisors) up, got {tuple(short)}')
+        self.short = tuple(short)
+        self.divisor = divisor
+
+    def __call__(self, results: dict) -> dict:
+        height, width = next(iter(results['images'].values())).shape[:2]
+        if min(height, width) < self.divisor:
+            raise ValueError(
+                f'{results["name"]}: {width}x{height} pixels; ShrinkFrame(divisor={self.divisor}) needs that much'
+            )
+        factor = min(results['rng'].uniform(*self.short) / min(height, width), 1.0)
+        size = [max(int(side * factor) // self.divisor, 1) * self.divisor for side in (width, height)]
+
+        def shrunk(image: np.ndarray, nearest: bool = False) -> np.ndarray:
+            small = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_AREA)
+            # OpenCV's weights add up to 1 only within rounding
+            return np.clip(small, 0, 1) if small.dtype == np.float32 else small
+
+        results['images'] = {role: shrunk(image, role == LABEL) for role, image in results['images'].items()}
+        if results.get('depth') is not None:
+            results['depth'] = shrunk(results['depth'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomExposure:
+    """Take clean pictures as another camera would: gain * cast * y^gamma, clipped; put it before `Degrade`.
+
+    Samples that are real pairs, those without a degradation, stay as they are.
+
+    Args:
+        gamma: Range, drawn evenly on a logarithmic scale.
+        gain: Range.
+        cast: Largest deviation of the factor of a colour from 1; grey pictures stay grey.
+        prob: How often it is done.
+    """
+
+    def __init__(
+        self,
+        gamma: tuple[float, float] = (0.6, 1.6),
+        gain: tuple[float, float] = (0.7, 1.1),
+        cast: float = 0.08,
+        prob: float = 0.7,
+    ) -> None:
+        if not (0 < gamma[0] <= gamma[1] and 0 < gain[0] <= gain[1] and 0 <= cast < 1):
+            raise ValueError(
+                f'gamma and gain must be ranges of positive numbers and cast in [0, 1), got {gamma}, {gain} and {cast}'
+            )
+        self.gamma = tuple(gamma)
+        self.gain = tuple(gain)
+        self.cast = cast
+        self.prob = prob
+
+    def __call__(self, results: dict) -> dict:
+        rng, images = results['rng'], results['images']
+        if results.get('degradation') is None or rng.random() >= self.prob:
+            return results
+        gamma = np.exp(rng.uniform(*np.log(self.gamma)))
+        factors = rng.uniform(*self.gain) * rng.uniform(1 - self.cast, 1 + self.cast, 3)
+        clean = images['y']
+        if (clean == clean[..., :1]).all():
+            factors[:] = factors.mean()
+        unit = clean.astype(np.float32) / 255 if clean.dtype == np.uint8 else clean
+        unit = np.clip(unit**gamma * factors, 0, 1).astype(np.float32)
+        images['y'] = np.round(unit * 255).astype(np.uint8) if clean.dtype == np.uint8 else unit
+        return results
+
+
+@TRANSFORMS.register_module()
 class CenterCrop:
     """Cut the same window, `size` x `size` pixels in the middle, out of all images of the sample.
 

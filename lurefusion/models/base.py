@@ -144,23 +144,24 @@ class FusionModel(BaseModel):
         return CoarsePass(frozenset(options['tasks']), options['size'])
 
     def freeze(self, names: Sequence[str]) -> None:
-        """Let these children train no more; they stay in eval mode.
+        """Let these children, or parts of them (``image_encoder.tone``), train no more; they stay in eval mode.
 
         Raises:
-            ValueError: If a name is no child; the message lists those that there are.
+            ValueError: If a name is no part; the message lists those that there are.
         """
-        children = dict(self.named_children())
+        parts = dict(self.named_modules())
         for name in names:
-            if name not in children:
+            if not name or name not in parts:
                 raise ValueError(
-                    f'model.frozen names {name!r}, which is no part of the model; parts: {", ".join(children)}'
+                    f'model.frozen names {name!r}, which is no part of the model; parts: '
+                    f'{", ".join(dict(self.named_children()))}, and what is in them'
                 )
-            children[name].requires_grad_(False).eval()
+            parts[name].requires_grad_(False).eval()
         self.frozen = tuple(names)
 
     def frozen_parts(self) -> dict[str, nn.Module]:
-        """The children that :meth:`freeze` has frozen."""
-        return {name: child for name, child in self.named_children() if name in self.frozen}
+        """What :meth:`freeze` has frozen."""
+        return {name: self.get_submodule(name) for name in self.frozen}
 
     def train(self, mode: bool = True) -> FusionModel:
         """As of any module, but frozen parts stay in eval mode."""

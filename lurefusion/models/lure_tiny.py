@@ -4,7 +4,7 @@
 * The network starts as D(E(x)) = x, as residual restorers do, without their input residual, which would bypass the
   latent space: a small budget is not spent on learning to copy.
 * The latents are the picture at four sizes, and are held to what pictures have.
-* A branch of its own adds fine structure where the text asks for it.
+* A branch of its own adds fine structure where the text asks for it, one puts brightness and colours right.
 * The fuser may keep the colours of one modality.
 
 Its losses are in :mod:`lurefusion.models.losses.tiny`. Shapes as in :mod:`lurefusion.models.lure`.
@@ -24,6 +24,7 @@ from lurefusion.models.decoders import LUREDecoder
 from lurefusion.models.fusion import CrossAttentionFuser
 from lurefusion.models.image_encoders import EncoderLevel, LUREEncoder
 from lurefusion.models.layers import full_precision
+from lurefusion.models.tone import TextGuidedTone
 from lurefusion.ops.colour import LUMA
 from lurefusion.registry import DECODERS, FUSERS, IMAGE_ENCODERS, hands_on
 
@@ -43,6 +44,7 @@ class LURETinyEncoder(LUREEncoder):
         detail: Keywords of :class:`TextGuidedDetail`; None: the picture comes in as it is.
         picture_latents: The first channels of the latents are a picture, as trained by
             :class:`lurefusion.models.losses.PyramidLoss`: take out what no picture has, see :func:`as_picture`.
+        tone: Keywords of :class:`lurefusion.models.tone.TextGuidedTone`, for `picture_latents`; None: the latents stay.
         identity_start: Start with a pyramid of the picture as the latents, see :meth:`start_as_identity`.
         **paper: Of :class:`LUREEncoder`.
 
@@ -60,6 +62,7 @@ class LURETinyEncoder(LUREEncoder):
         patch: int = 2,
         detail: dict[str, Any] | None = None,
         picture_latents: bool = False,
+        tone: dict[str, Any] | None = None,
         identity_start: bool = True,
         **paper: Any,
     ) -> None:
@@ -71,10 +74,16 @@ class LURETinyEncoder(LUREEncoder):
             raise ValueError(
                 f'image_encoder.picture_latents needs latent_channels of at least {needed}, got {list(latent_channels)}'
             )
+        if tone is not None and (not picture_latents or needed != list(latent_channels)):
+            raise ValueError(
+                f'image_encoder.tone needs latents that are pictures: picture_latents=True, latent_channels={needed}; '
+                f'got picture_latents={picture_latents} and {list(latent_channels)}'
+            )
         self.patch = patch
         self.picture_latents = picture_latents
         self.strides = tuple(patch * stride for stride in self.strides)
         self.detail = None if detail is None else TextGuidedDetail(text_dim, **detail)
+        self.tone = None if tone is None else TextGuidedTone(text_dim, self.strides[-1] // patch, **tone)
         self.stem = nn.Conv2d(3 * patch**2, channels[0], 3, padding=1)
         # an optimizer's checkpoint numbers the parameters, in the order in which a picture meets them
         for name in ('stem', 'levels', 'down'):
@@ -125,7 +134,10 @@ class LURETinyEncoder(LUREEncoder):
             x = self.detail(x, c)
         blocks = F.pixel_unshuffle(x.float(), self.patch)
         latents = super().forward(blocks, c, m)
-        return as_picture(latents, blocks, grey) if self.picture_latents else latents
+        if not self.picture_latents:
+            return latents
+        latents = as_picture(latents, blocks, grey)
+        return latents if self.tone is None else self.tone(blocks, latents, c, grey)
 
 
 @torch.no_grad()

@@ -515,3 +515,44 @@ def test_clean_pictures_go_along_for_training_where_asked():
     assert inputs['vi'].float().mean() < 120
     assert torch.equal(inputs['reference_ir'], inputs['ir'])
     assert set(PackInputs()(results)['inputs']) == {'vi', 'ir'}
+
+
+def test_random_exposure_is_gain_cast_and_gamma_of_made_pairs_alone():
+    clean = np.linspace(0.1, 0.6, 48, dtype=np.float32).reshape(4, 4, 3)
+    step = transforms.RandomExposure(gamma=(1.5, 1.5), gain=(0.8, 0.8), cast=0.0, prob=1.0)
+    done = step(dict(images=dict(y=clean.copy()), rng=np.random.default_rng(0), degradation=dict(type='LowLight')))
+    np.testing.assert_allclose(done['images']['y'], 0.8 * clean**1.5, rtol=1e-5)
+    real = step(dict(images=dict(y=clean.copy()), rng=np.random.default_rng(0), degradation=None))
+    np.testing.assert_array_equal(real['images']['y'], clean)
+    grey = np.repeat(clean[..., :1], 3, axis=2)
+    cast = transforms.RandomExposure(cast=0.2, prob=1.0)
+    for seed in range(5):
+        out = cast(dict(images=dict(y=grey.copy()), rng=np.random.default_rng(seed), degradation=dict(type='Haze')))
+        assert (out['images']['y'] == out['images']['y'][..., :1]).all()
+    levels = np.round(clean * 255).astype(np.uint8)
+    out = cast(dict(images=dict(y=levels.copy()), rng=np.random.default_rng(1), degradation=dict(type='Haze')))
+    assert out['images']['y'].dtype == np.uint8
+    assert np.ptp((out['images']['y'] / levels.astype(float)).mean((0, 1))) > 0.01
+    with pytest.raises(ValueError, match='gamma and gain must be ranges of positive numbers'):
+        transforms.RandomExposure(gamma=(0.0, 1.0))
+
+
+def test_shrink_frame_keeps_what_is_in_the_frame():
+    y = np.zeros((96, 160, 3), np.uint8)
+    y[:, 80:] = 200
+    depth = np.tile(np.linspace(0, 1, 160, dtype=np.float32), (96, 1))
+    done = transforms.ShrinkFrame(short=(48, 48))(
+        dict(images=dict(y=y, x=y), depth=depth, rng=np.random.default_rng(0), name='a')
+    )
+    assert {image.shape for image in done['images'].values()} == {(48, 80, 3)}
+    np.testing.assert_array_equal(done['images']['y'], y[::2, ::2])
+    np.testing.assert_allclose(done['depth'][0], depth[0].reshape(80, 2).mean(1), atol=1e-5)
+    # smaller ones stay, cut to multiples
+    small = transforms.ShrinkFrame(short=(200, 400))(
+        dict(images=dict(y=y[:90, :150]), rng=np.random.default_rng(0), name='a')
+    )
+    assert small['images']['y'].shape == (80, 144, 3)
+    with pytest.raises(ValueError, match='short must be a range from 32'):
+        transforms.ShrinkFrame(short=(16, 64))
+    with pytest.raises(ValueError, match=r'a: 160x8 pixels; ShrinkFrame\(divisor=16\) needs that much'):
+        transforms.ShrinkFrame()(dict(images=dict(y=y[:8]), rng=np.random.default_rng(0), name='a'))

@@ -1,0 +1,123 @@
+"""Training of the tone: windows of pictures, what is measured, what is learned, the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lurefusion.config import load_stages
+from lurefusion.models.tone import enlarged, toned
+from lurefusion.registry import MODELS
+from lurefusion.studies import tone as study
+from lurefusion.weights import read_weights, save_weights
+
+CONFIG = """
+_base_ = ['{root}/configs/lure/stage1_demo.py']
+model = dict(image_encoder=dict(tone=dict(members=1, width=16, depth=1, grid=(8, 8))))
+"""
+SMALL = study.Recipe(
+    short=(48, 64), steps=300, average=0.05, decibel=0.0, believed=1.0, batch=dict(ll=(4, 2), oe=(0, 2))
+)
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp('tone') / 'with_tone.py'
+    file.write_text(CONFIG.format(root=Path(__file__).parents[2]))
+    return file
+
+
+@pytest.fixture
+def model(config: Path):
+    torch.manual_seed(0)
+    cfg = load_stages(config)[1][0].model.to_dict()
+    return MODELS.build(dict(cfg, losses=None)).eval().requires_grad_(False)
+
+
+def test_windows_are_the_same_in_all_parts():
+    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing='ij')
+    fine = torch.stack([(rows + 0.5) / 48, (columns + 0.5) / 64]).expand(8, -1, -1, -1)
+    coarse = torch.nn.functional.avg_pool2d(fine, 2)
+    first, second = study.windows([fine, coarse], np.random.default_rng(0), 0.5)
+    # inside: at the border the outermost values are repeated
+    torch.testing.assert_close(
+        torch.nn.functional.avg_pool2d(first, 2)[..., 2:-2, 2:-2], second[..., 2:-2, 2:-2], atol=2e-3, rtol=0
+    )
+    heights, widths = (first[:, k].amax((1, 2)) - first[:, k].amin((1, 2)) for k in (0, 1))
+    assert (heights > 0.45).all()
+    assert (widths > 0.45).all()
+    assert heights.max() - heights.min() > 0.1
+    mirrored = first[:, 1, 0, 0] > first[:, 1, 0, -1]
+    assert 0 < mirrored.sum() < 8
+
+
+def test_measures_what_the_encoder_makes_of_whole_pictures(config, model):
+    dataset = study.pictures(load_stages(config)[1][0], SMALL)
+    assert set(dataset.groups) == {'ll', 'hz', 'oe'}
+    found = study.measure(model, dataset, 6, 0, SMALL)
+    assert found['seen'].shape == (6, 24, 8, 8)
+    assert found['restored'].shape == found['target'].shape == (6, 3, *study.COMPARED)
+    assert found['made'].all()
+    # the network starts as the identity: what is restored is what came, and both halves of what is seen agree
+    torch.testing.assert_close(found['seen'][:, :12], found['seen'][:, 12:], atol=2e-3, rtol=0)
+    again = study.measure(model, dataset, 6, 0, SMALL)
+    assert all(torch.equal(found[name], again[name]) for name in found)
+
+
+def test_learns_a_gain_for_its_tasks_and_is_closed_for_others(model):
+    rng = torch.Generator().manual_seed(0)
+    restored = torch.rand(40, 3, *study.COMPARED, generator=rng) * 0.2 + 0.2
+    mean = torch.nn.functional.interpolate(restored, (8, 8), mode='area')
+    task = torch.tensor([model.prompts.index(key) for key in ('ll', 'oe')] * 20)
+    gain = torch.where(task == model.prompts.index('ll'), 2.0, 0.5)[:, None, None, None]
+    seen = dict(
+        seen=mean.repeat(1, 8, 1, 1), restored=restored, target=restored * gain, task=task, made=torch.arange(40) < 20
+    )
+    study.fit(model, seen, seed=0, recipe=SMALL)
+    tone = model.image_encoder.tone
+    for number, key in ((0, 'll'), (1, 'oe')):
+        c = model.encode_text([model.prompts.canonical(key)])
+        gain, offset = (enlarged(maps, restored) for maps in tone.answer(seen['seen'][number : number + 1], c))
+        out = toned(restored[number : number + 1], gain.exp(), offset)
+        assert (out - seen['target'][number]).abs().mean() < 0.04
+        assert tone.gate(c).item() > 1
+    closed = model.encode_text([model.prompts.canonical(key) for key in ('pd', 'sr')])
+    assert (tone.gate(closed) < 0).all()
+    assert not tone.training
+
+
+def test_nothing_measured_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no seen_.*measure pictures first'):
+        study.load(tmp_path)
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    script = Path(__file__).parents[2] / 'tools/train_tone.py'
+    return subprocess.run([sys.executable, str(script), *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_command_measures_trains_and_changes_the_tone_alone(config, model, tmp_path):
+    # weights from before there was a tone
+    state = {key: value for key, value in model.state_dict().items() if '.tone.' not in key}
+    save_weights(state, tmp_path / 'before.safetensors', {})
+    common = ('before.safetensors', '--config', str(config), '--work-dir', 'seen')
+    for seed in ('1', '2'):
+        done = command(*common, '--pictures', '4', '--seed', seed, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = command(*common, '--out', 'after.safetensors', '--steps', '3', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '8 pictures' in done.stdout
+    after = read_weights(tmp_path / 'after.safetensors')[0]
+    assert all(torch.equal(after[key], value) for key, value in state.items())
+    assert after['image_encoder.tone.heads.0.maps.weight'].abs().sum() > 0
+    done = command(*common, cwd=tmp_path)
+    assert done.returncode == 2
+    assert 'name --pictures or --out' in done.stderr
+    done = command('before.safetensors', '--config', 'lurefusion::lure/stage1_demo.py', '--pictures', '1', cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'tone is None' in done.stderr

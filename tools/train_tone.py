@@ -1,0 +1,70 @@
+"""Train the tone of `lure-tiny`, the last step of its training: everything else stays as it is.
+
+    python tools/train_tone.py work_dirs/stage2_tiny_more_ir_vi --pictures 5000 --seed 1 --data-root DATA
+    python tools/train_tone.py work_dirs/stage2_tiny_more_ir_vi --out work_dirs/tone/lure-tiny.safetensors
+
+The first command restores pictures and keeps what the tone sees of them in --work-dir; run it several times, also at
+the same time, with seeds of their own, for more. The second trains on all that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lurefusion.cli import exit_code
+from lurefusion.config import load_stages
+from lurefusion.config.files import at_data_root
+from lurefusion.registry import MODELS
+from lurefusion.studies import tone
+from lurefusion.weights import find_weights, load_into, read_weights, save_weights
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', help='weights, or the folder of their run')
+    parser.add_argument('--config', default='lurefusion::lure/lure_tiny_more_ir_vi.py', help='of the weights')
+    parser.add_argument('--data-root', help='default: $LUREFUSION_DATA, else data/')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/tone'), help='keeps seen_SEED.safetensors')
+    parser.add_argument('--pictures', type=int, default=0, help='restore so many')
+    parser.add_argument('--steps', type=int, default=tone.Recipe.steps, help='of the training')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', type=Path, help='safetensors file to write')
+    args = parser.parse_args()
+    if bool(args.out) == bool(args.pictures):
+        parser.error('name --pictures or --out')
+    return exit_code(run, args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, or train and write."""
+    _, cfgs = load_stages(args.config, data_root=args.data_root)
+    path = find_weights(args.checkpoint)
+    torch.manual_seed(args.seed)
+    model = MODELS.build({key: value for key, value in cfgs[-1].model.to_dict().items() if key != 'losses'})
+    if getattr(model.image_encoder, 'tone', None) is None:
+        raise ValueError(f'{args.config}: model.image_encoder.tone is None, there is nothing to train')
+    state, meta = read_weights(path)
+    # always anew: it must not see what another tone has put right
+    fresh = {key: value for key, value in model.state_dict().items() if key.startswith('image_encoder.tone.')}
+    others = {key: value for key, value in state.items() if not key.startswith('image_encoder.tone.')}
+    load_into(model, {**others, **fresh}, origin=str(path))
+    model.eval().requires_grad_(False)
+    recipe = replace(tone.Recipe(), steps=args.steps)
+    if args.pictures:
+        with at_data_root(args.data_root):
+            found = tone.measure(model, tone.pictures(cfgs[0], recipe), args.pictures, args.seed, recipe)
+        save_weights(found, args.work_dir / f'seen_{args.seed}.safetensors', {})
+        return
+    seen = tone.load(args.work_dir)
+    print(f'{len(seen["task"])} pictures')
+    tone.fit(model, seen, args.seed, recipe)
+    save_weights(model.state_dict(), args.out, meta)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
