@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
     path = find_weights(args.checkpoint)
     torch.manual_seed(args.seed)
     model = MODELS.build({key: value for key, value in cfgs[-1].model.to_dict().items() if key != 'losses'})
-    if getattr(model.image_encoder, 'tone', None) is None:
-        raise ValueError(f'{args.config}: model.image_encoder.tone is None, there is nothing to train')
+    if getattr(getattr(model, 'image_encoder', None), 'tone', None) is None:
+        raise ValueError(f'{args.config}: the model has no image_encoder.tone, there is nothing to train')
     state, meta = read_weights(path)
     # always anew: it must not see what another tone has put right
     fresh = {key: value for key, value in model.state_dict().items() if key.startswith('image_encoder.tone.')}

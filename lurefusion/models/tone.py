@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lurefusion.models.layers import full_precision
+
 #: of each colour and area: mean, least, most, standard deviation
 STATISTICS = 4
 #: jobs that it tells apart by the text
@@ -131,9 +133,11 @@ class TextGuidedTone(nn.Module):
         recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if not self.training and not recorded and not gate.any():
             return latents
-        gain, offset = self.answer(self.read(x, latents[0]), c)
-        gain, offset = of_one_colour(gate * gain, grey), of_one_colour(gate * offset, grey)
-        return [toned(z, self.enlarge(gain.exp(), z), self.enlarge(offset, z)) for z in latents]
+        # brightness of a whole picture: rounding of half precision would show
+        with full_precision(x):
+            gain, offset = self.answer(self.read(x, latents[0]), c)
+            gain, offset = of_one_colour(gate * gain, grey), of_one_colour(gate * offset, grey)
+            return [toned(z, self.enlarge(gain.exp(), z), self.enlarge(offset, z)) for z in latents]
 
     def export_form(self) -> nn.Module:
         """See :mod:`lurefusion.models.export_forms`: what is made of sizes is not recorded as it was for one."""

@@ -136,3 +136,14 @@ def test_what_does_not_fit_is_said(options, message):
     arguments = dict(channels=(16, 8), latent_channels=(12, 3), K_bt=(1, 1), K_tb=(1, 1), picture_latents=True)
     with pytest.raises(ValueError, match=message):
         LURETinyEncoder(text_dim=6, interaction=dict(type='TGA', num_heads=1), **{**arguments, **options})
+
+
+def test_half_precision_around_it_changes_nothing():
+    tone, picture, c = open_tone(), torch.rand(1, 3, 32, 48), torch.rand(1, 6)
+    arguments = blocks_of(picture), latents_of(picture), c, torch.tensor([False])
+    with torch.no_grad():
+        expected = tone(*arguments)
+        with torch.autocast('cpu', torch.bfloat16):
+            found = tone(*arguments)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=0)

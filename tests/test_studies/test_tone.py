@@ -120,4 +120,4 @@ def test_the_command_measures_trains_and_changes_the_tone_alone(config, model, t
     assert 'name --pictures or --out' in done.stderr
     done = command('before.safetensors', '--config', 'lurefusion::lure/stage1_demo.py', '--pictures', '1', cwd=tmp_path)
     assert done.returncode == 1
-    assert 'tone is None' in done.stderr
+    assert 'has no image_encoder.tone' in done.stderr
