@@ -37,6 +37,10 @@ def main() -> int:
     args = parser.parse_args()
     if bool(args.out) == bool(args.pictures):
         parser.error('name --pictures or --out')
+    if args.pictures < 0 or args.steps < 1:
+        parser.error('--pictures and --steps are numbers above 0')
+    if args.out and args.out.suffix != '.safetensors':
+        parser.error(f'--out must be a .safetensors file, got {args.out}')
     return exit_code(run, args)
 
 

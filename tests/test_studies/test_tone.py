@@ -118,6 +118,10 @@ def test_the_command_measures_trains_and_changes_the_tone_alone(config, model, t
     done = command(*common, cwd=tmp_path)
     assert done.returncode == 2
     assert 'name --pictures or --out' in done.stderr
+    for wrong, message in ((('--steps', '0'), 'above 0'), ((), 'must be a .safetensors file, got after.txt')):
+        done = command(*common, '--out', 'after.txt', *wrong, cwd=tmp_path)
+        assert done.returncode == 2
+        assert message in done.stderr
     done = command('before.safetensors', '--config', 'lurefusion::lure/stage1_demo.py', '--pictures', '1', cwd=tmp_path)
     assert done.returncode == 1
     assert 'has no image_encoder.tone' in done.stderr
