@@ -187,11 +187,13 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or holds anything but dense tensors with names.
+        ValueError: If the file is damaged, an ONNX graph, or holds anything but dense tensors with names.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'no such file of weights: {path}')
+    if path.suffix == '.onnx':
+        raise ValueError(f'{path} is a whole model, not its weights: name it as the model (--model {path.name})')
     with path.open('rb') as file:
         head = file.read(9)
     if path.suffix == '.safetensors' or head[8:] == b'{':

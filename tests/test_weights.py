@@ -361,3 +361,10 @@ def test_weights_without_a_description_ask_for_a_config():
     for meta in ({}, dict(model='LURE'), dict(model={})):
         with pytest.raises(ValueError, match='give the config too'):
             ck.described_model('a.safetensors', meta)
+
+
+def test_an_onnx_file_is_a_model(tmp_path):
+    file = tmp_path / 'net.onnx'
+    file.write_bytes(b'\x08\x0a graph')
+    with pytest.raises(ValueError, match=r'net.onnx is a whole model, not its weights: name it as the model'):
+        read_weights(file)
