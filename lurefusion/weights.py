@@ -193,7 +193,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f'no such file of weights: {path}')
     if path.suffix == '.onnx':
-        raise ValueError(f'{path} is a whole model, not its weights: name it as the model (--model {path.name})')
+        raise ValueError(f'{path} is a whole model, not its weights: name it as the model (--model {path})')
     with path.open('rb') as file:
         head = file.read(9)
     if path.suffix == '.safetensors' or head[8:] == b'{':

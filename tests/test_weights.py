@@ -367,4 +367,4 @@ def test_an_onnx_file_is_a_model(tmp_path):
     file = tmp_path / 'net.onnx'
     file.write_bytes(b'\x08\x0a graph')
     with pytest.raises(ValueError, match=r'net.onnx is a whole model, not its weights: name it as the model'):
-        read_weights(file)
+        ck.read_weights(file)
