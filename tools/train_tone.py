@@ -1,4 +1,4 @@
-"""Train the tone of `lure-tiny`, the last step of its training: everything else stays as it is.
+"""Train the tone of `lure-tiny` or `lure-fast`, the last step of its training: everything else stays as it is.
 
     python tools/train_tone.py work_dirs/stage2_tiny_more_ir_vi --pictures 5000 --seed 1 --data-root DATA
     python tools/train_tone.py work_dirs/stage2_tiny_more_ir_vi --out work_dirs/tone/lure-tiny.safetensors
@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='weights, or the folder of their run')
     parser.add_argument('--config', default='lurefusion::lure/lure_tiny_more_ir_vi.py', help='of the weights')
+    parser.add_argument('--pictures-of', metavar='CONFIG', help='takes the restoration pairs of another config')
     parser.add_argument('--data-root', help='default: $LUREFUSION_DATA, else data/')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/tone'), help='keeps seen_SEED.safetensors')
     parser.add_argument('--pictures', type=int, default=0, help='restore so many')
@@ -50,18 +51,20 @@ def run(args: argparse.Namespace) -> None:
     path = find_weights(args.checkpoint)
     torch.manual_seed(args.seed)
     model = MODELS.build({key: value for key, value in cfgs[-1].model.to_dict().items() if key != 'losses'})
-    if getattr(getattr(model, 'image_encoder', None), 'tone', None) is None:
-        raise ValueError(f'{args.config}: the model has no image_encoder.tone, there is nothing to train')
+    part = tone.tone_of(model)
+    own = next(f'{name}.' for name, module in model.named_modules() if module is part)
     state, meta = read_weights(path)
     # always anew: it must not see what another tone has put right
-    fresh = {key: value for key, value in model.state_dict().items() if key.startswith('image_encoder.tone.')}
-    others = {key: value for key, value in state.items() if not key.startswith('image_encoder.tone.')}
+    fresh = {key: value for key, value in model.state_dict().items() if key.startswith(own)}
+    others = {key: value for key, value in state.items() if not key.startswith(own)}
     load_into(model, {**others, **fresh}, origin=str(path))
     model.eval().requires_grad_(False)
     recipe = replace(tone.Recipe(), steps=args.steps)
     if args.pictures:
         with at_data_root(args.data_root):
-            found = tone.measure(model, tone.pictures(cfgs[0], recipe), args.pictures, args.seed, recipe)
+            source = load_stages(args.pictures_of, data_root=args.data_root)[1] if args.pictures_of else cfgs
+            dataset = tone.pictures(source[0], recipe, model.size_divisor)
+            found = tone.measure(model, dataset, args.pictures, args.seed, recipe)
         save_weights(found, args.work_dir / f'seen_{args.seed}.safetensors', {})
         return
     seen = tone.load(args.work_dir)

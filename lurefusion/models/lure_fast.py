@@ -1,8 +1,8 @@
 """LureFast: fusion by prompt in real time on a CPU; a small network draws maps, a few filters of full size use them.
 
 The luma of each picture passes a curve of straight pieces that differs from place to place and follows the text; the
-chroma of the modality that owns it is scaled beside it. A few convolutions on blocks of 2x2 pixels then say, pixel by
-pixel, how much of either luma is taken, and what is noise.
+chroma of the modality that owns it is scaled beside it. A tone may put both right by a look at the whole picture. A few
+convolutions on blocks of 2x2 pixels then say, pixel by pixel, how much of either luma is taken, and what is noise.
 
 Shapes: B batch, M = 2 modalities, D width of the text vector, images (B,3,H,W) in [0,1]. A picture in blocks is
 (B,6,H/2,W/2): the four lumas of 2x2 pixels, and their mean Cb and Cr. Features are (B,F,H/8,W/8).
@@ -10,7 +10,7 @@ Shapes: B batch, M = 2 modalities, D width of the text vector, images (B,3,H,W) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from lurefusion.models.layers import full_precision
 from lurefusion.models.losses import LossSet
 from lurefusion.models.strips import in_parts, rectangles
 from lurefusion.models.text_encoders import TextEncoder
+from lurefusion.models.tone import TextGuidedTone
 from lurefusion.ops.colour import CHROMA_BLUE, CHROMA_RED, LUMA, ycbcr_to_rgb
 from lurefusion.prompts import PSEUDO_TASK, PromptBank
 from lurefusion.registry import MODELS
@@ -33,6 +34,8 @@ from lurefusion.structures import FusionDataSample
 KNOTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 #: a curve: offset, slope, change of slope at each knot; chroma: 2x2 matrix, share of the gain of luma, offset
 CURVE, CHROMA = 2 + len(KNOTS), 7
+#: planes at stride 8 that make an area of the tone, 16 pixels a side
+AREA = 2
 # slopes of a very dark picture are ten times those of a clean one: what the heads give counts so many times
 SLOPE = 4.0
 # passes of what is negative: without it, channels that one text makes negative everywhere are dead under this text
@@ -195,6 +198,8 @@ class LureFast(FusionModel):
         frozen: Names of children that neither train nor leave eval mode.
         coarse: ``dict(tasks=('hz', 'lc'), size=128)``: where one of these tasks is named, the prediction is corrected
             by a second pass over pictures whose short side is shrunk to `size` (`runtime.passes.add_coarse_pass`).
+        tone: Keywords of :class:`lurefusion.models.tone.TextGuidedTone`, which here works on luma, Cb and Cr; None: the
+            curves are all.
         data_preprocessor: Of MMEngine's BaseModel.
         init_cfg: Of MMEngine's BaseModel.
 
@@ -214,6 +219,7 @@ class LureFast(FusionModel):
         losses: dict[str, Any] | None = None,
         frozen: Sequence[str] = (),
         coarse: dict[str, Any] | None = None,
+        tone: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -232,6 +238,7 @@ class LureFast(FusionModel):
         self.to_blocks, self.from_blocks = ToBlocks(), FromBlocks()
         self.encoder = MapEncoder(self.text_encoder.dim, len(self.modalities), widths, code)
         self.maps = nn.Conv2d(widths[1], CURVE + CHROMA, 3, 1, 1)
+        self.tone = None if tone is None else TextGuidedTone(self.text_encoder.dim, AREA, **tone)
         self.merger = Merger(widths[1], **{'width': 16, 'depth': 4, 'context': 6, **(merger or {})})
         for head in (self.maps, self.merger.last):
             nn.init.zeros_(head.weight)
@@ -282,48 +289,85 @@ class LureFast(FusionModel):
         with full_precision(images[0]):
             blocks = torch.cat([self.to_blocks(image) for image in images])
         features = self.encoder(blocks, torch.cat(c), torch.cat(m))
+        maps = self.maps(features)
+        tones = None if self.tone is None else self._tones(blocks, maps, torch.cat(c))
         # not unflatten, nor the size of the batch: an export would keep what it was
         count = len(images)
-        blocks, features, maps = (x.view(count, -1, *x.shape[1:]) for x in (blocks, features, self.maps(features)))
+        blocks, features, maps = (x.view(count, -1, *x.shape[1:]) for x in (blocks, features, maps))
         size = maps.shape[-2:]
         if not in_parts(blocks) or (size[0] <= PART[0] and size[1] <= PART[1]):
-            return self._drawn(blocks, features, maps)
+            return self._drawn(blocks, features, maps, tones)
         out = blocks.new_empty(len(images[0]), 3, 2 * blocks.shape[-2], 2 * blocks.shape[-1])
         rows, columns = (-(-n // -(-n // most)) for n, most in zip(size, PART, strict=True))
         # blocks that reach over the border of a part: 2 by interpolation, 1 by each convolution
         border = -(-(2 + len(self.merger.inner) + 2) // 4)
         for part in rectangles(*size, rows, columns, border):
             near = scaled(part.outer)
-            drawn = self._drawn(blocks[scaled(part.outer, 4)], features[near], maps[near])
+            drawn = self._drawn(
+                blocks[scaled(part.outer, 4)], features[near], maps[near], None if tones is None else tones[near]
+            )
             out[scaled(part.target, 8)] = drawn[scaled(part.inner, 8)]
         return out
 
-    def _drawn(self, blocks: Tensor, features: Tensor, maps: Tensor) -> Tensor:
-        """(B,3,H,W) of blocks (K,B,6,H/2,W/2), features (K,B,F,H/8,W/8) and maps (K,B,CURVE+CHROMA,H/8,W/8)."""
+    def before_tone(self, x: Tensor, data_samples: list[FusionDataSample]) -> tuple[Tensor, Tensor]:
+        """What the tone reads of pictures alone, for its training: see :meth:`_small`."""
+        c, _ = self.text_encoder([self._sentence(s, s.get('modality')) for s in data_samples])
+        blocks = self.to_blocks(x)
+        return self._small(blocks, self.maps(self.encoder(blocks, c, self._modality_index(data_samples).to(c.device))))
+
+    def _small(self, blocks: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Luma, Cb and Cr, (B,3,H/8,W/8), as they came and as the maps (B,CURVE+CHROMA,H/8,W/8) make them."""
+        small = F.avg_pool2d(blocks.float(), 4)
+        luma = self._restored_luma(small, maps[:, :CURVE], Tensor.float)
+        chroma = self._restored_chroma(small, luma, maps[:, CURVE:], Tensor.float)
+        came, became = (
+            torch.cat([y.mean(dim=1, keepdim=True), colours], dim=1)
+            for y, colours in ((small[:, :4], small[:, 4:]), (luma, chroma))
+        )
+        return came, became
+
+    def _tones(self, blocks: Tensor, maps: Tensor, c: Tensor) -> Tensor | None:
+        """Gains, then offsets, of luma, Cb and Cr, (B,6,H/8,W/8); None where no row asks for a tone."""
+        with full_precision(blocks):
+            found = self.tone.maps(*self._small(blocks, maps), c)
+            if found is None:
+                return None
+            gain, offset = found
+            return self.tone.enlarge(torch.cat([gain.exp(), offset], dim=1), maps)
+
+    def _drawn(self, blocks: Tensor, features: Tensor, maps: Tensor, tones: Tensor | None = None) -> Tensor:
+        """(B,3,H,W) of blocks (K,B,6,H/2,W/2), features (K,B,F,H/8,W/8), maps (K,B,CURVE+CHROMA,H/8,W/8) and tones."""
         luma = self._restored_luma(blocks.flatten(0, 1), maps[:, :, :CURVE].flatten(0, 1))
         luma = luma.view(len(blocks), -1, *luma.shape[1:])
         chroma = self._restored_chroma(blocks[0], luma[0], maps[0, :, CURVE:])
+        if tones is not None:
+            tones = enlarged(tones)
+            tones = tones.view(len(blocks), -1, *tones.shape[1:])
+            luma = torch.addcmul(tones[:, :, 3:4], tones[:, :, :1], luma)
+            chroma = torch.addcmul(tones[0, :, 4:], tones[0, :, 1:3], chroma)
         merged = self.merger(luma[0], luma[-1], chroma, torch.cat([features[0], features[-1]], dim=1))
         with full_precision(merged):
             return self.from_blocks(merged.float())
 
     @staticmethod
-    def _restored_luma(blocks: Tensor, curves: Tensor) -> Tensor:
+    def _restored_luma(blocks: Tensor, curves: Tensor, enlarge: Callable[[Tensor], Tensor] = enlarged) -> Tensor:
         """(B,4,H/2,W/2): y + offset + slope y + sum_k change_k relu(y - knot_k), with maps (B,CURVE,H/8,W/8)."""
         y, slopes = blocks[:, :4], SLOPE * curves[:, 1:].float()
         # relu(y - k) = max(y, k) - k; what does not depend on y is done at the size of the maps
         offset = curves[:, :1] - (slopes[:, 1:] * slopes.new_tensor(KNOTS)[:, None, None]).sum(dim=1, keepdim=True)
-        maps = enlarged(torch.cat([offset, slopes], dim=1))
+        maps = enlarge(torch.cat([offset, slopes], dim=1))
         out = torch.addcmul(y + maps[:, :1], y, maps[:, 1:2])
         for k, knot in enumerate(KNOTS, start=2):
             out = out.addcmul_(y.clamp(min=knot), maps[:, k : k + 1])
         return out
 
     @staticmethod
-    def _restored_chroma(blocks: Tensor, luma: Tensor, colours: Tensor) -> Tensor:
+    def _restored_chroma(
+        blocks: Tensor, luma: Tensor, colours: Tensor, enlarge: Callable[[Tensor], Tensor] = enlarged
+    ) -> Tensor:
         """(B,2,H/2,W/2): A c + s g c + o, c the chroma, g by how much luma has grown, with maps (B,CHROMA,H/8,W/8)."""
         chroma = blocks[:, 4:]
-        maps = enlarged(torch.cat([SLOPE * colours[:, :4].float(), colours[:, 4:].float()], dim=1))
+        maps = enlarge(torch.cat([SLOPE * colours[:, :4].float(), colours[:, 4:].float()], dim=1))
         before, after = (y.mean(dim=1, keepdim=True) for y in (blocks[:, :4], luma))
         growth = maps[:, 4:5] * ((after - before) / (before.clamp(min=0) + 0.05))
         mixed = torch.addcmul(maps[:, 5:7], maps[:, 0:2], chroma[:, :1]).addcmul_(maps[:, 2:4], chroma[:, 1:])

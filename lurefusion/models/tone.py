@@ -119,6 +119,22 @@ class TextGuidedTone(nn.Module):
         jobs = self.jobs(c).softmax(dim=1)
         return (sum(head(seen, jobs) for head in self.heads) / len(self.heads)).chunk(2, dim=1)
 
+    def maps(self, x: Tensor, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Logarithm of the gain, and offset, (B,3,rows/2,columns/2) each, behind the gate; None: closed for all rows.
+
+        Args:
+            x: The picture in blocks (B,3n,h,w), as it came.
+            z: What it became, in the same blocks.
+            c: (B,text_dim).
+        """
+        c = c.float()
+        gate = self.gate(c).clamp(0, 1)[:, :, None, None]
+        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if not self.training and not recorded and not gate.any():
+            return None
+        gain, offset = self.answer(self.read(x, z), c)
+        return gate * gain, gate * offset
+
     def forward(self, x: Tensor, latents: list[Tensor], c: Tensor, grey: Tensor) -> list[Tensor]:
         """Latents (B,3n,h,w), fine to coarse, put right; x (B,3n,h,w) in the same blocks as the finest of them.
 
@@ -128,15 +144,12 @@ class TextGuidedTone(nn.Module):
             c: (B,text_dim).
             grey: (B,) bool: of these, all colours get the same.
         """
-        c = c.float()
-        gate = self.gate(c).clamp(0, 1)[:, :, None, None]
-        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if not self.training and not recorded and not gate.any():
-            return latents
         # brightness of a whole picture: rounding of half precision would show
         with full_precision(x):
-            gain, offset = self.answer(self.read(x, latents[0]), c)
-            gain, offset = of_one_colour(gate * gain, grey), of_one_colour(gate * offset, grey)
+            maps = self.maps(x, latents[0], c)
+            if maps is None:
+                return latents
+            gain, offset = (of_one_colour(values, grey) for values in maps)
             return [toned(z, self.enlarge(gain.exp(), z), self.enlarge(offset, z)) for z in latents]
 
     def export_form(self) -> nn.Module:

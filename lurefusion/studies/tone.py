@@ -7,6 +7,7 @@ kept; on these small grids a step costs a tenth of a second.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,9 @@ from torch import Tensor, nn
 
 from lurefusion.datasets.samplers import TaskUniformSampler
 from lurefusion.models.lure import LURE
+from lurefusion.models.lure_fast import LureFast
 from lurefusion.models.tone import TextGuidedTone, enlarged, toned
+from lurefusion.ops.colour import ycbcr_to_rgb
 from lurefusion.ops.layout import to_unit
 from lurefusion.registry import DATASETS
 from lurefusion.weights import read_weights
@@ -65,18 +68,33 @@ class Recipe:
     decibel: float = 0.02
 
 
-def pictures(cfg: Config, recipe: Recipe) -> Any:
+def tone_of(model: nn.Module) -> TextGuidedTone:
+    """The part that is trained here.
+
+    Raises:
+        ValueError: If the model has none.
+    """
+    tone = model.tone if isinstance(model, LureFast) else getattr(getattr(model, 'image_encoder', None), 'tone', None)
+    if tone is None:
+        raise ValueError(
+            f'{type(model).__name__} has no tone (image_encoder.tone, or tone of LureFast): nothing to train'
+        )
+    return tone
+
+
+def pictures(cfg: Config, recipe: Recipe, divisor: int = 16) -> Any:
     """The training set of a restoration config for the tasks of the recipe, with whole frames instead of crops.
 
     Made pairs are taken by many cameras, and some are of rendered scenes: how bright a set of pictures is on average
     helps on that set alone.
     """
-    cfg = cfg.train_dataloader.dataset.to_dict()
+    loader = cfg.train_dataloader
+    cfg = loader.get('restoration', loader).dataset.to_dict()
 
     def whole(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         steps = []
         for item in pipeline:
-            frame = [dict(type='ShrinkFrame', short=recipe.short), dict(type='RandomExposure')]
+            frame = [dict(type='ShrinkFrame', short=recipe.short, divisor=divisor), dict(type='RandomExposure')]
             steps += frame if item['type'] == 'RandomCrop' else [dict(item)]
         return steps
 
@@ -98,14 +116,16 @@ def pictures(cfg: Config, recipe: Recipe) -> Any:
 
 
 @torch.no_grad()
-def measure(model: LURE, dataset: Any, count: int, seed: int, recipe: Recipe = Recipe()) -> dict[str, Tensor]:
+def measure(
+    model: LURE | LureFast, dataset: Any, count: int, seed: int, recipe: Recipe = Recipe()
+) -> dict[str, Tensor]:
     """What the tone sees of `count` pictures, and what it is held against.
 
     Returns:
-        `seen` (N,24,rows,columns), `restored` and `target` (N,3,*COMPARED) float16, `task` (N,) int64: index in
-        `model.prompts`, `made` (N,) bool.
+        `seen` (N,24,rows,columns), `restored`, in the planes in which the tone works, and `target` (N,3,*COMPARED)
+        float16, `task` (N,) int64: index in `model.prompts`, `made` (N,) bool.
     """
-    tone = model.image_encoder.tone
+    tone = tone_of(model)
     sampler = TaskUniformSampler(dataset, seed, {k: v for k, v in recipe.tasks.items() if k in dataset.groups})
     rows: dict[str, list[Tensor]] = dict(seen=[], restored=[], target=[])
     tasks, made = [], []
@@ -113,10 +133,9 @@ def measure(model: LURE, dataset: Any, count: int, seed: int, recipe: Recipe = R
         item = dataset[ticket]
         sample = item['data_samples']
         x, y = (to_unit(item['inputs'][role])[None] for role in ('x', 'y'))
-        latents = model.latents(x, [sample])
-        blocks = F.pixel_unshuffle(x, model.image_encoder.patch)
-        rows['seen'].append(tone.read(blocks, latents[0])[0])
-        restored = F.pixel_shuffle(latents[0], model.image_encoder.patch)
+        came, became = _before_tone(model, x, sample)
+        rows['seen'].append(tone.read(came, became)[0])
+        restored = F.pixel_shuffle(became, math.isqrt(became.shape[1] // 3))
         for role, picture in (('restored', restored), ('target', y)):
             rows[role].append(F.interpolate(picture, COMPARED, mode='area')[0])
         tasks.append(model.prompts.index(sample.task))
@@ -125,6 +144,13 @@ def measure(model: LURE, dataset: Any, count: int, seed: int, recipe: Recipe = R
             print_log(f'restored {number} of {count} pictures', logger='current')
     out = {name: torch.stack(values).half() for name, values in rows.items()}
     return dict(out, task=torch.tensor(tasks), made=torch.tensor(made))
+
+
+def _before_tone(model: LURE | LureFast, x: Tensor, sample: Any) -> tuple[Tensor, Tensor]:
+    """A picture as it came and as it became, in blocks, by a model whose tone is still the identity."""
+    if isinstance(model, LureFast):
+        return model.before_tone(x, [sample])
+    return F.pixel_unshuffle(x, model.image_encoder.patch), model.latents(x, [sample])[0]
 
 
 def load(folder: str | Path) -> dict[str, Tensor]:
@@ -140,9 +166,9 @@ def load(folder: str | Path) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def fit(model: LURE, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Recipe()) -> None:
-    """Train `model.image_encoder.tone` on what was measured: what reads the text, then head by head."""
-    tone: TextGuidedTone = model.image_encoder.tone
+def fit(model: LURE | LureFast, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Recipe()) -> None:
+    """Train the tone on what was measured: what reads the text, then head by head."""
+    tone = tone_of(model)
     tone.requires_grad_(True).train()
     texts = fit_text(model, recipe)
     for number, head in enumerate(tone.heads):
@@ -152,7 +178,12 @@ def fit(model: LURE, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Rec
 
 
 def fit_head(
-    model: LURE, head: nn.Module, seen: Mapping[str, Tensor], texts: Sequence[Tensor], seed: int, recipe: Recipe
+    model: LURE | LureFast,
+    head: nn.Module,
+    seen: Mapping[str, Tensor],
+    texts: Sequence[Tensor],
+    seed: int,
+    recipe: Recipe,
 ) -> None:
     """Train one head from a start and by draws that depend on the seed; it then has the average of its weights.
 
@@ -176,7 +207,7 @@ def fit_head(
     layout = torch.channels_last
     head.to(memory_format=layout)
     with torch.no_grad():
-        jobs = [model.image_encoder.tone.jobs(c).softmax(dim=1) for c in texts]
+        jobs = [tone_of(model).jobs(c).softmax(dim=1) for c in texts]
     groups = _groups(model, seen, recipe)
     optimizer = torch.optim.AdamW(head.parameters(), recipe.lr, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1)
@@ -193,6 +224,8 @@ def fit_head(
             enlarged(maps, restored) for maps in head(looks.contiguous(memory_format=layout), asked).chunk(2, dim=1)
         )
         out = toned(restored, gain.exp(), offset)
+        if isinstance(model, LureFast):
+            out = torch.stack(ycbcr_to_rgb(*out.unbind(1)), dim=1)
         squared = (out - target).square().mean(dim=(1, 2, 3))
         loss = F.l1_loss(out, target) + recipe.decibel * (squared + 1e-4).log().mean()
         optimizer.zero_grad()
@@ -220,7 +253,7 @@ def _standardise(stem: nn.Conv2d, seen: Tensor) -> None:
     stem.bias -= stem.weight.sum(dim=(2, 3)) @ mean
 
 
-def fit_text(model: LURE, recipe: Recipe) -> list[Tensor]:
+def fit_text(model: LURE | LureFast, recipe: Recipe) -> list[Tensor]:
     """Train what reads the text, by itself and then no more: the gate and the shares of the jobs.
 
     The gate by a hinge loss, as that of :class:`lurefusion.models.losses.DetailLoss`, the jobs by cross entropy.
@@ -228,7 +261,7 @@ def fit_text(model: LURE, recipe: Recipe) -> list[Tensor]:
     Returns:
         Vectors (S,D) of the training sentences of each task.
     """
-    tone, names = model.image_encoder.tone, [*recipe.tasks]
+    tone, names = tone_of(model), [*recipe.tasks]
     texts, opened, jobs = [], [], []
     with torch.no_grad():
         for key in model.prompts.keys:
@@ -250,7 +283,7 @@ def fit_text(model: LURE, recipe: Recipe) -> list[Tensor]:
     return texts
 
 
-def _groups(model: LURE, seen: Mapping[str, Tensor], recipe: Recipe) -> list[tuple[np.ndarray, int]]:
+def _groups(model: LURE | LureFast, seen: Mapping[str, Tensor], recipe: Recipe) -> list[tuple[np.ndarray, int]]:
     """Row numbers, and how many of them go into a batch."""
     groups = []
     for key, counts in recipe.batch.items():
@@ -286,5 +319,5 @@ def windows(parts: Sequence[Tensor], rng: np.random.Generator, least: float) -> 
     return out
 
 
-def _by_task(decibel: Tensor, task: Tensor, model: LURE) -> str:
+def _by_task(decibel: Tensor, task: Tensor, model: LURE | LureFast) -> str:
     return ', '.join(f'{model.prompts.keys[k]} {decibel[task == k].mean():.2f} dB' for k in task.unique().tolist())

@@ -148,6 +148,51 @@ def test_a_grey_owner_makes_a_grey_picture(trained):
     assert torch.equal(pred[0], pred[1])
 
 
+def with_tone(**options) -> LureFast:
+    """With a tone that is open for every text."""
+    model = build(tone=dict(members=1, width=8, depth=1, grid=(4, 4)), **options)
+    with torch.no_grad():
+        model.tone.gate.weight.zero_()
+        model.tone.gate.bias.fill_(1.0)
+    return model
+
+
+def test_tone_puts_luma_and_chroma_right():
+    """A network that starts as the identity has the tone alone: y' = 2 y + 0.1, cb' = cb / 2 - 0.05."""
+    model = with_tone()
+    with torch.no_grad():
+        model.tone.heads[0].maps.bias.copy_(torch.tensor([np.log(2), np.log(0.5), 0, 0.1, -0.05, 0]))
+        x = 0.4 * picture(1)
+        out = model.restore(x, model.encode_text(['it is dark'])[0], 0)
+        plain = build().restore(x, model.encode_text(['it is dark'])[0], 0)
+    (y, cb, cr), (y_out, cb_out, cr_out) = (rgb_to_ycbcr(*image[0]) for image in (plain, out))
+    torch.testing.assert_close(y_out, 2 * y + 0.1, atol=1e-4, rtol=0)
+    torch.testing.assert_close(cb_out, cb / 2 - 0.05, atol=1e-4, rtol=0)
+    torch.testing.assert_close(cr_out, cr, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_tone_of_a_pair_is_that_of_each_picture():
+    model = with_tone()
+    model.tone.heads[0].maps.weight.normal_(std=0.3)
+    images, text = (picture(1), picture(2)), model.encode_text(['it is dark', 'it is flat'])
+    luma = [rgb_to_ycbcr(*model.restore(x, text[i], i)[0])[0] for i, x in enumerate(images)]
+    fused = rgb_to_ycbcr(*model.core(images, text)[0])[0]
+    torch.testing.assert_close(fused, (luma[0] + luma[1]) / 2, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_closed_tone_changes_nothing():
+    model, images = with_tone(), (picture(1), picture(2))
+    model.tone.heads[0].maps.weight.normal_(std=0.3)
+    text = model.encode_text(['it is dark', 'keep it'])
+    opened = model.core(images, text)
+    model.tone.gate.bias.fill_(-0.1)
+    closed = model.core(images, text)
+    assert torch.equal(closed, build().core(images, text))
+    assert (opened - closed).abs().mean() > 0.01
+
+
 class Core(nn.Module):
     """`core` as a module of its own, which is what can be exported."""
 
@@ -169,8 +214,8 @@ def test_it_looks_at_no_value():
 @pytest.mark.parametrize('depth', [2, 4, 7])
 @torch.no_grad()
 def test_parts_of_large_pictures_leave_no_seam(monkeypatch, depth):
-    model = build(merger=dict(width=8, depth=depth, context=2))
-    for head in (model.maps, model.merger.last):
+    model = with_tone(merger=dict(width=8, depth=depth, context=2))
+    for head in (model.maps, model.merger.last, model.tone.heads[0].maps):
         torch.nn.init.normal_(head.weight, std=0.02)
     images, text = (picture(1, (160, 256), 2), picture(2, (160, 256), 2)), model.encode_text(['it is dark', 'keep it'])
     with whole():

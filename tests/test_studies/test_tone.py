@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from lurefusion.config import load_stages
 from lurefusion.models.tone import enlarged, toned
+from lurefusion.ops.colour import ycbcr_to_rgb
 from lurefusion.registry import MODELS
 from lurefusion.studies import tone as study
 from lurefusion.weights import read_weights, save_weights
@@ -69,6 +71,37 @@ def test_measures_what_the_encoder_makes_of_whole_pictures(config, model):
     assert all(torch.equal(found[name], again[name]) for name in found)
 
 
+def test_lure_fast_is_measured_in_luma_and_chroma(config):
+    torch.manual_seed(0)
+    cfg = dict(
+        type='LureFast', modalities=('vi', 'ir'), chroma='vi', widths=(4, 8, 8, 8),
+        text_encoder=dict(backbone=dict(type='HashBag'), out_dim=32), tone=dict(members=1, width=8, depth=1),
+    )  # fmt: skip
+    fast = MODELS.build(cfg).eval().requires_grad_(False)
+    dataset = study.pictures(load_stages(config)[1][0], replace(SMALL, short=(64, 96)), fast.size_divisor)
+    found = study.measure(fast, dataset, 6, 0, SMALL)
+    assert found['seen'].shape == (6, 24, 24, 32)
+    torch.testing.assert_close(found['seen'][:, :12], found['seen'][:, 12:], atol=2e-3, rtol=0)
+    # it starts as the identity: brighter and darker pictures than the clean ones, in luma
+    luma = sum(w * found['target'][:, k].float() for k, w in enumerate((0.299, 0.587, 0.114)))
+    tasks = {key: found['task'] == fast.prompts.index(key) for key in ('ll', 'oe')}
+    brighter = (found['restored'][:, 0].float() - luma).mean((1, 2))
+    assert (brighter[tasks['ll']] < -0.02).all()
+    assert (brighter[tasks['oe']] > 0.02).all()
+    before = {name: value.clone() for name, value in fast.state_dict().items() if not name.startswith('tone.')}
+    found = {name: values[tasks['ll'] | tasks['oe']] for name, values in found.items()}
+    study.fit(fast, found, 0, SMALL)
+    assert all(torch.equal(fast.state_dict()[name], value) for name, value in before.items())
+    c = fast.encode_text([fast.prompts.canonical(fast.prompts.keys[k]) for k in found['task']])
+    restored, target = found['restored'].float(), found['target'].float()
+    gain, offset = (enlarged(maps, restored) for maps in fast.tone.answer(found['seen'].float(), c))
+    errors = [
+        (torch.stack(ycbcr_to_rgb(*planes.unbind(1)), dim=1) - target).abs().mean()
+        for planes in (toned(restored, gain.exp(), offset), restored)
+    ]
+    assert errors[0] < errors[1] / 2
+
+
 def test_learns_a_gain_for_its_tasks_and_is_closed_for_others(model):
     rng = torch.Generator().manual_seed(0)
     restored = torch.rand(40, 3, *study.COMPARED, generator=rng) * 0.2 + 0.2
@@ -124,4 +157,4 @@ def test_the_command_measures_trains_and_changes_the_tone_alone(config, model, t
         assert message in done.stderr
     done = command('before.safetensors', '--config', 'lurefusion::lure/stage1_demo.py', '--pictures', '1', cwd=tmp_path)
     assert done.returncode == 1
-    assert 'has no image_encoder.tone' in done.stderr
+    assert 'LURE has no tone' in done.stderr

@@ -7,8 +7,9 @@ model = dict(
     text_encoder=dict(backbone=dict(type='HashBag'), out_dim=256),
     # how hazy or flat a picture is shows in the whole of it, and it is learned on crops of this size
     coarse=dict(tasks=('hz', 'lc'), size=128),
-    # what tells the tasks apart is taken over
-    frozen=('text_encoder',),
+    tone=dict(members=2, width=64, depth=4),
+    # what tells the tasks apart is taken over; the tone learns afterwards, from whole pictures: tools/train_tone.py
+    frozen=('text_encoder', 'tone'),
     losses=dict(
         # stage 1: what is restored is the clean picture
         task=dict(type='TaskLoss', weight=30.0),
