@@ -304,7 +304,9 @@ def test_two_prompts_for_one_modality_are_refused(words):
 
 
 @pytest.mark.parametrize('inner', ['sub', 'a/b', '../ir/sub'])
-def test_results_do_not_become_sources_of_the_next_run(pair, capsys, inner):
+def test_results_do_not_become_sources_of_the_next_run(pair, capsys, monkeypatch, inner):
+    # said before the network is loaded
+    monkeypatch.setattr('lurefusion.apis.FusionInferencer', None)
     arguments = ['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), '--out', str(pair / 'ir' / inner), *MODEL]
     assert main(arguments) == 1
     assert 'lies in the input' in capsys.readouterr().err

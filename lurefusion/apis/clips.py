@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lurefusion.apis.folders import refuse_inside, settings_of
+from lurefusion.apis.folders import settings_of
 from lurefusion.apis.frames import FrameJob, Kept
 from lurefusion.io.clips import (
     FOLDER_RATE,
@@ -31,7 +31,7 @@ from lurefusion.io.clips import (
 )
 from lurefusion.io.codecs import choose_encoding
 from lurefusion.io.images import READ_SUFFIXES, read_image
-from lurefusion.io.pairing import list_images, pair_files
+from lurefusion.io.pairing import list_images, pair_files, refuse_inside
 from lurefusion.io.video import ClipWriter, open_writer, refuse_encoding
 from lurefusion.prompts import PromptRouter
 from lurefusion.prompts.hysteresis import Hysteresis

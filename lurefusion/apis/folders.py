@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import lurefusion
 from lurefusion.io.images import check_suffix, dotted
-from lurefusion.io.pairing import check_output, pair_files, refuse_overwrite
+from lurefusion.io.pairing import check_output, pair_files, refuse_inside, refuse_overwrite
 from lurefusion.runtime.jobs import FolderReport, Outcome, Shard, Task, parse_shard, run_job
 from lurefusion.runtime.progress import Progress
 from lurefusion.runtime.runner import check_batch
@@ -124,19 +124,6 @@ def settings_of(inferencer: FusionInferencer, routes: Mapping[str, Route], **mor
         placement=inferencer.placement and inferencer.placement.settings(),
         **more,
     )
-
-
-def refuse_inside(out: Path, folders: Mapping[str, str | os.PathLike]) -> None:
-    """Refuse an output that is an input, or lies inside of one.
-
-    Raises:
-        ValueError: Names both.
-    """
-    refuse_overwrite([out], folders.values())
-    for folder in folders.values():
-        # folders are read with what lies in them, so that the results would be sources of the next run
-        if Path(folder).is_dir() and Path(folder).resolve() in Path(out).resolve().parents:
-            raise ValueError(f'the output {out} lies in the input {folder}: choose a place beside it')
 
 
 def _inputs(name: str, tasks: Iterable[Task]) -> Iterator[Path]:

@@ -158,7 +158,7 @@ def _fuse(args: argparse.Namespace) -> int:
         raise ValueError('--out is missing: where the result goes')
     from lurefusion.io.clips import is_video
     from lurefusion.io.images import check_suffix
-    from lurefusion.io.pairing import check_output, refuse_overwrite, refuse_same
+    from lurefusion.io.pairing import check_output, refuse_inside, refuse_overwrite, refuse_same
     from lurefusion.io.ranges import parse_range
     from lurefusion.runtime.jobs import parse_shard
 
@@ -180,7 +180,7 @@ def _fuse(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise ValueError(f'--batch-size must be at least 1, got {args.batch_size}')
     shard = parse_shard(args.shard)
-    refuse_overwrite([args.out], sources.values())
+    refuse_inside(Path(args.out), sources)
     if not args.trust_pictures and patterns is None:
         refuse_same(sources)
     from lurefusion.apis import FusionInferencer

@@ -64,6 +64,19 @@ def refuse_overwrite(outputs: Iterable[str | os.PathLike], inputs: Iterable[str 
                 raise ValueError(f'the output {path} is the input {same}: choose another place, nothing was written')
 
 
+def refuse_inside(out: Path, folders: Mapping[str, str | os.PathLike]) -> None:
+    """Refuse an output that is an input, or lies inside of one.
+
+    Raises:
+        ValueError: Names both.
+    """
+    refuse_overwrite([out], folders.values())
+    for folder in folders.values():
+        # folders are read with what lies in them, so that the results would be sources of the next run
+        if Path(folder).is_dir() and Path(folder).resolve() in Path(out).resolve().parents:
+            raise ValueError(f'the output {out} lies in the input {folder}: choose a place beside it')
+
+
 def list_images(folder: str | os.PathLike, recursive: bool = True) -> dict[str, Path]:
     """Image files below a folder by stem, sorted; in sub-folders the stem keeps the folder (``drive_1/0001``).
 

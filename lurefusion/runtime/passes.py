@@ -22,7 +22,7 @@ WHOLE_PIXELS = 1_400_000
 #: side of their tiles where there are more
 LAYER_TILE = 1152
 #: short side of the grid on which tiles are levelled
-LEVELS = 16
+LEVELS = 32
 # variance below which a window counts as flat: a standard deviation of 0.1
 FLAT = 0.01
 #: key of `inputs` under which a restoration sample has its picture
