@@ -9,6 +9,7 @@ import torch
 from lurefusion.apis import FusionInferencer
 from lurefusion.datasets.scenes import render_scene
 from lurefusion.evaluation.functional import chroma_kept, hue_shift
+from lurefusion.models.lure_fast import LureFast
 from lurefusion.models.tone import TextGuidedTone
 from lurefusion.registry import DEGRADATIONS
 from lurefusion.weights import shipped_weights
@@ -17,6 +18,11 @@ from lurefusion.weights import shipped_weights
 @pytest.fixture(scope='module')
 def fuser() -> FusionInferencer:
     return FusionInferencer('lure-tiny')
+
+
+@pytest.fixture(scope='module')
+def fast() -> FusionInferencer:
+    return FusionInferencer('lure-fast')
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -101,10 +107,27 @@ def test_the_tone_lifts_haze_that_a_crop_does_not_show(fuser, monkeypatch):
     assert np.mean(gains) > 0.5
 
 
-def test_the_tone_is_for_its_tasks_alone(fuser):
-    bank, tone = fuser.model.prompts, fuser.model.image_encoder.tone
-    for task in bank.keys:
-        c, _ = fuser.model.text_encoder([bank.canonical(task)])
+def test_the_tone_of_lure_fast_brings_dark_and_hazy_scenes_back(fast, monkeypatch):
+    gains = {name: [] for name in ('low light', 'haze')}
+    for name in gains:
+        degradation, modality, prompt, *_ = TASKS[name]
+        for seed in SEEDS:
+            scene = render_scene(seed, (240, 320), 'day')
+            x = spoil(degradation, scene.visible, seed, scene.depth)
+            whole = psnr(fast.restore(x, modality, prompt), scene.visible)
+            with monkeypatch.context() as patch:
+                patch.setattr(LureFast, '_tones', lambda self, blocks, maps, c: None)
+                gains[name].append(whole - psnr(fast.restore(x, modality, prompt), scene.visible))
+    assert np.mean(gains['haze']) > 1
+    assert np.mean(gains['low light']) > 0
+
+
+@pytest.mark.parametrize('name', ['fuser', 'fast'])
+def test_the_tone_is_for_its_tasks_alone(request, name):
+    model = request.getfixturevalue(name).model
+    tone = model.tone if name == 'fast' else model.image_encoder.tone
+    for task in model.prompts.keys:
+        c, _ = model.text_encoder([model.prompts.canonical(task)])
         assert tone.gate(c).clamp(0, 1).item() == (task in ('ll', 'hz', 'oe'))
 
 

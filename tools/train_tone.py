@@ -28,7 +28,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='weights, or the folder of their run')
     parser.add_argument('--config', default='lurefusion::lure/lure_tiny_more_ir_vi.py', help='of the weights')
-    parser.add_argument('--pictures-of', metavar='CONFIG', help='takes the restoration pairs of another config')
     parser.add_argument('--data-root', help='default: $LUREFUSION_DATA, else data/')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/tone'), help='keeps seen_SEED.safetensors')
     parser.add_argument('--pictures', type=int, default=0, help='restore so many')
@@ -62,8 +61,7 @@ def run(args: argparse.Namespace) -> None:
     recipe = replace(tone.Recipe(), steps=args.steps)
     if args.pictures:
         with at_data_root(args.data_root):
-            source = load_stages(args.pictures_of, data_root=args.data_root)[1] if args.pictures_of else cfgs
-            dataset = tone.pictures(source[0], recipe, model.size_divisor)
+            dataset = tone.pictures(cfgs[0], recipe, model.size_divisor)
             found = tone.measure(model, dataset, args.pictures, args.seed, recipe)
         save_weights(found, args.work_dir / f'seen_{args.seed}.safetensors', {})
         return

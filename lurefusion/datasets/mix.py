@@ -15,6 +15,11 @@ from lurefusion.datasets.paired import MissingDataError, Ticket
 from lurefusion.registry import DATASETS
 
 
+def is_wanted(dataset: Any, tasks: Sequence[str] | None) -> bool:
+    """Whether a data set is of one of the tasks, or of none, as pairs to fuse are."""
+    return tasks is None or getattr(dataset, 'task', None) in (None, *tasks)
+
+
 @DATASETS.register_module()
 class MixDataset(Dataset):
     """Several data sets as one; `groups` lists the sample numbers of each task for `TaskUniformSampler`.
@@ -23,12 +28,20 @@ class MixDataset(Dataset):
         datasets: Configs of data sets; an extra key `times` counts each of its samples so many times.
         pipeline: Transforms for those of them that have none.
         missing: ``error``, or ``skip`` to go on with what is on disk (what is left out is logged).
+        tasks: Leave out data sets of single pictures of other tasks: for a model that knows fewer; None: take all.
 
     Raises:
         MissingDataError: If data sets are missing; the message lists every one.
+        ValueError: If no data set is of these tasks.
     """
 
-    def __init__(self, datasets: Sequence[dict], pipeline: Sequence[dict] = (), missing: str = 'error') -> None:
+    def __init__(
+        self,
+        datasets: Sequence[dict],
+        pipeline: Sequence[dict] = (),
+        missing: str = 'error',
+        tasks: Sequence[str] | None = None,
+    ) -> None:
         one_of('missing', missing, ('error', 'skip'))
         self.datasets: list[Any] = []
         gone = []
@@ -36,13 +49,18 @@ class MixDataset(Dataset):
             cfg = dict(dict(pipeline=pipeline), **cfg)
             times = int(cfg.pop('times', 1))
             try:
-                self.datasets += [DATASETS.build(cfg)] * times
+                dataset = DATASETS.build(cfg)
             except MissingDataError as error:
                 gone.append(str(error))
+                continue
+            if is_wanted(dataset, tasks):
+                self.datasets += [dataset] * times
         if gone and (missing == 'error' or not self.datasets):
             raise MissingDataError('these data sets are not on disk:\n  ' + '\n  '.join(gone))
         for row in gone:
             print_log(f'left out: {row}', logger='current')
+        if not self.datasets:
+            raise ValueError(f'MixDataset: no data set is of the tasks {", ".join(tasks)}')
         self.ends = np.cumsum([len(d) for d in self.datasets]).tolist()
         self.metainfo = dict(self.datasets[0].metainfo)
         groups: dict[str, list[np.ndarray]] = {}

@@ -13,6 +13,7 @@ from lurefusion.config import (
     is_inherited,
     resolve_data_root,
 )
+from lurefusion.datasets.mix import is_wanted
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.registry import DATASETS
 
@@ -123,8 +124,9 @@ def _paired_sets(node: Any) -> Iterator[tuple[Mapping[str, Any], PairedDataset |
         else:
             yield node, None
     elif isinstance(node, Mapping):
+        tasks = node.get('tasks') if 'datasets' in node else None
         for key in ('dataset', 'datasets') if 'dataset' in node or 'datasets' in node else node:
-            yield from _paired_sets(node.get(key))
+            yield from (found for found in _paired_sets(node.get(key)) if is_wanted(found[1], tasks))
     elif isinstance(node, (list, tuple)):
         for child in node:
             yield from _paired_sets(child)

@@ -88,8 +88,7 @@ def pictures(cfg: Config, recipe: Recipe, divisor: int = 16) -> Any:
     Made pairs are taken by many cameras, and some are of rendered scenes: how bright a set of pictures is on average
     helps on that set alone.
     """
-    loader = cfg.train_dataloader
-    cfg = loader.get('restoration', loader).dataset.to_dict()
+    cfg = cfg.train_dataloader.dataset.to_dict()
 
     def whole(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         steps = []

@@ -102,3 +102,11 @@ def test_skip_goes_on_with_the_rest(root):
 def test_unknown_choice():
     with pytest.raises(ValueError, match="missing must be one of error, skip; got 'ignore'"):
         MixDataset([LL], missing='ignore')
+
+
+def test_data_sets_of_other_tasks_are_left_out():
+    mix = MixDataset([LL, dict(HZ, times=2), FUSION], tasks=('hz',))
+    assert {task: len(indices) for task, indices in mix.groups.items()} == dict(fusion=4, hz=4)
+    assert [mix[i]['name'] for i in range(3)] == ['0', '1', '0']
+    with pytest.raises(ValueError, match='no data set is of the tasks oe, lc'):
+        MixDataset([LL, HZ], tasks=('oe', 'lc'))
