@@ -119,6 +119,13 @@ def test_data_that_does_not_fit_the_model(
         check_data([loaded(own(folder, base, *lines))])
 
 
+def test_data_sets_of_tasks_that_are_not_asked_for_are_no_fault(folder: Path) -> None:
+    sets = f'datasets=[{OWN}, {dict(OWN, task="lcx")}]'
+    with pytest.raises(ValueError, match='is of task lcx'):
+        check_data([loaded(own(folder, STAGE1, f'train_dataloader = dict(dataset=dict({sets}))'))])
+    check_data([loaded(own(folder, STAGE1, f"train_dataloader = dict(dataset=dict(tasks=('lc',), {sets}))"))])
+
+
 def test_inherited_validation_of_other_modalities_is_left_out(folder: Path, capsys: pytest.CaptureFixture) -> None:
     for modality in ('vi', 'ir'):
         write_image(folder / 'data/RoadScene/val' / modality / '1.png', np.zeros((16, 16, 3), np.uint8))
