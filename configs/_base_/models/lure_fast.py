@@ -1,4 +1,4 @@
-# 0.16 M parameters beside the text projector of lure-tiny; a 640x480 pair takes 1.0 GMAC.
+# 0.43 M parameters beside the text projector of lure-tiny; a 640x480 pair takes 1.0 GMAC.
 model = dict(
     type='LureFast',
     modalities=('vi', 'ir'),
