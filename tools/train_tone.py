@@ -63,9 +63,10 @@ def run(args: argparse.Namespace) -> None:
         with at_data_root(args.data_root):
             dataset = tone.pictures(cfgs[0], recipe, model.size_divisor)
             found = tone.measure(model, dataset, args.pictures, args.seed, recipe)
-        save_weights(found, args.work_dir / f'seen_{args.seed}.safetensors', {})
+        meta = {tone.MEASURED_BY: tone.fingerprint(model)}
+        save_weights(found, args.work_dir / f'seen_{args.seed}.safetensors', meta)
         return
-    seen = tone.load(args.work_dir)
+    seen = tone.load(args.work_dir, tone.fingerprint(model))
     print(f'{len(seen["task"])} pictures')
     tone.fit(model, seen, args.seed, recipe)
     save_weights(model.state_dict(), args.out, meta)

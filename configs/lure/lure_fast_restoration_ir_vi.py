@@ -1,4 +1,5 @@
 # lure-fast and pictures alone: from these its tone is trained (tools/train_tone.py), on these it is measured.
+# A training of the rest ends without a tone, which has to learn anew.
 _base_ = [
     '../_base_/models/lure_fast.py',
     '../_base_/datasets/restoration_tiny_more_ir_vi.py',

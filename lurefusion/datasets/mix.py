@@ -32,7 +32,8 @@ class MixDataset(Dataset):
 
     Raises:
         MissingDataError: If data sets are missing; the message lists every one.
-        ValueError: If no data set is of these tasks.
+        ValueError: If there are no data sets, or none is of one of the tasks.
+        TypeError: If `tasks` is no list of names.
     """
 
     def __init__(
@@ -43,11 +44,17 @@ class MixDataset(Dataset):
         tasks: Sequence[str] | None = None,
     ) -> None:
         one_of('missing', missing, ('error', 'skip'))
+        if not datasets:
+            raise ValueError('MixDataset.datasets is empty: name at least one data set')
+        if tasks is not None and (isinstance(tasks, str) or not isinstance(tasks, Sequence)):
+            raise TypeError(f"MixDataset.tasks is a list of names such as ('ll', 'hz'), got {tasks!r}")
         self.datasets: list[Any] = []
         gone = []
         for cfg in datasets:
             cfg = dict(dict(pipeline=pipeline), **cfg)
             times = int(cfg.pop('times', 1))
+            if tasks is not None and cfg.get('task') not in (None, *tasks):
+                continue
             try:
                 dataset = DATASETS.build(cfg)
             except MissingDataError as error:
@@ -59,8 +66,10 @@ class MixDataset(Dataset):
             raise MissingDataError('these data sets are not on disk:\n  ' + '\n  '.join(gone))
         for row in gone:
             print_log(f'left out: {row}', logger='current')
-        if not self.datasets:
-            raise ValueError(f'MixDataset: no data set is of the tasks {", ".join(tasks)}')
+        known = {getattr(dataset, 'task', None) for dataset in self.datasets}
+        if tasks is not None and (not self.datasets or not known >= set(tasks)):
+            strange = ', '.join(map(str, sorted(set(tasks) - known))) or 'none'
+            raise ValueError(f'MixDataset.tasks={list(tasks)}: no data set is of the task {strange}')
         self.ends = np.cumsum([len(d) for d in self.datasets]).tolist()
         self.metainfo = dict(self.datasets[0].metainfo)
         groups: dict[str, list[np.ndarray]] = {}

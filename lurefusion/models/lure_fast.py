@@ -249,7 +249,8 @@ class LureFast(FusionModel):
                 f'model.data_preprocessor.size_divisor={divisor} is no multiple of {self.size_divisor}, which the '
                 f'strides of LureFast ask for'
             )
-        self.running = RunOptions(coarse=self.coarse_pass(coarse))
+        # a tone looks at the whole picture, of which a tile is none
+        self.running = RunOptions(coarse=self.coarse_pass(coarse), levelled=tone is not None)
         self.losses = LossSet(losses or {})
         self.freeze(frozen)
 

@@ -6,6 +6,7 @@ kept; on these small grids a step costs a tenth of a second.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ from lurefusion.weights import read_weights
 
 #: rows and columns at which restored and clean pictures are compared
 COMPARED = (48, 64)
+#: key of the metadata of what was measured
+MEASURED_BY = 'measured_by'
 #: rendered scenes: size, and the first seed; tests take others
 SCENE_SIZE, FIRST_SCENE = (240, 320), 720_000
 
@@ -88,7 +91,13 @@ def pictures(cfg: Config, recipe: Recipe, divisor: int = 16) -> Any:
     Made pairs are taken by many cameras, and some are of rendered scenes: how bright a set of pictures is on average
     helps on that set alone.
     """
-    cfg = cfg.train_dataloader.dataset.to_dict()
+    cfg = cfg.train_dataloader.get('dataset', {})
+    if 'datasets' not in cfg:
+        raise ValueError(
+            'the config does not train on a list of restoration pairs (train_dataloader.dataset.datasets); that of '
+            'lure-fast which does is configs/lure/lure_fast_restoration_ir_vi.py'
+        )
+    cfg = cfg.to_dict()
 
     def whole(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         steps = []
@@ -152,17 +161,40 @@ def _before_tone(model: LURE | LureFast, x: Tensor, sample: Any) -> tuple[Tensor
     return F.pixel_unshuffle(x, model.image_encoder.patch), model.latents(x, [sample])[0]
 
 
-def load(folder: str | Path) -> dict[str, Tensor]:
+def load(folder: str | Path, measured_by: str) -> dict[str, Tensor]:
     """All that was measured, of every file ``seen_*.safetensors`` in a folder.
+
+    Args:
+        folder: Where they lie.
+        measured_by: Of the model, see :func:`fingerprint`.
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If one was measured by another model or by other weights.
     """
     files = sorted(Path(folder).glob('seen_*.safetensors'))
     if not files:
         raise FileNotFoundError(f'no seen_*.safetensors in {folder}; measure pictures first (--pictures)')
-    parts = [read_weights(file)[0] for file in files]
+    parts = []
+    for file in files:
+        part, meta = read_weights(file)
+        if meta.get(MEASURED_BY) != measured_by:
+            raise ValueError(
+                f'{file} was measured by {meta.get(MEASURED_BY, "an unknown model")}, and this is {measured_by}: give '
+                f'every model, and other weights of it, a --work-dir of their own'
+            )
+        parts.append(part)
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Name and digest of a model with all its weights but the tone."""
+    own = {id(value) for value in tone_of(model).state_dict(keep_vars=True).values()}
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict(keep_vars=True).items()):
+        if id(value) not in own:
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return f'{type(model).__name__} {digest.hexdigest()[:12]}'
 
 
 def fit(model: LURE | LureFast, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Recipe()) -> None:

@@ -108,5 +108,21 @@ def test_data_sets_of_other_tasks_are_left_out():
     mix = MixDataset([LL, dict(HZ, times=2), FUSION], tasks=('hz',))
     assert {task: len(indices) for task, indices in mix.groups.items()} == dict(fusion=4, hz=4)
     assert [mix[i]['name'] for i in range(3)] == ['0', '1', '0']
-    with pytest.raises(ValueError, match='no data set is of the tasks oe, lc'):
-        MixDataset([LL, HZ], tasks=('oe', 'lc'))
+    # what is left out need not be on disk
+    assert len(MixDataset([dict(GONE, task='ns'), LL], tasks=('ll',))) == 3
+
+
+@pytest.mark.parametrize(
+    ('datasets', 'tasks', 'error', 'message'),
+    [
+        ([LL, HZ], ('oe', 'lc'), ValueError, 'no data set is of the task lc, oe'),
+        ([LL, HZ], ('ll', 'xx'), ValueError, 'no data set is of the task xx'),
+        ([LL, HZ], (), ValueError, r'tasks=\[\]: no data set is of the task none'),
+        ([LL, HZ], 'll', TypeError, "list of names such as .*, got 'll'"),
+        ([LL, HZ], 3, TypeError, 'got 3'),
+        ([], None, ValueError, 'datasets is empty'),
+    ],
+)
+def test_bad_lists_are_refused(datasets, tasks, error, message):
+    with pytest.raises(error, match=message):
+        MixDataset(datasets, tasks=tasks)

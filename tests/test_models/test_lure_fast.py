@@ -1,5 +1,7 @@
 """LureFast: blocks and curves against closed forms, the start as the identity, gradients, sizes, its graph."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -191,6 +193,26 @@ def test_a_closed_tone_changes_nothing():
     closed = model.core(images, text)
     assert torch.equal(closed, build().core(images, text))
     assert (opened - closed).abs().mean() > 0.01
+
+
+@torch.no_grad()
+def test_tiles_follow_the_tone_of_the_whole_picture():
+    """Dark on the left, bright on the right: the tone of a tile by itself is another."""
+    model = with_tone()
+    model.tone.heads[0].maps.weight.normal_(std=0.3)
+    image = (picture(3, (128, 256)) * torch.linspace(0.1, 1, 256))[0]
+    sample = FusionDataSample(metainfo=dict(modality='vi', task='ll'))
+    whole_options, found = model.running, {}
+    for name, options in (
+        ('whole', whole_options),
+        ('levelled', whole_options.in_tiles(96)),
+        ('by themselves', replace(whole_options.in_tiles(96), levelled=False)),
+    ):
+        model.running = options
+        found[name] = model.test_step(dict(inputs=dict(x=[image]), data_samples=[sample.clone()]))[0].pred
+    off = {name: (found[name] - found['whole']).abs().mean() for name in ('levelled', 'by themselves')}
+    assert off['levelled'] < off['by themselves'] / 2
+    assert not build().running.levelled
 
 
 class Core(nn.Module):

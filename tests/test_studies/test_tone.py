@@ -126,7 +126,7 @@ def test_learns_a_gain_for_its_tasks_and_is_closed_for_others(model):
 
 def test_nothing_measured_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no seen_.*measure pictures first'):
-        study.load(tmp_path)
+        study.load(tmp_path, 'LURE')
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -148,6 +148,11 @@ def test_the_command_measures_trains_and_changes_the_tone_alone(config, model, t
     after = read_weights(tmp_path / 'after.safetensors')[0]
     assert all(torch.equal(after[key], value) for key, value in state.items())
     assert after['image_encoder.tone.heads.0.maps.weight'].abs().sum() > 0
+    other = {key: value + 1 if key == 'decoder.end.bias' else value for key, value in state.items()}
+    save_weights(other, tmp_path / 'other.safetensors', {})
+    done = command('other.safetensors', *common[1:], '--out', 'after.safetensors', '--steps', '3', cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'seen_1.safetensors was measured by LURE ' in done.stderr
     done = command(*common, cwd=tmp_path)
     assert done.returncode == 2
     assert 'name --pictures or --out' in done.stderr
