@@ -15,9 +15,9 @@ from lurefusion.datasets.paired import MissingDataError, Ticket
 from lurefusion.registry import DATASETS
 
 
-def is_wanted(dataset: Any, tasks: Sequence[str] | None) -> bool:
-    """Whether a data set is of one of the tasks, or of none, as pairs to fuse are."""
-    return tasks is None or getattr(dataset, 'task', None) in (None, *tasks)
+def is_wanted(task: str | None, tasks: Sequence[str] | None) -> bool:
+    """Whether the task of a data set is one of these, or it has none, as pairs to fuse have; `tasks` None: always."""
+    return tasks is None or task in (None, *tasks)
 
 
 @DATASETS.register_module()
@@ -53,23 +53,24 @@ class MixDataset(Dataset):
         for cfg in datasets:
             cfg = dict(dict(pipeline=pipeline), **cfg)
             times = int(cfg.pop('times', 1))
-            if tasks is not None and cfg.get('task') not in (None, *tasks):
+            # what is left out need not be on disk
+            if not is_wanted(cfg.get('task'), tasks):
                 continue
             try:
                 dataset = DATASETS.build(cfg)
             except MissingDataError as error:
                 gone.append(str(error))
                 continue
-            if is_wanted(dataset, tasks):
+            if is_wanted(getattr(dataset, 'task', None), tasks):
                 self.datasets += [dataset] * times
         if gone and (missing == 'error' or not self.datasets):
             raise MissingDataError('these data sets are not on disk:\n  ' + '\n  '.join(gone))
         for row in gone:
             print_log(f'left out: {row}', logger='current')
         known = {getattr(dataset, 'task', None) for dataset in self.datasets}
-        if tasks is not None and (not self.datasets or not known >= set(tasks)):
-            strange = ', '.join(map(str, sorted(set(tasks) - known))) or 'none'
-            raise ValueError(f'MixDataset.tasks={list(tasks)}: no data set is of the task {strange}')
+        strange = ', '.join(map(str, sorted(set(tasks or ()) - known)))
+        if strange or not self.datasets:
+            raise ValueError(f'MixDataset.tasks={list(tasks)}: no data set is of the task {strange or "none"}')
         self.ends = np.cumsum([len(d) for d in self.datasets]).tolist()
         self.metainfo = dict(self.datasets[0].metainfo)
         groups: dict[str, list[np.ndarray]] = {}

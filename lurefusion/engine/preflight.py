@@ -126,7 +126,9 @@ def _paired_sets(node: Any) -> Iterator[tuple[Mapping[str, Any], PairedDataset |
     elif isinstance(node, Mapping):
         tasks = node.get('tasks') if 'datasets' in node else None
         for key in ('dataset', 'datasets') if 'dataset' in node or 'datasets' in node else node:
-            yield from (found for found in _paired_sets(node.get(key)) if is_wanted(found[1], tasks))
+            yield from (
+                found for found in _paired_sets(node.get(key)) if is_wanted(getattr(found[1], 'task', None), tasks)
+            )
     elif isinstance(node, (list, tuple)):
         for child in node:
             yield from _paired_sets(child)
@@ -167,6 +169,8 @@ def _missing_rows(node: Any) -> Iterator[str]:
                 if gone := dataset.missing():
                     yield f'{node["type"]}: no folder {" or ".join(gone)}; get it from: {dataset.how_to_get}'
                 return
+        if 'datasets' in node:
+            node = dict(node, datasets=[d for d in node['datasets'] if is_wanted(d.get('task'), node.get('tasks'))])
         if node.get('missing') == 'skip':
             rows = [list(_missing_rows(child)) for child in node['datasets']]
             # something has to be left to train on

@@ -330,10 +330,10 @@ class LureFast(FusionModel):
     def _tones(self, blocks: Tensor, maps: Tensor, c: Tensor) -> Tensor | None:
         """Gains, then offsets, of luma, Cb and Cr, (B,6,H/8,W/8); None where no row asks for a tone."""
         with full_precision(blocks):
-            found = self.tone.maps(*self._small(blocks, maps), c)
-            if found is None:
+            gate = self.tone.opening(c)
+            if gate is None:
                 return None
-            gain, offset = found
+            gain, offset = self.tone.maps(*self._small(blocks, maps), c, gate)
             return self.tone.enlarge(torch.cat([gain.exp(), offset], dim=1), maps)
 
     def _drawn(self, blocks: Tensor, features: Tensor, maps: Tensor, tones: Tensor | None = None) -> Tensor:

@@ -119,20 +119,22 @@ class TextGuidedTone(nn.Module):
         jobs = self.jobs(c).softmax(dim=1)
         return (sum(head(seen, jobs) for head in self.heads) / len(self.heads)).chunk(2, dim=1)
 
-    def maps(self, x: Tensor, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Logarithm of the gain, and offset, (B,3,rows/2,columns/2) each, behind the gate; None: closed for all rows.
+    def opening(self, c: Tensor) -> Tensor | None:
+        """How far each text opens it, (B,1,1,1) in [0,1], of c (B,text_dim); None: closed for all, nothing is to do."""
+        gate = self.gate(c.float()).clamp(0, 1)[:, :, None, None]
+        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        return gate if self.training or recorded or gate.any() else None
+
+    def maps(self, x: Tensor, z: Tensor, c: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithm of the gain, and offset, (B,3,rows/2,columns/2) each.
 
         Args:
             x: The picture in blocks (B,3n,h,w), as it came.
             z: What it became, in the same blocks.
             c: (B,text_dim).
+            gate: Of :meth:`opening`.
         """
-        c = c.float()
-        gate = self.gate(c).clamp(0, 1)[:, :, None, None]
-        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if not self.training and not recorded and not gate.any():
-            return None
-        gain, offset = self.answer(self.read(x, z), c)
+        gain, offset = self.answer(self.read(x, z), c.float())
         return gate * gain, gate * offset
 
     def forward(self, x: Tensor, latents: list[Tensor], c: Tensor, grey: Tensor) -> list[Tensor]:
@@ -146,10 +148,10 @@ class TextGuidedTone(nn.Module):
         """
         # brightness of a whole picture: rounding of half precision would show
         with full_precision(x):
-            maps = self.maps(x, latents[0], c)
-            if maps is None:
+            gate = self.opening(c)
+            if gate is None:
                 return latents
-            gain, offset = (of_one_colour(values, grey) for values in maps)
+            gain, offset = (of_one_colour(values, grey) for values in self.maps(x, latents[0], c, gate))
             return [toned(z, self.enlarge(gain.exp(), z), self.enlarge(offset, z)) for z in latents]
 
     def export_form(self) -> nn.Module:

@@ -124,6 +124,11 @@ def test_data_sets_of_tasks_that_are_not_asked_for_are_no_fault(folder: Path) ->
     with pytest.raises(ValueError, match='is of task lcx'):
         check_data([loaded(own(folder, STAGE1, f'train_dataloader = dict(dataset=dict({sets}))'))])
     check_data([loaded(own(folder, STAGE1, f"train_dataloader = dict(dataset=dict(tasks=('lc',), {sets}))"))])
+    # nor need they be on disk
+    sets = f'datasets=[{OWN}, {dict(OWN, task="sr", data_prefix=dict(y="nowhere"))}]'
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        check_data([loaded(own(folder, STAGE1, f'train_dataloader = dict(dataset=dict({sets}))'))])
+    check_data([loaded(own(folder, STAGE1, f"train_dataloader = dict(dataset=dict(tasks=('lc',), {sets}))"))])
 
 
 def test_inherited_validation_of_other_modalities_is_left_out(folder: Path, capsys: pytest.CaptureFixture) -> None:
