@@ -29,10 +29,11 @@ from lurefusion.choices import one_of
 from lurefusion.evaluation.pictures import Pictures, Sources, to_grey
 from lurefusion.ops.colour import rgb_to_ycbcr
 from lurefusion.ops.gradients import gradient_magnitude, sobel
+from lurefusion.ops.likeness import rho, vif_information
+from lurefusion.ops.ssim import MS_SSIM_WEIGHTS
 from lurefusion.ops.windows import Window, filter_valid, gaussian_window
 
 VARIANTS = ('standard', 'paper')
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = {'zeros': 161, 'replicate': 161, 'drop': 176}  # 11 pixels must be left at the fifth scale
 VIF_MIN_SIDE = 41  # the 3-pixel window must fit at the fourth scale
 QCV_BLOCK = 16
@@ -48,19 +49,11 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(denominator > 0, numerator / denominator.clamp_min(1e-300), torch.zeros_like(numerator))
 
 
-def _rho(x: Tensor, y: Tensor) -> Tensor:
-    """Correlation (B,) of centred pictures (B, H, W); 0 where one of them is constant."""
-    power_x, power_y = (v.square().mean((-2, -1)) for v in (x, y))
-    varies = (power_x > 1e-12) & (power_y > 1e-12)  # a constant leaves 1e-28, one odd pixel in a gigapixel 1e-9
-    rho = (x * y).mean((-2, -1)) / torch.where(varies, power_x * power_y, torch.ones_like(power_x)).sqrt()
-    return torch.where(varies, rho, torch.zeros_like(rho)).clamp(-1, 1)
-
-
 def correlation(fused: Tensor | Pictures, sources: Sources | None = None, *, aggregate: str = 'mean') -> Tensor:
     """CC: mean over k of rho(F, S_k). No unit, in [-1, 1], higher is better. A constant picture counts 0."""
     pictures = Pictures.of(fused, sources, least=1)
     centre, others = pictures.centred
-    return _aggregate([_rho(centre, s) for s in others], aggregate)
+    return _aggregate([rho(centre, s) for s in others], aggregate)
 
 
 def scd(fused: Tensor | Pictures, sources: Sources | None = None, *, aggregate: str = 'sum') -> Tensor:
@@ -73,7 +66,7 @@ def scd(fused: Tensor | Pictures, sources: Sources | None = None, *, aggregate: 
     if len(pictures.sources) != 2:
         raise ValueError(f'SCD is defined for two sources, got {len(pictures.sources)}')
     centre, (first, second) = pictures.centred
-    return _aggregate([_rho(centre - second, first), _rho(centre - first, second)], aggregate)
+    return _aggregate([rho(centre - second, first), rho(centre - first, second)], aggregate)
 
 
 def psnr(
@@ -255,17 +248,6 @@ def vif(fused: Tensor | Pictures, sources: Sources | None = None, *, aggregate: 
             gain, total = vif_information(fused_window.variance, source.variance, fused_window.covariance(source))
             preserved[k], available[k] = preserved[k] + gain, available[k] + total
     return _aggregate([_ratio(p, a) for p, a in zip(preserved, available, strict=True)], aggregate)
-
-
-def vif_information(var_f: Tensor, var_s: Tensor, cov: Tensor, noise: float = 2.0) -> tuple[Tensor, Tensor]:
-    """Information (nats) about the source in F, and in the source itself, from window moments (B, H, W) -> (B,)."""
-    tiny = 1e-10
-    var_f, var_s = var_f.clamp_min(0), var_s.clamp_min(0)
-    flat = (var_s < tiny) | (var_f < tiny)
-    gain = (cov / (var_s + tiny)).masked_fill_(flat, 0).clamp_min_(0)
-    rest = (var_f - gain * cov).clamp_min_(tiny)
-    kept = torch.log1p(gain.square_().mul_(var_s).div_(rest.add_(noise)))
-    return kept.sum((-2, -1)), torch.log1p(var_s / noise).sum((-2, -1))
 
 
 def qabf(fused: Tensor | Pictures, sources: Sources | None = None, *, border: str = 'zeros') -> Tensor:

@@ -203,7 +203,7 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
 class TextGuidedDetail(nn.Module):
     """Fine structure that blur took away, added to the picture before the encoder where the text asks for it.
 
-    x + g(c) B(x). B sees the picture without its local mean, in blocks of 2x2 pixels: three 3x3 convolutions, the last
+    x + g(c) B(x). B sees the picture without its local mean, in blocks of 2x2 pixels: 3x3 convolutions, the last
     one 0 at first. g = clamp(Linear(c), 0, 1) is exactly 0 for other texts, so that nothing is changed for them. Not in
     the paper: the error that low resolution leaves is small beside that of the other tasks, and in a network trained on
     their sum it decides nothing; these weights are its own. Trained by
@@ -212,21 +212,23 @@ class TextGuidedDetail(nn.Module):
     Args:
         text_dim: Width of c.
         width: Hidden channels.
+        depth: Convolutions between hidden channels.
     """
 
     patch = 2
     # details are about this share of the range of values
     scale = 0.125
 
-    def __init__(self, text_dim: int, width: int = 32) -> None:
+    def __init__(self, text_dim: int, width: int = 32, depth: int = 1) -> None:
         super().__init__()
+        if width < 1 or depth < 0:
+            raise ValueError(f'width and depth of image_encoder.detail must be at least 1 and 0, got {width}, {depth}')
         channels = 3 * self.patch**2
         self.gate = nn.Linear(text_dim, 1)
         self.body = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.GELU(),
+            *(layer for _ in range(depth) for layer in (nn.Conv2d(width, width, 3, padding=1), nn.GELU())),
             nn.Conv2d(width, channels, 3, padding=1),
         )
         nn.init.zeros_(self.body[-1].weight)

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from lurefusion.ops.windows import Window, gaussian_window
 
+#: powers of the five scales of MS-SSIM (Wang et al., Asilomar 2003)
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
 Moments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 

@@ -1,6 +1,7 @@
 import copy
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from lurefusion.evaluation import functional as fn
 from lurefusion.models.losses import (
     ChromaLoss,
     ColorLoss,
@@ -21,6 +23,7 @@ from lurefusion.models.losses import (
     PatternLoss,
     PerceptualLoss,
     PyramidLoss,
+    QualityLoss,
     ReconLoss,
     SSIMLoss,
     TaskLoss,
@@ -30,6 +33,7 @@ from lurefusion.models.losses import (
     latent_diagnostics,
     latent_distance,
 )
+from lurefusion.models.losses.quality import SPREAD
 from lurefusion.models.losses.vgg import vgg16_layers
 from lurefusion.ops.colour import luma, ycbcr
 from lurefusion.ops.gradients import gradient_magnitude, laplacian, sobel
@@ -628,12 +632,13 @@ def test_restoration_gradients_are_finite_on_constant_images(loss):
         HotTargetLoss(),
         IntensityMaxLoss(),
         PatternLoss(),
+        QualityLoss(),
         SSIMLoss(),
         PerceptualLoss('u2'),
     ],
 )
 def test_fusion_gradients_are_finite_on_constant_images(loss):
-    fused, vi, ir = (torch.full((1, 3, 16, 16), v, requires_grad=True) for v in (0.5, 0.2, 0.2))
+    fused, vi, ir = (torch.full((1, 3, 48, 48), v, requires_grad=True) for v in (0.5, 0.2, 0.2))
     value = loss(fused, {'vi': vi, 'ir': ir})
     value.backward()
     assert value.ndim == 0
@@ -643,9 +648,84 @@ def test_fusion_gradients_are_finite_on_constant_images(loss):
 def test_source_of_another_shape_is_named():
     q = fusion()
     q['sources']['ir'] = q['sources']['ir'][:, :1]
-    for loss in (GradLoss(), HotTargetLoss(), IntensityMaxLoss(), PatternLoss(), PerceptualLoss('u2'), ColorLoss()):
+    for loss in (
+        GradLoss(),
+        HotTargetLoss(),
+        IntensityMaxLoss(),
+        PatternLoss(),
+        PerceptualLoss('u2'),
+        ColorLoss(),
+        QualityLoss(),
+    ):
         with pytest.raises(ValueError, match="source 'ir' is"):
             loss(**q)
+
+
+def scene(size=192, seed=0):
+    """Two pictures of whole grey levels with edges and areas, and a mean of them."""
+    vi, ir = (
+        torch.from_numpy(ndimage.gaussian_filter(rand(2, size, size, seed=seed + k).numpy(), (0, 3, 3)))[:, None]
+        for k in (0, 1)
+    )
+    vi, ir = (((x - x.amin()) / (x.amax() - x.amin()) * 255).round() / 255 for x in (vi, ir))
+    fused = ((0.6 * vi + 0.4 * ir.square()) * 255).round() / 255
+    return [x.expand(-1, 3, -1, -1).contiguous() for x in (fused, vi, ir)]
+
+
+@pytest.mark.parametrize('seed', [0, 5, 11])
+def test_quality_loss_is_the_metrics(seed):
+    fused, vi, ir = scene(seed=seed)
+    measures = {
+        'CC': fn.correlation,
+        'SCD': fn.scd,
+        'PSNR': fn.psnr,
+        'SSIM': fn.ssim,
+        'MS-SSIM': fn.ms_ssim,
+        'VIF': fn.vif,
+        'Qabf': partial(fn.qabf, border='replicate'),
+    }
+    total = 0
+    for name, measure in measures.items():
+        loss = QualityLoss(weights=dict.fromkeys(set(SPREAD) - {name}, 0.0))
+        found = -SPREAD[name] * loss(fused, dict(vi=vi, ir=ir)).item()
+        # angles without jumps
+        tolerance = dict(abs=0.02) if name == 'Qabf' else dict(rel=2e-4)
+        assert found == pytest.approx(measure(fused, [vi, ir]).mean().item(), **tolerance), name
+        total -= found / SPREAD[name]
+    assert QualityLoss()(fused, dict(vi=vi, ir=ir)).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_following_the_gradient_of_the_quality_loss_raises_every_metric():
+    fused, vi, ir = scene()
+    picture = (0.5 * fused + 0.2).requires_grad_()
+    optimizer = torch.optim.Adam([picture], lr=0.003)
+    start = [
+        fn.ssim(picture.detach(), [vi, ir]),
+        fn.scd(picture.detach(), [vi, ir]),
+        fn.vif(picture.detach(), [vi, ir]),
+    ]
+    for _ in range(60):
+        optimizer.zero_grad()
+        QualityLoss()(picture, dict(vi=vi, ir=ir)).backward()
+        optimizer.step()
+    end = picture.detach().clamp(0, 1)
+    for before, after in zip(start, [m(end, [vi, ir]) for m in (fn.ssim, fn.scd, fn.vif)], strict=True):
+        assert (after > before + 0.005).all()
+
+
+def test_quality_loss_names_what_is_wrong():
+    with pytest.raises(ValueError, match=r"no metric 'MSSSIM'.*MS-SSIM"):
+        QualityLoss(weights=dict(MSSSIM=1))
+    with pytest.raises(ValueError, match='negative, got VIF=-1'):
+        QualityLoss(weights=dict(VIF=-1))
+    small = rand(1, 3, 32, 64)
+    with pytest.raises(ValueError, match='at least 41 pixels'):
+        QualityLoss()(small, dict(vi=small, ir=small))
+    third = rand(1, 3, 48, 48)
+    sources = dict(a=third, b=third, c=third)
+    with pytest.raises(ValueError, match=r'two sources, got 3: QualityLoss.weights=dict\(SCD=0\)'):
+        QualityLoss()(third, sources)
+    assert QualityLoss(weights=dict(SCD=0))(third, sources).isfinite()
 
 
 # the set

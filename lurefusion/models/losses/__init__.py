@@ -21,6 +21,7 @@ from lurefusion.models.losses.fusion import (
     PerceptualLoss,
     SSIMLoss,
 )
+from lurefusion.models.losses.quality import QualityLoss
 from lurefusion.models.losses.restoration import (
     ReconLoss,
     TaskLoss,
@@ -51,6 +52,7 @@ __all__ = [
     'PatternLoss',
     'PerceptualLoss',
     'PyramidLoss',
+    'QualityLoss',
     'ReconLoss',
     'SSIMLoss',
     'TaskLoss',
