@@ -361,10 +361,14 @@ def test_detail_loss():
     relative = (0.05**2 / (0.1**2 + 1e-5) + 0.2**2 / (0.2**2 + 1e-5)) / 2
     # opened: 0 and 0.5 short of 1.5; closed: 1, 0, 0, 0.25 and 0.5 above -0.5
     hinge = 0.25 + (1 + 0.25 + 0.5) / 5
-    quantities = dict(degraded=degraded, detailed=detailed, target=target, gates=gates, tasks=tasks)
+    pred = torch.stack([torch.full((3, 4, 4), v) for v in (0.02, 0.1, 0.9)])
+    quantities = dict(degraded=degraded, detailed=detailed, pred=pred, target=target, gates=gates, tasks=tasks)
     assert DetailLoss()(**quantities).item() == pytest.approx(relative + hinge, rel=1e-5)
     assert DetailLoss(gate_weight=0)(**quantities).item() == pytest.approx(relative, rel=1e-5)
     assert DetailLoss(tasks=('lc',), gate_weight=0)(**quantities).item() == 0
+    # what the network makes of it
+    restored = (0.02**2 / (0.1**2 + 1e-5) + 0.1**2 / (0.2**2 + 1e-5)) / 2
+    assert DetailLoss(gate_weight=0, whole=True)(**quantities).item() == pytest.approx(restored, rel=1e-5)
 
 
 def test_latent_diagnostics():

@@ -2,6 +2,13 @@
 _base_ = './fusion_tiny_ir_vi.py'
 train_dataloader = dict(
     dataset=dict(
+        pipeline=[
+            dict(type='LoadImages', cache_mb=1500),
+            # MS-SSIM has five scales from here on
+            dict(type='RandomCrop', size=192, scale=(0.4, 1.0)),
+            dict(type='RandomFlip'),
+            dict(type='PackInputs'),
+        ],
         datasets=[
             dict(type='MSRS', split='train', times=4),
             dict(type='MSRS', split='train_128'),

@@ -16,7 +16,7 @@ model = dict(
         K_bt=(1, 1, 1, 1),
         K_tb=(1, 1, 2, 2),
         interaction=dict(ffn_ratio=2.0),
-        detail=dict(width=32),
+        detail=dict(width=48, depth=2),
         picture_latents=True,
     ),
     fuser=dict(type='LURETinyFuser', K_f=(1, 1, 1, 1), ffn_ratio=2.0, widths=(16, 24, 48, 64)),

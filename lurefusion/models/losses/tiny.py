@@ -140,27 +140,32 @@ class DetailLoss(Loss):
     Args:
         tasks: Tasks that take fine structure away.
         gate_weight: Weight of the hinge loss.
+        whole: Measure what the whole network restores instead of x + B(x), for a branch that learns while all else is
+            frozen: it makes up for what the network adds to it.
     """
 
-    needs = ('degraded', 'detailed', 'target', 'gates', 'tasks')
+    needs = ('degraded', 'detailed', 'pred', 'target', 'gates', 'tasks')
 
     def __init__(
         self,
         tasks: Sequence[str] = ('sr',),
         gate_weight: float = 1.0,
+        whole: bool = False,
         **schedule: Any,
     ) -> None:
         super().__init__(**schedule)
         self.tasks = tuple(tasks)
         self.gate_weight = gate_weight
+        self.whole = whole
 
     def forward(
-        self, degraded: Tensor, detailed: Tensor, target: Tensor, gates: Tensor, tasks: Sequence[str]
+        self, degraded: Tensor, detailed: Tensor, pred: Tensor, target: Tensor, gates: Tensor, tasks: Sequence[str]
     ) -> Tensor:
-        """Pictures before and after the branch and clean, (B,3,H,W); gates (N,), N >= B, and the N tasks."""
+        """Pictures before the branch, after it, restored and clean, (B,3,H,W); gates (N,), N >= B, and the N tasks."""
         opened = torch.tensor([task in self.tasks for task in tasks], device=gates.device)
         value = self.gate_weight * (_mean_of(F.relu(1.5 - gates), opened) + _mean_of(F.relu(gates + 0.5), ~opened))
-        before, after = ((image - target).square().mean(dim=(1, 2, 3)) for image in (degraded, detailed))
+        out = pred if self.whole else detailed
+        before, after = ((image - target).square().mean(dim=(1, 2, 3)) for image in (degraded, out))
         return value + _mean_of(after / (before + 1e-5), opened[: len(target)])
 
 
