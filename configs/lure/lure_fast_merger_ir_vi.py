@@ -1,4 +1,4 @@
-# The last step of lure-fast: what fuses (the merger) alone, by the ranked metrics of what it makes of clean and spoilt pairs.
+# The last step of lure-fast: what fuses (the merger) alone, by the ranked metrics, of clean and spoilt pairs.
 _base_ = './lure_fast_ir_vi.py'
 model = dict(
     frozen=('text_encoder', 'encoder', 'maps', 'tone'),

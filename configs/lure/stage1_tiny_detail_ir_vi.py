@@ -1,4 +1,4 @@
-# After stage 1: the detail branch alone, by what the whole network restores of low resolution; half an hour of one core.
+# After stage 1: the detail branch alone, by what the network restores of low resolution; half an hour of a core.
 _base_ = './stage1_tiny_more_ir_vi.py'
 parts = ('stem', 'levels', 'down', 'tone', 'detail.gate')
 model = dict(
@@ -8,9 +8,7 @@ model = dict(
         detail=dict(type='DetailLoss', tasks=('sr',), whole=True, gate_weight=0),
     ),
 )
-init_from = dict(
-    _delete_=True, stage='stage1_tiny_more_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder')
-)
+init_from = dict(_delete_=True, stage='stage1_tiny_more_ir_vi', prefixes=('text_encoder', 'image_encoder', 'decoder'))
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='TaskUniformSampler'),
     dataset=dict(
