@@ -244,7 +244,7 @@ def test_detail_loss_sees_every_sentence() -> None:
     sentences += [nothing[sample.seed % len(nothing)] for sample in samples] + [model.prompts.canonical('pd')]
     detail = model.image_encoder.detail
     gates = detail.gate(model.text_encoder(sentences)[0])[:, 0]
-    quantities = dict(degraded=x, detailed=x + detail.branch(x), target=y, gates=gates)
+    quantities = dict(degraded=x, detailed=x + detail.branch(x), pred=x, target=y, gates=gates)
     expected = DetailLoss()(**quantities, tasks=['ll', 'hz', 'lc', 'sr', *['pd'] * 5])
     value = model(**data, mode='loss')['loss_detail']
     torch.testing.assert_close(value, expected)
