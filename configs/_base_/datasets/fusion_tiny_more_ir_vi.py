@@ -4,7 +4,7 @@ train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='LoadImages', cache_mb=1500),
-            # MS-SSIM has five scales from here on
+            # from 176 pixels on there is room for all five scales of MS-SSIM
             dict(type='RandomCrop', size=192, scale=(0.4, 1.0)),
             dict(type='RandomFlip'),
             dict(type='PackInputs'),

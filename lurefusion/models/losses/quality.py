@@ -36,8 +36,7 @@ class QualityLoss(Loss):
     They are those of :mod:`lurefusion.evaluation.functional` on luma that is not rounded, but for Qabf, which sees the
     angle between edges as lines, without the jumps of its arctangent, and a replicated border. MS-SSIM has as many of
     its scales as the crop allows. s_i is how far simple methods are apart (`SPREAD`), so that no metric counts more
-    for its unit. What is shown on test pictures may not be tuned on them; these are trained on training pictures, as
-    SSIM is in most of the field. Not in the paper.
+    for its unit. Not in the paper.
 
     Args:
         weights: Metric -> w_i, 1 for those that are not named; 0 leaves one out.
