@@ -180,6 +180,7 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
     * The finest one holds it in blocks of p x p pixels: what it adds to the input has one mean for all pixels of a
       block; else a pattern would repeat in every block.
     * All of them have no colour where `grey`.
+    * The coarser ones have the finest one's mean in each colour; else how far they are apart gives the task away.
 
     Args:
         latents: Fine to coarse; the first 3 p^2 channels of the finest, the first 3 of the others are the picture.
@@ -187,15 +188,21 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
         grey: (B,) bool.
     """
     pixels = blocks.unflatten(1, (3, -1))
-    out = []
-    for i, z in enumerate(latents):
-        count = blocks.shape[1] if i == 0 else 3
+    out: list[Tensor] = []
+    finest = None
+    for z in latents:
+        count = blocks.shape[1] if finest is None else 3
         picture = z[:, :count].unflatten(1, (3, -1))
-        if i == 0:
+        if finest is None:
             offset = (picture - pixels).mean(dim=(3, 4), keepdim=True)
             picture = picture - offset + offset.mean(dim=2, keepdim=True)
         colourless = picture.mean(dim=1, keepdim=True).expand_as(picture)
         picture = torch.where(grey[:, None, None, None, None], colourless, picture)
+        colours = picture.mean(dim=(2, 3, 4), keepdim=True)
+        if finest is None:
+            finest = colours
+        else:
+            picture = picture + (finest - colours)
         out.append(torch.cat([picture.reshape(z[:, :count].shape), z[:, count:]], dim=1))
     return out
 
