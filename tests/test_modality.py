@@ -152,8 +152,14 @@ def test_prompts_speak_of_the_pair_and_lead_to_its_tasks(pair: str) -> None:
 
 
 def test_colours_belong_to_whom_the_config_says() -> None:
-    owners = {pair: config('stage2', pair).model for pair in PAIRS}
-    assert {pair: (model.chroma, model.losses.color.source) for pair, model in owners.items()} == {
+    """Of the result, and of what the fuser keeps or a loss asks for."""
+    owners = {}
+    for pair in PAIRS:
+        model = config('stage2', pair).model
+        kept, asked = model.fuser.get('chroma'), model.losses.color
+        owners[pair] = (model.chroma, asked.source if kept is None else model.modalities[kept])
+        assert kept is None or asked is None
+    assert owners == {
         'mri_ct': ('mri', 'mri'),
         'mri_pet': ('pet', 'pet'),
         'mri_spect': ('spect', 'spect'),

@@ -1,9 +1,7 @@
 # Stage 2 for MRI-CT pairs, on two CPU cores.
 _base_ = ['../lure/stage2_tiny_ir_vi.py', '../_base_/pairs/mri_ct.py']
-model = dict(_base_.pair_model, fuser=dict(chroma=0), losses=_base_.pair_losses)
+model = dict(_base_.pair_model, losses=dict(color=dict(source='mri'), int=dict(weight=2.0), hot=None))
 init_from = dict(stage='stage1_mri_ct')
-# these losses are what is ranked: a long training helps
-train_cfg = dict(max_iters=600)
 train_dataloader = dict(dataset=dict(datasets=_base_.fusion_train))
 val_dataloader = dict(dataset=dict(_base_.fusion_test, _delete_=True))
 metrics = [dict(type='FusionMetrics', metrics=('CC', 'SCD', 'PSNR', 'SSIM', 'VIF', 'Qabf', 'EN', 'SD', 'AG', 'SF'))]

@@ -198,11 +198,12 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
             picture = picture - offset + offset.mean(dim=2, keepdim=True)
         colourless = picture.mean(dim=1, keepdim=True).expand_as(picture)
         picture = torch.where(grey[:, None, None, None, None], colourless, picture)
-        colours = picture.mean(dim=(2, 3, 4), keepdim=True)
+        # half precision rounds a mean to half a grey level
+        colours = picture.mean(dim=(2, 3, 4), keepdim=True, dtype=torch.float32)
         if finest is None:
             finest = colours
         else:
-            picture = picture + (finest - colours)
+            picture = picture + (finest - colours).to(picture.dtype)
         out.append(torch.cat([picture.reshape(z[:, :count].shape), z[:, count:]], dim=1))
     return out
 

@@ -1,13 +1,7 @@
 # What the three Harvard sets share: all their MRI pictures, a split by case (the first digits of a name), words.
-# Stage 2 files read: pair_model, pair_losses, fusion_train, fusion_test. Stage 1: pair_model, restoration_train, _test.
+# Stage 2 files read: pair_model, fusion_train, fusion_test. Stage 1 files: pair_model, restoration_train, _test.
 train_cases = dict(CT=r'(?!32)\d+', PET=r'25\d+', SPECT=r'(?!18)\d+')
 test_cases = dict(CT=r'32\d+', PET=r'30\d+', SPECT=r'18\d+')
-# the ranked metrics themselves, weighted as for infrared and visible; the fuser keeps the colour, so no loss for it
-pair_losses = dict(
-    _delete_=True,
-    quality=dict(type='QualityLoss', weights=dict(SCD=0.4, PSNR=0.7, VIF=2.2, Qabf=2.2)),
-    pattern=dict(type='PatternLoss', weight=20.0),
-)
 pair_loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
 degrade_pipeline = [dict(type='LoadImages'), dict(type='Degrade'), dict(type='PackInputs')]
 contrast = dict(type='RestorationDataset', task='lc', modality='mri', degradation=dict(type='LowContrast'))
