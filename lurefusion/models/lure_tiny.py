@@ -187,25 +187,19 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
         blocks: What was encoded, (B,3 p^2,H/p,W/p), in the order of pixel unshuffle.
         grey: (B,) bool.
     """
-    pixels = blocks.unflatten(1, (3, -1))
-    out: list[Tensor] = []
-    finest = None
-    for z in latents:
-        count = blocks.shape[1] if finest is None else 3
-        picture = z[:, :count].unflatten(1, (3, -1))
-        if finest is None:
-            offset = (picture - pixels).mean(dim=(3, 4), keepdim=True)
-            picture = picture - offset + offset.mean(dim=2, keepdim=True)
-        colourless = picture.mean(dim=1, keepdim=True).expand_as(picture)
-        picture = torch.where(grey[:, None, None, None, None], colourless, picture)
-        # half precision rounds a mean to half a grey level
-        colours = picture.mean(dim=(2, 3, 4), keepdim=True, dtype=torch.float32)
-        if finest is None:
-            finest = colours
-        else:
-            picture = picture + (finest - colours).to(picture.dtype)
-        out.append(torch.cat([picture.reshape(z[:, :count].shape), z[:, count:]], dim=1))
-    return out
+    finest = latents[0][:, : blocks.shape[1]].unflatten(1, (3, -1))
+    offset = (finest - blocks.unflatten(1, (3, -1))).mean(dim=(3, 4), keepdim=True)
+    finest = finest - offset + offset.mean(dim=2, keepdim=True)
+    pictures = [finest, *(z[:, :3].unflatten(1, (3, -1)) for z in latents[1:])]
+    grey = grey[:, None, None, None, None]
+    pictures = [torch.where(grey, picture.mean(dim=1, keepdim=True), picture) for picture in pictures]
+    # half precision rounds a mean to half a grey level
+    means = [picture.mean(dim=(2, 3, 4), keepdim=True, dtype=torch.float32) for picture in pictures]
+    pictures = [picture + (means[0] - mean).to(picture.dtype) for picture, mean in zip(pictures, means, strict=True)]
+    return [
+        torch.cat([picture.flatten(1, 2), z[:, picture.shape[1] * picture.shape[2] :]], dim=1)
+        for picture, z in zip(pictures, latents, strict=True)
+    ]
 
 
 class TextGuidedDetail(nn.Module):
