@@ -136,12 +136,10 @@ def metadata_of(model: FusionModel, name: str, table: dict[str, Tensor]) -> dict
     (keys or whole tasks), `words` (by which modalities are called), `sentences` (task -> canonical sentence) and
     `vectors` (task -> D numbers).
     """
-    running = asdict(model.running)
-    if running['coarse'] is not None:
-        running['coarse']['tasks'] = sorted(running['coarse']['tasks'])
     meta: dict[str, Any] = dict(
         format=FORMAT, version=__version__, model=name, digest=weights_digest(model.state_dict()),
-        modalities=list(model.modalities), chroma=model.chroma, size_divisor=model.size_divisor, running=running,
+        modalities=list(model.modalities), chroma=model.chroma, size_divisor=model.size_divisor,
+        running=asdict(model.running),
     )  # fmt: skip
     if model.prompts is not None:
         bank = model.prompts

@@ -464,6 +464,8 @@ def test_the_steps_are_those_of_openmmlab(inferencer, tmp_path):
     np.testing.assert_array_equal(strips[0][22:, :32], items[0].pictures['vi'])
     np.testing.assert_array_equal(strips[0][22:, 64:], pictures[0])
     assert [path.name for path in sorted(tmp_path.iterdir())] == ['0.png', '1.png']
+    with pytest.raises(ValueError, match="two results are called '0': give names"):
+        inferencer.postprocess([predictions[0], predictions[0]], tmp_path)
 
 
 def test_models_by_name_and_by_network():

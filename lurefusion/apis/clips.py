@@ -32,7 +32,7 @@ from lurefusion.io.clips import (
 from lurefusion.io.codecs import choose_encoding
 from lurefusion.io.images import READ_SUFFIXES, read_image
 from lurefusion.io.pairing import list_images, pair_files, refuse_inside
-from lurefusion.io.video import ClipWriter, open_writer, refuse_encoding
+from lurefusion.io.video import ClipWriter, VideoWriter, open_writer, refuse_encoding
 from lurefusion.prompts import PromptRouter
 from lurefusion.prompts.hysteresis import Hysteresis
 from lurefusion.runtime.jobs import RECORDS
@@ -191,6 +191,8 @@ def fuse_video(
         writer: ClipWriter | None = None
         began = ''
         for result, moment in zip(results, moments, strict=True):
+            if isinstance(writer, VideoWriter) and isinstance(result, Prediction):
+                result = _of_one_size(result, writer)
             if isinstance(result, Kept):
                 report.kept += 1
                 if damp is not None:
@@ -327,6 +329,14 @@ def _sparse(
 def _damped(result: Prediction, time: float, damp: Steady | None) -> np.ndarray:
     picture = result.picture[..., 0] if result.grey else result.picture
     return picture if damp is None else damp(picture, time)
+
+
+def _of_one_size(result: Prediction, writer: VideoWriter) -> Prediction | Failure:
+    size = result.picture.shape[1::-1]
+    if size == writer.size:
+        return result
+    own, wanted = ('{}x{} pixels'.format(*each) for each in (size, writer.size))
+    return Failure(result.name, ValueError(f'has {own}, and the video {wanted}'), result.notes)
 
 
 def _note(report: ClipReport, result: Prediction | Failure) -> None:

@@ -369,10 +369,17 @@ class FusionInferencer:
         suffix: str = '.png',
         bit_depth: int = 8,
     ) -> list[np.ndarray]:
-        """The pictures as uint8; with `out_dir`, files are written too, by name."""
-        pictures = []
+        """The pictures as uint8; with `out_dir`, files are written too, by name.
+
+        Raises:
+            ValueError: If two have one name.
+        """
+        pictures, names = [], set()
         for prediction in predictions:
             if out_dir is not None:
+                if prediction.name in names:
+                    raise ValueError(f'two results are called {prediction.name!r}: give names, one for each pair')
+                names.add(prediction.name)
                 prediction.save(Path(out_dir) / f'{prediction.name}{dotted(suffix)}', bit_depth)
             pictures.append(prediction.to_uint8())
         return pictures

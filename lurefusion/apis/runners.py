@@ -49,16 +49,18 @@ def runner_of(model: Any, weights: str | None, device: str | None, kind: str | N
 def onnx_runner_of(model: FusionModel, name: str, device: str | None = None) -> Runner:
     """A network run by ONNX Runtime, exported into the user's cache unless these very weights have been.
 
-    The file is `$XDG_CACHE_HOME/lurefusion` (default `~/.cache/lurefusion`), named by a fingerprint of the network.
+    The file is in `$XDG_CACHE_HOME/lurefusion` (default `~/.cache/lurefusion`), named by a fingerprint of the network
+    and of its prompts.
     """
     # heavy, and only needed here
-    from lurefusion.export import export_onnx, need_onnx
+    from lurefusion.export import export_onnx, metadata_of, need_onnx, table_of
     from lurefusion.runtime.onnx_runner import FORMAT, OnnxRunner
 
     need_onnx()
     cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'lurefusion'
     network = TorchRunner(model, 'cpu').fingerprint()
-    path = cache / f'{digest([FORMAT, __version__, network])}.onnx'
+    # what the file says of tasks and sentences is none of the network's
+    path = cache / f'{digest([FORMAT, __version__, network, metadata_of(model, name, table_of(model))])}.onnx'
     if not path.is_file():
         print_log(f'exporting {name} once, to {path}', logger='current')
         export_onnx(model, path, name)

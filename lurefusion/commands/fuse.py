@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -113,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     clips = parser.add_argument_group('clips')
     clips.add_argument('--reference', metavar='NAME', help='modality that gives frames, times and sound (default: vi)')
-    clips.add_argument('--fps', type=Fraction, help='frames per second of folders of frames (default: 25)')
+    clips.add_argument('--fps', help='frames per second of folders of frames (default: 25)')
     clips.add_argument(
         '--offset', action='append', default=[], metavar='NAME=SECONDS', help='how much later a clip starts'
     )

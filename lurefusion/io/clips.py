@@ -43,6 +43,11 @@ def pyav() -> ModuleType:
     return av
 
 
+def open_video(path: str | os.PathLike) -> Any:
+    """The container of a video, to be read; titles and tags that are no UTF-8 do not matter."""
+    return pyav().open(str(path), metadata_errors='replace')
+
+
 @dataclass(frozen=True)
 class Frame:
     """One picture of a clip.
@@ -128,7 +133,7 @@ class VideoFile(Clip):
         if not self.path.is_file():
             raise FileNotFoundError(f'no such video: {path}')
         try:
-            with av.open(str(self.path)) as container:
+            with open_video(self.path) as container:
                 if not container.streams.video:
                     kinds = ', '.join(sorted({each.type for each in container.streams})) or 'nothing'
                     raise ValueError(f'{path} has no pictures (it holds {kinds}); expected a video')
@@ -152,7 +157,7 @@ class VideoFile(Clip):
     def __iter__(self) -> Iterator[Frame]:
         av = pyav()
         self.notes.clear()
-        with av.open(str(self.path)) as container:
+        with open_video(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = 'AUTO'
             first = last = None

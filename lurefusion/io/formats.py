@@ -30,7 +30,9 @@ _END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
 
 # tags of TIFF, which EXIF shares
 _WIDTH, _HEIGHT = 256, 257
-_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 254, 258, 262, 274, 277, 338
+_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES, _EXTRA, _KIND = 254, 258, 262, 274, 277, 284, 338, 339
+# how they begin, and the order of their bytes; from 43 on, places have 64 bits (BigTIFF)
+_TIFF = {b'II*\0': '<', b'MM\0*': '>', b'II+\0': '<', b'MM\0+': '>'}
 # bands that each photometric interpretation means: grey (white or black is 0), RGB, palette, mask, CMYK, YCbCr, Lab
 _BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
 _ALPHA = (1, 2)
@@ -124,11 +126,14 @@ def _pillow_size(data: bytes) -> tuple[int, int]:
         return 0, 0
 
 
-def upright(image: np.ndarray, data: bytes) -> np.ndarray:
+def as_shown(image: np.ndarray, data: bytes) -> np.ndarray:
     """The decoded picture as viewers show it: turned and mirrored by the EXIF orientation of its file's bytes.
 
-    TIFF files are left alone: OpenCV has turned them already.
+    OpenCV turns TIFF files itself; but where they count down from white, it heeds that in 8 bits alone.
     """
+    if is_tiff(data):
+        deep = np.issubdtype(image.dtype, np.unsignedinteger) and image.dtype != np.uint8
+        return np.iinfo(image.dtype).max - image if deep and _is_white_zero(_tags(data)[0]) else image
     value = _tags(_exif(data))[0].get(_ORIENTATION, (1,))[0]
     if value in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
@@ -141,7 +146,7 @@ def upright(image: np.ndarray, data: bytes) -> np.ndarray:
 
 def is_tiff(data: bytes) -> bool:
     """Whether the bytes begin as a TIFF file does."""
-    return data[:4] in (b'II*\0', b'MM\0*')
+    return data[:4] in _TIFF
 
 
 def tiff_size(data: bytes) -> tuple[int, int] | None:
@@ -244,14 +249,18 @@ def _tiff_problem(data: bytes) -> str | None:
     bands = _BANDS.get(tags.get(_PHOTOMETRIC, (-1,))[0])
     if bands is None:
         return None
-    samples, extra = tags.get(_SAMPLES, (1,))[0], tags.get(_EXTRA, ())
+    samples, extra, bits = tags.get(_SAMPLES, (1,))[0], tags.get(_EXTRA, ()), tags.get(_BITS, (8,))[0]
     alpha = sum(kind in _ALPHA for kind in extra)
     # OpenCV writes RGBA without saying so: what its fourth band is shows after decoding
     undeclared = bands == 3 and samples == 4
     if samples - alpha != bands and not undeclared:
         return f'has {samples} bands where a picture has one, or three of colour; save those that are meant'
-    if bands == 1 and samples == 2 and tags.get(_BITS, (8,))[0] > 8:
+    if bands == 1 and samples == 2 and bits > 8:
         return 'has a second band, of more than 8 bits; save the first one alone'
+    if samples > 1 and bits > 8 and tags.get(_PLANES, (1,))[0] == 2:
+        return 'stores its bands one after the other, with more than 8 bits; save it with those of a pixel together'
+    if bits > 8 and _is_white_zero(tags) and (bits not in (16, 32) or tags.get(_KIND, (1,))[0] != 1):
+        return 'counts down from white, in numbers that are no 8, 16 or 32 bit; save it with black as 0'
     while following:
         tags, following = _tags(data, following)
         if tags and not tags.get(_SUBFILE, (0,))[0] & 5:  # neither a smaller copy nor a mask
@@ -259,25 +268,33 @@ def _tiff_problem(data: bytes) -> str | None:
     return None
 
 
+def _is_white_zero(tags: dict[int, tuple[int, ...]]) -> bool:
+    return tags.get(_PHOTOMETRIC, (1,))[0] == 0
+
+
 def _tags(block: bytes, start: int | None = None) -> tuple[dict[int, tuple[int, ...]], int]:
     """Whole-number tags of a directory in a TIFF or EXIF block, and where the next directory is (0: there is none)."""
-    order = {b'II*\0': '<', b'MM\0*': '>'}.get(bytes(block[:4]))
+    order = _TIFF.get(bytes(block[:4]))
     tags: dict[int, tuple[int, ...]] = {}
     if order is None:
         return tags, 0
+    # codes of a place in the file and of a number of entries, which BigTIFF has longer
+    place, number_of = ('Q', 'Q') if 43 in block[2:4] else ('I', 'H')
+    wide = struct.calcsize(place)
     try:
-        start = struct.unpack_from(f'{order}I', block, 4)[0] if start is None else start
-        (count,) = struct.unpack_from(f'{order}H', block, start)
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, number = struct.unpack_from(f'{order}HHI', block, at)
-            code = {1: 'B', 3: 'H', 4: 'I'}.get(kind)
+        start = struct.unpack_from(f'{order}{place}', block, wide)[0] if start is None else start
+        (count,) = struct.unpack_from(f'{order}{number_of}', block, start)
+        first, size = start + struct.calcsize(number_of), 4 + 2 * wide
+        for at in range(first, first + size * count, size):
+            tag, kind, number = struct.unpack_from(f'{order}HH{place}', block, at)
+            code = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}.get(kind)
             if code is None or not 0 < number <= 64:
                 continue
-            at += 8
-            if struct.calcsize(f'={number}{code}') > 4:
-                (at,) = struct.unpack_from(f'{order}I', block, at)
+            at += 4 + wide
+            if struct.calcsize(f'={number}{code}') > wide:
+                (at,) = struct.unpack_from(f'{order}{place}', block, at)
             tags[tag] = struct.unpack_from(f'{order}{number}{code}', block, at)
-        (following,) = struct.unpack_from(f'{order}I', block, start + 2 + 12 * count)
+        (following,) = struct.unpack_from(f'{order}{place}', block, first + size * count)
     except struct.error:  # cut off: the decoder says so
         return tags, 0
     return tags, following if following > start else 0

@@ -122,7 +122,7 @@ def decode(path: Path | bytes) -> tuple[np.ndarray, bytes]:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise ValueError(f'{path} is not a readable image ({len(data)} bytes); expected {", ".join(READ_SUFFIXES)}')
-    return formats.upright(image, data), data
+    return formats.as_shown(image, data), data
 
 
 def encoded(image: Any) -> Any:

@@ -92,8 +92,7 @@ def list_images(folder: str | os.PathLike, recursive: bool = True) -> dict[str, 
     """
     files: dict[str, Path] = {}
     for inner, path in _image_files(folder, recursive).items():
-        # a volume has two suffixes
-        stem = str(PurePosixPath(re.sub(r'(?i)(\.nii)\.gz$', r'\1', inner)).with_suffix(''))
+        stem = without_suffix(inner)
         if stem in files:
             raise ValueError(
                 f'two images of one stem in {folder}: {files[stem].name} and {path.name}; keep one of them there'
@@ -263,11 +262,16 @@ class _Pattern:
         """The name that a file's path inside of its folder has by the pattern; None where it does not match."""
         path = PurePosixPath(inner)
         text = inner if self.whole_path else path.name
-        found = self.expression.fullmatch(text if self.with_suffix else text.removesuffix(path.suffix))
+        found = self.expression.fullmatch(text if self.with_suffix else without_suffix(text))
         if found is None:
             return None
         words = [found[field] for field in order]
         return '/'.join(words) if self.whole_path else str(path.parent / '_'.join(words))
+
+
+def without_suffix(name: str) -> str:
+    """A path or name without its suffix; a packed volume has two (``.nii.gz``)."""
+    return str(PurePosixPath(re.sub(r'(?i)(\.nii)\.gz$', r'\1', name)).with_suffix(''))
 
 
 def _compile(role: str, pattern: str) -> _Pattern:
@@ -283,7 +287,7 @@ def _compile(role: str, pattern: str) -> _Pattern:
         re.escape(part) if number % 2 == 0 else '.*' if part == '*' else f'(?P<{part[1:-1]}>.+)'
         for number, part in enumerate(parts)
     )
-    with_suffix = PurePosixPath(pattern).suffix.lower() in READ_SUFFIXES
+    with_suffix = PurePosixPath(pattern).suffix.lower() in READ_SUFFIXES or is_slice(pattern)
     return _Pattern(re.compile(expression, re.IGNORECASE), with_suffix, '/' in pattern)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +27,25 @@ def shared_range(pictures: Iterable[np.ndarray]) -> str | None:
         None where there is nothing to share: for 8-bit pictures, and for numbers that are grey levels already (floats
         in [0, 1], whole numbers from 0 to 255).
 
+    Pictures with NaN or infinite pixels are passed over: what is wrong with them is said when they are fused.
+
     Raises:
-        ValueError: If there is no picture, or one has NaN or infinite pixels.
+        ValueError: If no picture is left.
     """
     counts = np.zeros(1 << 16, np.int64)
     samples: list[np.ndarray] = []
     step, kept, any_picture, measured = 1, 0, False, False
     for picture in pictures:
+        values = picture.ravel()
+        if not np.isfinite(values).all():
+            continue
         any_picture = True
         if picture.dtype in (np.uint8, bool):
             continue
         if picture.dtype == np.uint16:
-            counts += np.bincount(picture.ravel(), minlength=1 << 16)
+            counts += np.bincount(values, minlength=1 << 16)
             continue
-        values = picture.ravel().astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError(f'{int((~np.isfinite(values)).sum())} of {values.size} pixels are NaN or infinite')
+        values = values.astype(np.float64)
         measured = measured or not _is_levels(values)
         samples.append(values[::step])
         kept += samples[-1].size
@@ -49,7 +53,7 @@ def shared_range(pictures: Iterable[np.ndarray]) -> str | None:
             samples, step = [np.concatenate(samples)[::2]], 2 * step
             kept = samples[0].size
     if not any_picture:
-        raise ValueError('no picture to take a range from')
+        raise ValueError('no readable picture to take a range from')
     if measured:
         low, high = np.percentile(np.concatenate(samples), PERCENTILES)
     elif counts[256:].any():
@@ -78,7 +82,8 @@ def _percentiles(counts: np.ndarray) -> tuple[float, float]:
 
 
 def pictures_of(files: Iterable[Path]) -> Iterator[np.ndarray]:
-    """The numbers of image files as they are stored, without alpha."""
+    """The numbers of image files as they are stored, without alpha; files that cannot be read are passed over."""
     for file in files:
-        pixels = read_slice(file).pixels if is_slice(file) else decode(Path(file))[0]
-        yield pixels[..., :3] if pixels.ndim == 3 else pixels
+        with suppress(ValueError, OSError, MemoryError):
+            pixels = read_slice(file).pixels if is_slice(file) else decode(Path(file))[0]
+            yield pixels[..., :3] if pixels.ndim == 3 else pixels

@@ -79,8 +79,16 @@ def _dicom(file: Path, number: int | None) -> Slice:
         raise ValueError(f'{file} is not a readable DICOM picture: {error}') from None
     colour = int(data.get('SamplesPerPixel', 1)) > 1
     pixels, notes = _one(file, pixels if int(data.get('NumberOfFrames', 1) or 1) > 1 else pixels[None], number)
+    if data.get('PhotometricInterpretation') == 'PALETTE COLOR':
+        from pydicom.pixels import apply_color_lut
+
+        try:
+            pixels = apply_color_lut(pixels, data)
+        except Exception as error:
+            raise ValueError(f'{file} is not a readable DICOM picture: {error}') from None
+        pixels, colour = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8), True
     if colour:
-        return Slice(pixels, notes=notes)
+        return Slice(pixels[..., :3], notes=notes)
     slope, intercept = (float(data.get(name, default)) for name, default in _RESCALE)
     pixels = (pixels * np.float64(slope) + intercept).astype(np.float32)
     centre, width = (_first(data.get(name)) for name in ('WindowCenter', 'WindowWidth'))

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from lurefusion.io.clips import FOLDER_RATE, HD_LINES, VideoFile, is_video, pyav
+from lurefusion.io.clips import FOLDER_RATE, HD_LINES, VideoFile, is_video, open_video, pyav
 from lurefusion.io.codecs import Encoding, choose_encoding, muxer_of
 from lurefusion.io.images import write_image
 from lurefusion.io.locks import take_lock
 from lurefusion.io.pairing import check_output
 from lurefusion.io.ranges import to_uint8
 
-# fine enough for all usual rates (1001/30000 s is 2002 of it), coarse enough for MPEG-4, which takes 65535
+# ticks of a second that MPEG-4 takes
+_MOST_TICKS = 65535
+# fine enough for all usual rates (1001/30000 s is 2002 of it)
 _TICK = Fraction(1, 60000)
 
 
@@ -103,7 +105,8 @@ class VideoWriter(ClipWriter):
         self.path, self.size, self.encoding = Path(path), size, encoding
         self.rate = rate or FOLDER_RATE
         suffix = self.path.suffix.lower()
-        self.tick = 1 / self.rate if suffix == '.avi' else _TICK
+        # averages of a variable rate are fractions of large numbers
+        self.tick = (1 / self.rate).limit_denominator(_MOST_TICKS) if suffix == '.avi' else _TICK
         self._start: float | None = None
         self._last = -1
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,10 @@ class VideoWriter(ClipWriter):
         context = stream.codec_context
         context.time_base = self.tick
         if not self._is_rgb:
-            context.colorspace, context.color_range = self._matrix, self._range
+            context.colorspace = self._matrix
+        # grey is written as it is: without a word, readers take that of H.264 for the range of television
+        if self.encoding.grey or not self._is_rgb:
+            context.color_range = self._range
         if self.encoding.codec == 'libx265':
             context.options = {**options, 'x265-params': 'log-level=none'}
         if qscale is not None:
@@ -155,7 +161,8 @@ class VideoWriter(ClipWriter):
     @property
     def _range(self) -> int:
         ranges = pyav().video.reformatter.ColorRange
-        return int(ranges.JPEG if self.encoding.pixel_format.startswith('yuvj') else ranges.MPEG)
+        full = self.encoding.grey or self.encoding.pixel_format.startswith('yuvj')
+        return int(ranges.JPEG if full else ranges.MPEG)
 
     def write(self, picture: np.ndarray, time: float, name: str = '') -> None:
         """Append a frame; see :class:`ClipWriter`.
@@ -251,7 +258,7 @@ class _Sound:
     """The sound track of a video, copied as it is into another."""
 
     def __init__(self, clip: VideoFile, target: Any, path: Path) -> None:
-        self._source = pyav().open(str(clip.path))
+        self._source = open_video(clip.path)
         video, track = self._source.streams.video[0], self._source.streams.audio[0]
         name = track.codec_context.name
         canonical = track.codec_context.codec.canonical_name

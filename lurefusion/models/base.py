@@ -141,7 +141,7 @@ class FusionModel(BaseModel):
         known = self.prompts.keys if self.prompts else ()
         if unknown := sorted({*options['tasks']} - {*known, *TASKS}):
             raise ValueError(f'model.coarse.tasks names {unknown}; tasks of model.prompts: {known}')
-        return CoarsePass(frozenset(options['tasks']), options['size'])
+        return CoarsePass(tuple(sorted(options['tasks'])), options['size'])
 
     def freeze(self, names: Sequence[str]) -> None:
         """Let these children, or parts of them (``image_encoder.tone``), train no more; they stay in eval mode.

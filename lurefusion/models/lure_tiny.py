@@ -196,9 +196,10 @@ def as_picture(latents: Sequence[Tensor], blocks: Tensor, grey: Tensor) -> list[
     # half precision rounds a mean to half a grey level
     means = [picture.mean(dim=(2, 3, 4), keepdim=True, dtype=torch.float32) for picture in pictures]
     pictures = [picture + (means[0] - mean).to(picture.dtype) for picture, mean in zip(pictures, means, strict=True)]
+    counts = [blocks.shape[1]] + [3] * (len(latents) - 1)
     return [
-        torch.cat([picture.flatten(1, 2), z[:, picture.shape[1] * picture.shape[2] :]], dim=1)
-        for picture, z in zip(pictures, latents, strict=True)
+        torch.cat([picture.reshape(z[:, :count].shape), z[:, count:]], dim=1)
+        for picture, z, count in zip(pictures, latents, counts, strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import lzma
 import os
 import re
 import shutil
@@ -66,7 +67,10 @@ def unpack_pictures(
                 except ValueError as error:
                     bad[entry.filename] = str(error).removeprefix(f'{target.name} ')
                     target.unlink()
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        # bzip2's complaint of its data is an error of the system without a number
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(f'{archive.name} is no ZIP archive, or a damaged one: {error}') from None
     except NotImplementedError:
         raise ValueError(

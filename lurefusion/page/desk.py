@@ -220,7 +220,9 @@ class Desk:
             seconds = time.perf_counter() - start
             if isinstance(fused, Failure):
                 raise fused.error
-            restored = dict(_restored(inferencer.runner, item)) if wish.restore else {}
+            restored = {}
+            if wish.restore and inferencer.runner.restores:
+                restored = dict(_restored(inferencer.runner, item))
             told = _told(fused.routes, inferencer.runner.prompts)
         return Answer(
             fused,

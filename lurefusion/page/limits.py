@@ -124,7 +124,7 @@ class Limits:
             FileNotFoundError, ValueError: Say what.
             ImportError: If PyAV is missing.
         """
-        from lurefusion.io.clips import pyav
+        from lurefusion.io.clips import open_video, pyav
 
         path = Path(path)
         self.check_size(path, self.archive_mb)
@@ -133,15 +133,14 @@ class Limits:
         kinds = [kinds for (at, magic), kinds in _VIDEOS.items() if start[at : at + len(magic)] == magic]
         if not kinds or path.suffix.lower() not in kinds[0]:
             raise ValueError(f'{path.name} is no video of a kind that is taken: {", ".join(CLIP_SUFFIXES)}')
-        av = pyav()
         try:
-            with av.open(str(path)) as container:
+            with open_video(path) as container:
                 streams = container.streams.video
                 if not streams:
                     raise ValueError(f'{path.name} cannot be read as a video: there are no pictures in it')
                 self.check_pixels(path.name, streams[0].width, streams[0].height)
                 self.check_frames(path.name, streams[0].frames)
-        except av.error.FFmpegError:
+        except pyav().error.FFmpegError:
             raise ValueError(f'{path.name} cannot be read as a video: it is damaged or cut off') from None
 
     def check_frames(self, name: str, frames: int) -> None:

@@ -139,7 +139,7 @@ def _metadata(session: Any, path: Path) -> dict[str, Any]:
 
 def _options(running: Mapping[str, Any]) -> RunOptions:
     coarse = running['coarse']
-    second = None if coarse is None else CoarsePass(frozenset(coarse['tasks']), coarse['size'])
+    second = None if coarse is None else CoarsePass(tuple(coarse['tasks']), coarse['size'])
     # files of before have no word on it
     levelled = running.get('levelled', False)
     return RunOptions(running['max_pixels'], running['tile'], running['overlap'], second, levelled).in_layers()

@@ -35,7 +35,8 @@ Routes = Mapping[str, Route]
 class CoarsePass:
     """Asks for :func:`add_coarse_pass` where a task of these is named; `size`: short side of the small pictures."""
 
-    tasks: frozenset[str]
+    # not a set: its text, which fingerprints are made of, has another order in every process
+    tasks: tuple[str, ...]
     size: int
 
 
@@ -142,7 +143,7 @@ def _run_group(network: Network, images: Sequence[Tensor], said: Routes, single:
         out = run_tiled(run, images, options.tile, options.overlap, network.size_divisor)
         if options.levelled:
             out = level_tiles(run, images, out, options.max_pixels, network.size_divisor)
-    if options.coarse is None or options.coarse.tasks.isdisjoint(route.task for route in said.values()):
+    if options.coarse is None or not any(route.task in options.coarse.tasks for route in said.values()):
         return out
     return add_coarse_pass(run, images, out, options.coarse.size, network.size_divisor)
 

@@ -48,6 +48,8 @@ EVIDENCE, EVIDENCE_WIDTH = 35.0, 4.0
 # evidence of a second transform, as a part of that of the first, from which on both may be right
 NEAR_RIVAL, FAR_RIVAL = 0.4, 0.6
 SMALLEST = 64
+# longer side over shorter one: of strips, too few blocks are left at the working sizes
+LONGEST = 5
 
 
 class NotAligned(ValueError):
@@ -70,7 +72,8 @@ def estimate(
     every field of view from equal widths to equal heights is searched.
 
     Args:
-        fixed, moving: (H, W) or (H, W, 3) RGB, uint8, uint16 or float in [0, 1], at least 64 pixels a side.
+        fixed, moving: (H, W) or (H, W, 3) RGB, uint8, uint16 or float in [0, 1], at least 64 pixels a side,
+            one side at most 5 times the other.
         kind: ``translation`` (scale and rotation as the sizes say), ``affine`` or ``homography``. Shear, unequal
             stretch and perspective are expected to be of about 1 %, and larger only where the pictures insist.
         max_shift: Search range, in parts of the width of the fixed picture, up to 0.25.
@@ -137,6 +140,8 @@ def _grey(image: Any, name: str) -> np.ndarray:
         )
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))) or min(image.shape[:2]) < SMALLEST:
         raise ValueError(f'{name}: expected (H, W) or (H, W, 3) of at least {SMALLEST} a side, got {image.shape}')
+    if max(image.shape[:2]) > LONGEST * min(image.shape[:2]):
+        raise ValueError(f'{name}: strips longer than {LONGEST} times their width are not aligned, got {image.shape}')
     grey = image.astype(np.float32)
     if image.dtype.kind != 'f':
         grey /= np.iinfo(image.dtype).max

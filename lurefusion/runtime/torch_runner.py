@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,11 +57,11 @@ class TorchRunner(Runner):
         return type(self.model).__name__
 
     def fingerprint(self) -> str:
-        """See :class:`Runner`: a hash of all weights, and of the numbers and words that the parts were built with."""
+        """See :class:`Runner`: a hash of all weights, what the parts were built with, and the code of plug-ins."""
         found = hashlib.blake2b(super().fingerprint().encode(), digest_size=16)
         for name, part in self.model.named_modules():
             plain = {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float | str | tuple | None)}
-            found.update(f'{name} {type(part).__qualname__} {sorted(plain.items())}'.encode())
+            found.update(f'{name} {type(part).__qualname__} {sorted(plain.items())} {_own_code(type(part))}'.encode())
         for name, tensor in self.model.state_dict().items():
             found.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
             found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
@@ -79,6 +82,18 @@ class TorchRunner(Runner):
     def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
         """See :class:`Runner`."""
         return self.model.classify_text(sentences)
+
+
+@lru_cache
+def _own_code(kind: type) -> str:
+    """Code of a class and of its bases, as far as it is a plug-in's: of the others versions tell."""
+    found = []
+    for base in kind.__mro__:
+        if base.__module__.split('.')[0] not in ('lurefusion', 'torch', 'mmengine', 'abc', 'builtins'):
+            # typed in, there is no file
+            with suppress(OSError, TypeError):
+                found.append(inspect.getsource(base))
+    return ''.join(found)
 
 
 def devices() -> list[str]:

@@ -109,6 +109,10 @@ def test_one_range_for_all_pictures_of_a_folder(tmp_path):
     # each stretched to its own range they are equal; with one range the warmer ones are brighter
     assert np.ptp(means['own']) < 1
     assert np.diff(means['one']).min() > 20
+    # a bad file is the error of its pair alone
+    (tmp_path / 'ir/1.png').write_bytes((tmp_path / 'ir/1.png').read_bytes()[:200])
+    assert fuse(tmp_path, 'two', '--range', 'ir=shared') == 1
+    assert sorted(path.name for path in (tmp_path / 'two').glob('*.png')) == ['0.png', '2.png']
 
 
 # clips
@@ -163,6 +167,24 @@ def test_rates_that_differ_and_frames_as_a_folder(clips):
     # the slow one gives the frames
     assert fuse_clips(clips, 'slow.mkv', '--reference', 'ir', '--codec', 'ffv1', '--pixel-format', 'gray') == 0
     assert levels_of(clips / 'slow.mkv') == [50, 150]
+
+
+def test_a_frame_of_another_size_is_left_out(folders, capsys):
+    for name in ('vi', 'ir'):
+        write_image(folders / f'{name}/2.png', np.full((32, 64), 90, np.uint8))
+    pytest.importorskip('av')
+    assert fuse(folders, 'out.mkv', '--codec', 'ffv1', '--pixel-format', 'gray') == 1
+    printed = capsys.readouterr()
+    assert '3 frames fused into' in printed.out
+    assert '2: has 64x32 pixels, and the video 48x32 pixels' in printed.out + printed.err
+    assert levels_of(folders / 'out.mkv') == [10, 50, 130]
+
+
+@pytest.mark.parametrize('rate', ['1/0', 'fast', '-2'])
+def test_rates_that_are_none(folders, capsys, rate):
+    pytest.importorskip('av')
+    assert fuse(folders, 'out.mkv', f'--fps={rate}') == 1
+    assert 'the rate of frames (--fps) must be' in capsys.readouterr().err
 
 
 def frames_of(folder: Path) -> dict[str, bytes]:

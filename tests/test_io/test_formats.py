@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from lurefusion.io import formats
-from lurefusion.io.images import read_image
+from lurefusion.io.images import decode, read_image
 
 ORIENTATION = 0x0112
 
@@ -63,7 +63,7 @@ def test_deep_and_grey_pictures_turn_too(tmp_path):
 def test_broken_exif_leaves_the_picture_as_it_is(exif):
     image = picture()
     data = saved(image, 'JPEG', exif=exif)
-    np.testing.assert_array_equal(formats.upright(image, data), image)
+    np.testing.assert_array_equal(formats.as_shown(image, data), image)
     assert formats.problem(data) is None
 
 
@@ -159,3 +159,33 @@ def test_other_ways_to_store_colours_are_still_read(tmp_path, mode):
         (tmp_path / kind).write_bytes(saved(image, kind))
         expected = np.asarray(image.convert('RGBA').convert('RGB')).astype(int)
         assert np.abs(read_image(tmp_path / kind)[0] - expected).mean() < 3
+
+
+@pytest.mark.parametrize('big', [False, True])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.uint32])
+def test_where_white_is_zero_hot_stays_hot(tmp_path, dtype, big):
+    tifffile = pytest.importorskip('tifffile')
+    top = np.iinfo(dtype).max
+    image = picture(channels=1).astype(dtype) * (top // 255)
+    tifffile.imwrite(tmp_path / 'a.tif', top - image, photometric='miniswhite', bigtiff=big)
+    np.testing.assert_array_equal(decode(tmp_path / 'a.tif')[0], image)
+
+
+@pytest.mark.parametrize('big', [False, True])
+def test_tiffs_that_a_decoder_scrambles_are_refused(tmp_path, big):
+    tifffile = pytest.importorskip('tifffile')
+    path, deep = tmp_path / 'a.tif', picture().astype(np.uint16) * 257
+    apart = dict(photometric='rgb', planarconfig='separate', bigtiff=big)
+    for dtype in (np.uint16, np.float32):
+        tifffile.imwrite(path, np.moveaxis(deep.astype(dtype), 2, 0), **apart)
+        with pytest.raises(ValueError, match='stores its bands one after the other, with more than 8 bits'):
+            read_image(path)
+    # of 8 bits they are read as they are
+    tifffile.imwrite(path, np.moveaxis(picture(), 2, 0), **apart)
+    np.testing.assert_array_equal(read_image(path)[0], picture())
+    tifffile.imwrite(path, deep[..., 0].astype(np.float32), photometric='miniswhite', bigtiff=big)
+    with pytest.raises(ValueError, match='counts down from white'):
+        read_image(path)
+    tifffile.imwrite(path, np.stack([deep[..., 0]] * 3), photometric='minisblack', bigtiff=big)
+    with pytest.raises(ValueError, match=r'holds several pictures \(pages\)'):
+        read_image(path)

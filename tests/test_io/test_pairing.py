@@ -40,6 +40,9 @@ def named(pairs: dict[str, dict[str, Path]], root: Path) -> dict[str, tuple[str,
         (['A_VIS.PNG'], ['A_Ir.TIF'], ('{id}_vis', '{id}_ir'), ['A']),
         # sub-folders are a part of the name
         (['d1/1_vis.png', 'd2/1_vis.png'], ['d1/1_ir.png', 'd2/1_ir.png'], ('{id}_vis', '{id}_ir'), ['d1/1', 'd2/1']),
+        # volumes that are packed have two suffixes
+        (['1_t1.nii.gz', '2_t1.nii'], ['1_t2.nii', '2_t2.nii.gz'], ('{id}_t1', '{id}_t2'), ['1', '2']),
+        (['1_t1.nii.gz'], ['1_t2.nii'], ('{id}_t1.nii.gz', '{id}_t2.nii'), ['1']),
         # characters that mean something in regular expressions
         (['a(1)+.png'], ['a(1).png'], ('{id}+', '{id}'), ['a(1)']),
     ],

@@ -76,6 +76,16 @@ def test_frames_and_colour_of_dicom(tmp_path):
     picture, grey = read_image(dicom(tmp_path / 'us.dcm', colour))
     assert not grey
     np.testing.assert_array_equal(picture, colour)
+    # numbers of a palette
+    table = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint8)
+    for bits, words in ((8, table), (16, table.astype(np.uint16) << 8)):
+        entries = {
+            f'{name}PaletteColorLookupTableData': words[n].tobytes() for n, name in enumerate(('Red', 'Green', 'Blue'))
+        }
+        entries |= {f'{name}PaletteColorLookupTableDescriptor': [256, 0, bits] for name in ('Red', 'Green', 'Blue')}
+        shades = (np.arange(384, dtype=np.uint16) % 256).reshape(16, 24)
+        path = dicom(tmp_path / 'pet.dcm', shades, PhotometricInterpretation='PALETTE COLOR', **entries)
+        np.testing.assert_array_equal(read_image(path)[0], table.T[shades])
 
 
 @pytest.mark.parametrize('name', ['pet.nii.gz', 'pet.nii'])

@@ -177,6 +177,37 @@ def test_a_rate_that_varies_is_kept(tmp_path, name):
     assert [frame.time for frame in VideoFile(path)] == pytest.approx(times, abs=1e-3)
 
 
+@pytest.mark.parametrize(('codec', 'pixel_format'), [('libx264', 'gray'), ('libx264', 'gray10le'), ('ffv1', 'gray')])
+def test_grey_keeps_its_levels(tmp_path, codec, pixel_format):
+    if codec not in list_codecs():
+        pytest.skip(f'this FFmpeg has no {codec}')
+    given = [0, 16, 128, 240, 255]
+    clip = VideoFile(make(tmp_path / 'a.mkv', [flat(n) for n in given], codec=codec, pixel_format=pixel_format))
+    found = np.array([frame.picture.mean() for frame in clip])
+    assert found / found[-1] * 255 == pytest.approx(given, abs=1.5)
+
+
+@pytest.mark.parametrize('rate', [Fraction(200000, 6683), Fraction(14130000, 471013)])
+def test_an_average_rate_is_written_to_avi(tmp_path, rate):
+    frames = list(VideoFile(make(tmp_path / 'a.avi', rate=rate)))
+    assert [frame.time for frame in frames] == pytest.approx([n / float(rate) for n in range(COUNT)], abs=1e-3)
+
+
+@pytest.mark.parametrize('suffix', ['.mkv', '.mp4', '.avi'])
+def test_titles_of_old_programs_do_not_matter(tmp_path, suffix):
+    path = tmp_path / f'a{suffix}'
+    with av.open(str(path), 'w') as container:
+        container.metadata['title'] = 'Xmarkus'
+        stream = container.add_stream('mpeg4', rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(flat(90), format='rgb24')))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    assert b'Xmarkus' in data
+    path.write_bytes(data.replace(b'Xmarkus', b'\xfcmarkus'))
+    assert levels(VideoFile(path)) == pytest.approx([90], abs=3)
+
+
 def test_two_frames_at_one_time_are_both_kept(tmp_path):
     path = make(tmp_path / 'a.mp4', [flat(50), flat(100), flat(150)], times=[0, 0, 0])
     assert levels(VideoFile(path)) == pytest.approx([50, 100, 150], abs=2)

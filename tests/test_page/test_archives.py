@@ -184,6 +184,17 @@ def test_a_damaged_one(tmp_path: Path) -> None:
         unpack_pictures(path, tmp_path / 'out', Limits())
 
 
+@pytest.mark.parametrize('packing', [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_packing(tmp_path: Path, packing: int) -> None:
+    path = archive_of(tmp_path / 'a.zip', {'vi/a.png': PNG * 50}, packing)
+    data = bytearray(path.read_bytes())
+    for at in range(60, 80):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r'a\.zip is no ZIP archive, or a damaged one'):
+        unpack_pictures(path, tmp_path / 'out', Limits())
+
+
 def test_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'holds no pictures \(\.png'):
         unpack_pictures(archive_of(tmp_path / 'a.zip', {'a.pkl': b'x', 'b.nii': b'y'}), tmp_path / 'out', Limits())

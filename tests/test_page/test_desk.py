@@ -299,6 +299,19 @@ def test_a_network_of_ones_own_comes_first(tmp_path: Path) -> None:
     assert own.runner('own').model.method == 'max'
 
 
+def test_a_network_that_only_fuses_restores_nothing(pair: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnx')
+    from lurefusion.apis import init_model
+    from lurefusion.export import export_onnx
+
+    export_onnx(init_model('lure-fast', device='cpu'), tmp_path / 'own.onnx', 'fast')
+    own = Desk(model=str(tmp_path / 'own.onnx'), device='cpu')
+    answer = own.fuse(pair, Wish('own', prompt='the visible image is too dark', metrics=()))
+    assert answer.restored == {}
+    assert answer.fused.routes['vi'].task == 'll'
+
+
 def test_a_network_that_fuses_no_pairs() -> None:
     config = 'model = dict(type="BaselineFuser", modalities=("a", "b", "c"), chroma=None)\n'
     path = Path(__file__).with_name('three.py')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lurefusion import FusionInferencer
 from lurefusion.apis import runners
 from lurefusion.cli import main
 from lurefusion.io.images import read_image, write_image
+from lurefusion.prompts import PromptBank
 
 onnx = pytest.importorskip('onnx', reason='needs onnx: pip install lurefusion[export]')
 pytest.importorskip('onnxruntime', reason='needs onnxruntime: pip install lurefusion[export]')
@@ -142,6 +145,14 @@ def test_a_network_is_exported_once_into_the_cache(
     assert said == [f'exporting LURE once, to {file}']
     assert first.runner.fingerprint() == second.runner.fingerprint()
     assert first.runner.session.get_session_options().intra_op_num_threads == threads
+    # other words for the tasks are another file, though the network is the same
+    other = copy.deepcopy(model)
+    bank = model.prompts
+    first_task = bank.task(bank.keys[0])
+    changed = asdict(replace(first_task, patterns=(*first_task.patterns, 'smurfy')))
+    other.prompts = PromptBank([changed, *bank.keys[1:]], modalities=model.modalities)
+    FusionInferencer(other, runner='onnx')
+    assert len(list(tmp_path.rglob('*.onnx'))) == 2
 
 
 def test_the_command_runs_the_file(small_export: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,6 +135,7 @@ def test_refuses(fixed, moving, kind):
         (dict(kind='rigid'), ValueError, "kind must be one of translation, affine, homography; got 'rigid'"),
         (dict(max_shift=0.4), ValueError, r'max_shift: expected 0 to 0\.25, got 0\.4'),
         (dict(fixed=VISIBLE[:40]), ValueError, r'fixed: expected .* at least 64 a side, got \(40, 320\)'),
+        (dict(moving=VISIBLE[:64].repeat(2, 1)), ValueError, r'moving: strips longer than 5 times .* \(64, 640\)'),
         (dict(moving=VISIBLE * np.nan), ValueError, 'moving: some pixels are not finite'),
         (dict(moving=VISIBLE.astype(int)), TypeError, 'moving: expected an array of uint8, uint16 or float, got int64'),
         (dict(moving=np.stack([VISIBLE] * 4)), ValueError, 'moving: expected'),

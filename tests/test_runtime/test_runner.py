@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count, islice
 from typing import ClassVar
@@ -216,7 +220,7 @@ def test_tiles_of_a_network_are_close_to_the_whole(tiny, monkeypatch):
 
 
 def test_the_coarse_pass_belongs_to_tasks(tiny, monkeypatch):
-    monkeypatch.setattr(tiny, 'running', RunOptions(coarse=CoarsePass(frozenset(['hz']), 16)))
+    monkeypatch.setattr(tiny, 'running', RunOptions(coarse=CoarsePass(('hz',), 16)))
     plain, hazy = (item(64, 96, routes=said(tiny, vi=task)) for task in ('ll', 'hz'))
     images = [torch.from_numpy(p / np.float32(255)).permute(2, 0, 1)[None] for p in plain.pictures.values()]
     for pair, corrected in ((plain, False), (hazy, True)):
@@ -287,3 +291,32 @@ def test_one_modality_is_restored(tiny):
 def test_wrong_items_are_named(pictures, error, message):
     with pytest.raises(error, match=message):
         Echo().run(Item('x', pictures))
+
+
+@pytest.mark.parametrize('name', ['lure-fast', 'lure-tiny'])
+def test_a_fingerprint_is_the_same_in_every_process(name):
+    code = f'from lurefusion.apis import FusionInferencer as F; print(F({name!r}, device="cpu").runner.fingerprint())'
+    found = {
+        subprocess.run(
+            [sys.executable, '-c', code],
+            env={**os.environ, 'PYTHONHASHSEED': seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()[-1]
+        for seed in '13'
+    }
+    assert len(found) == 1
+
+
+def test_the_code_of_a_plug_in_is_a_part_of_the_fingerprint(tmp_path, monkeypatch):
+    found = set()
+    monkeypatch.syspath_prepend(tmp_path)
+    for number, sign in enumerate('++-'):
+        code = f'from torch import nn\n\n\nclass Mine(nn.Identity):\n  def forward(self, x):\n    return 0 {sign} x\n'
+        (tmp_path / f'mine{number}.py').write_text(code)
+        importlib.invalidate_caches()
+        model = init_model('lure-fast', device='cpu')
+        model.mine = importlib.import_module(f'mine{number}').Mine()
+        found.add(TorchRunner(model).fingerprint())
+    assert len(found) == 2
