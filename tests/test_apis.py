@@ -540,3 +540,26 @@ def test_a_folder_says_what_was_found(automatic, folders):
 def test_an_automatic_prompt_needs_a_model_with_text():
     with pytest.raises(ValueError, match="takes no prompt, got 'auto'"):
         FusionInferencer('lurefusion::baselines/average_ir_vi.py')(vi=noise(8, 8, 3), ir=noise(8, 8), prompt='auto')
+
+
+def test_weights_find_the_parts_of_installed_packages(monkeypatch):
+    from types import SimpleNamespace
+
+    from lurefusion import plugins
+
+    loaded = []
+    point = SimpleNamespace(name='mine', value='mine', load=lambda: loaded.append('mine'))
+    monkeypatch.setattr(plugins, 'entry_points', lambda group: [point])
+    monkeypatch.setattr(plugins, '_plugins_loaded', False)
+    init_model('lure-fast', device='cpu')
+    assert loaded == ['mine']
+
+
+def test_fuse_imports_what_it_is_told(folders, tmp_path, monkeypatch):
+    from lurefusion.cli import main
+
+    (tmp_path / 'told.py').write_text('raise RuntimeError("imported")')
+    words = ['fuse', '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir'), '--out', str(tmp_path / 'out')]
+    assert main([*words, '--import', str(tmp_path / 'told.py')]) == 1
+    (tmp_path / 'good.py').write_text('')
+    assert main([*words, '--import', str(tmp_path / 'good.py'), '--model', 'lure-fast', '--device', 'cpu']) == 0

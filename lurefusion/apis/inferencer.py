@@ -54,12 +54,9 @@ class FusionInferencer:
     runner, data sets and visualizers, which fusing does not need.
 
     Args:
-        model: Name of shipped weights; a file of published weights or a checkpoint, which says of which model it is; or
-            a config (file or ``lurefusion::`` name; of a pipeline, its last stage). None: that of `weights` if these
-            say so, else ``lure-tiny``. Or a network (of `init_model`), or a :class:`Runner` of any back-end.
-        weights: Checkpoint, safetensors file or folder of a run; needed with a config that has parameters, and in place
-            of the model's own otherwise.
-            ``'random'`` runs an untrained network, to try things out.
+        model: Name of shipped weights, a file of weights or a config, as of :func:`lurefusion.apis.init_model`; or a
+            network (of `init_model`), or a :class:`Runner` of any back-end. None: ``lure-tiny``, or as `weights` say.
+        weights: As of :func:`lurefusion.apis.init_model`.
         device: Default: CUDA where there is any; that of a network that is given.
         range_mode: How 16-bit and float pictures are brought to [0, 1], for all or for each modality: ``minmax``,
             ``'ir=28000:31000 vi=full'`` or a mapping; see `lurefusion.io.ranges.to_unit_range` and `parse_range`.

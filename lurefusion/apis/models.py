@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 import lurefusion.models  # noqa: F401
 from lurefusion.choices import did_you_mean
 from lurefusion.models.base import FusionModel
+from lurefusion.plugins import load_plugins
 from lurefusion.registry import MODELS
 from lurefusion.runtime.torch_runner import pick_device
 from lurefusion.weights import described_model, find_weights, load_weights, read_weights, shipped_weights
@@ -62,6 +63,8 @@ def init_model(
         ValueError: If the weights do not fit, or the device is not there.
     """
     device = pick_device(device)
+    # what weights and configs name may be an installed package's
+    load_plugins()
     state_of = None if weights in (None, RANDOM) else find_weights(weights)
     if config is None:
         # weights of one's own bring their own network

@@ -7,6 +7,8 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from lurefusion.commands.evaluate import add_import
+
     parser.add_argument(
         '--host', default='127.0.0.1', help='address to listen at; 0.0.0.0 for everybody who can reach this machine'
     )
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument(
         '--keep', type=int, default=1800, metavar='SECONDS', help='until files are removed (default: 1800)'
     )
+    add_import(parser)
 
 
 LIMITS = ('picture_mb', 'archive_mb', 'megapixels', 'files', 'frames', 'queue', 'keep')
@@ -40,9 +43,11 @@ def run(args: argparse.Namespace) -> int:
     """Put the page up, until Ctrl+C."""
     from lurefusion.page.limits import Limits
     from lurefusion.page.serve import need_gradio, open_page
+    from lurefusion.plugins import load_plugins
 
     limits = Limits(**{name: getattr(args, name) for name in LIMITS})
     need_gradio()
+    load_plugins(args.plugins)
     page = open_page(args.host, args.port, args.model, args.weights, args.device, args.examples, limits)
     print(f'{page.url} (Ctrl+C ends it)', flush=True)
     page.wait()

@@ -13,6 +13,8 @@ NAMED = 6
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from lurefusion.commands.evaluate import add_import
+
     parser.add_argument('--model', help='as of lurefusion fuse: lure-tiny (default), a file of weights, or a config')
     parser.add_argument('--weights', help="checkpoint, safetensors file or folder of a run; 'random' to try things out")
     parser.add_argument('--out', required=True, metavar='FILE.onnx', help='the file')
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='fp32',
         help='of the numbers in the file; fp16: a smaller file, computed in fp32 all the same (default: fp32)',
     )
+    add_import(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,8 +38,10 @@ def run(args: argparse.Namespace) -> int:
     check_output(out.parent, folder=True)
     from lurefusion.apis.models import DEFAULT_MODEL, init_model
     from lurefusion.export import export_onnx, need_onnx
+    from lurefusion.plugins import load_plugins
 
     need_onnx()
+    load_plugins(args.plugins)
     model = init_model(args.model, args.weights, 'cpu')
     done = export_onnx(model, out, args.model or args.weights or DEFAULT_MODEL, args.precision)
     kinds = list(done.nodes.items())

@@ -19,6 +19,8 @@ RUNNERS = ('torch', 'onnx')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from lurefusion.commands.evaluate import add_import
+
     parser.add_argument('--vi', help='visible picture, folder or video')
     parser.add_argument('--ir', help='infrared picture, folder or video')
     parser.add_argument(
@@ -123,6 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clips.add_argument('--pixel-format', help='e.g. yuv420p, yuv444p, yuv420p10le, gray16le')
     clips.add_argument('--quality', type=int, help="on the codec's scale, lower is better (libx264: 0 to 51, 18)")
     clips.add_argument('--no-audio', dest='audio', action='store_false', help='leave the sound out')
+    add_import(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -183,7 +186,9 @@ def _fuse(args: argparse.Namespace) -> int:
     if not args.trust_pictures and patterns is None:
         refuse_same(sources)
     from lurefusion.apis import FusionInferencer
+    from lurefusion.plugins import load_plugins
 
+    load_plugins(args.plugins)
     inferencer = FusionInferencer(
         args.model,
         args.weights,

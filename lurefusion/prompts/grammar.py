@@ -14,8 +14,8 @@ _PART = re.compile(r'(\w+)=(.*)', flags=re.DOTALL)
 CLAUSE_END = re.compile(
     r'[.,](?!\d)|[;:!?()/\u2013\u2014\u3001\u3002]|'
     r'\b(?:and|while|whilst|whereas|but|(?:al)?though|yet|as well as|plus|'
-    r'(?<!flooded )(?<!filled )with|alongside|along|next to(?! nothing)|'
-    r'besides)\b|'
+    r'(?<!flooded )(?<!filled )(?<!problem )(?<!problems )(?<!trouble )(?<!issues )with|alongside|along|'
+    r'next to(?! nothing)|besides)\b|'
     r'而且|而|并且|同时|以及|另外|此外|还有|加上|但是|但|不过|(?<!饱)和|且'
 )
 ALL = re.compile(
@@ -23,21 +23,24 @@ ALL = re.compile(
     r'(?:images?|modalit(?:y|ies)|sources?|pictures?|inputs?|frames?|channels?|cameras?|recordings?)\b|两[张幅个路]|都'
 )
 _NEGATION = re.compile(
-    r'(?:\b(?:no|not|without|never|neither|nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|'
-    r'instead of|rather than|than|far from)\b|'
+    r'(?:\b(?:no|not|without|never|(?:neither|none) of(?: \w+){1,4}? (?:is|are|has|have|shows?|looks?)|neither|none|'
+    r'nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|(?:hardly|barely|scarcely) any|instead of|'
+    r'rather than|than|far from)\b|'
     r"n't\b|\bfree (?:of|from)\b)(?! (?:only|just|merely)\b)"
 )
 # 'I would not say that the air is hazy': the verb carries the negation to the end of the clause
 _DENIED = re.compile(
     r"(?:\b(?:not|never|nobody|no one)|n't)(?: \w+)? (?:say|call|think|find (?:it|this|that)|claim|consider|"
     r'describe)\b|'
-    r"(?:\bnot|n't) that\b|\b(?:expected|feared)\b"
+    r"(?:\bnot|n't) (?:that|make(?!(?: \w+){0,3} out))\b|\b(?:expected|feared)\b"
 )
 # a negation that complains: of what cannot be seen, of what ought not to be, or of what would be without the fault
 _COMPLAINING = re.compile(
-    r"\b(?:can|could|do|does|did|may)(?:not|n't| not)(?: \w+)? (?:see(?! (?:any|much|signs?|a trace)\b)|make|read|"
-    r'recogni[sz]e|tell|separate|spot|'
-    r'identify|distinguish|discern|detect|use|want|like|need it|leave it|accept|stand)\b|'
+    r"\b(?:can|could|do|does|did|may)(?:not|n't| not)(?: \w+)? (?:see(?! (?:any|much|signs?|a trace)\b)|"
+    r'make(?=(?: \w+){0,3} out)|read|recogni[sz]e|tell|separate|spot|identify|distinguish|discern|detect|need it|'
+    # who does not want a treatment does not complain
+    r'leave it|accept|stand|(?:use|want|like)(?! (?:\w+ ){0,2}(?:de-?(?:haz|nois|fog|rain|strip|blur)\w*|super|'
+    r'brighten\w*|darken\w*|up-?scal\w*|sharpen\w*)|.*\b(?:removed|corrected|treated)\b))\b|'
     r"\b(?:should|must|ought)(?: not|n't)(?: to)? (?:be|look)\b|\b(?:if only|wish)\b|\b(?:see|saw|sees|seen|shows?|"
     r'makes? out|made out)(?: \w+)? (?:nothing|nobody)\b|'
     r'\b(?:like|want|prefer|love)\b.*\b(?:without|not (?:so|that|as|too))\b|'
@@ -50,12 +53,12 @@ LIKEWISE = re.compile(
 _NEGATION_REACH = 200  # characters around a word
 _OVER = re.compile(
     r'[- ]free\b|(?: \w+){0,2}? (?:is|are|was|has|have|had)(?: \w+)?? (?:gone|lifted|cleared|vanished|dissolved|over|'
-    r'no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|已经?(?:散|没|消失)|不(?:重|大|浓|严重|多|'
+    r'no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|已经?(?:散|没|消失)|[声点]?不(?:重|大|浓|严重|多|'
     r'厉害)|不是问题|没有?问题'
 )
 _NOT_CHINESE = re.compile(
     r'(?:不是|并非|并不|不算|不太|没有?|无|毫无|不用|不必|不需要?|无需|无须|别再?|不要|不|而不是|不存在)'
-    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$'
+    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为|希望|想|(?:让|把|将)[^,]{0,8}?)*$'
 )
 FILLER = re.compile(
     r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|an|is|it|also|for|me|my|our|this|that|in|'

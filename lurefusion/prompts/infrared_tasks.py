@@ -79,7 +79,7 @@ LOW_CONTRAST = Task(
         r'(?:差别|差异|区别)[^,]{0,2}(?:小|不大|不明显)',
         r"\b(?:in|un)distinguishable\b|\b(?:barely|hardly|not|scarcely|n't)(?: be)? distinguish(?:able|"
         r"ed)\b|\b(?:as warm|as hot|as cold|as bright) as\b|\b(?:weak|faint) gradients?\b",
-        r'对比度?[^,]{0,4}?(?:低|差|弱|不足|不够|不高|不明显|太小|不强)|低对比度?|(?:缺乏|没有?|'
+        r'对比度?[^,]{0,4}?(?:(?<!不)低|差|弱|不足|不够|不高|不明显|太小|不强)|低对比度?|(?:缺乏|没有?|'
         r'缺少)对比度?|(?:增强|提高|提升|拉伸|加大|增加|拉开|改善|加强|调高|拉高|强化)[^,]{0,8}对比度?|'
         r'对比度?[^,]{0,3}[拉增提加强]|反差|直方图|灰度|层次|动态范围|分不[开清出]|(?:不够?|更)?(?:突出|'
         r'明显|显眼)|(?:混|融|连)[在为成进][^,]{0,2}(?:一|背景)|(?:温度|颜色|灰度|亮度)[^,]{0,2}(?:差不多|'
@@ -138,7 +138,8 @@ SUPER_RESOLUTION = Task(
         r'\bdown-?(?:scal|sampl)\w*|\bunder-?sampled\b',
         r'\b(?:more|few|coarse|large) pixels\b|\bpixel (?:count\b|blocks?\b)|\bblocky\b|\bhigh[- ]resolution version\b',
         r'\b(?:enlarge|magnif)\w*|\bpoorly resolved\b',
-        r'\b\d{2,3} ?(?:x|×|by|\*) ?\d{2,3}\b(?: pixels?| elements)?',
+        # small formats alone
+        r'\b(?:\d{2}|[123]\d\d) ?(?:x|×|by|\*) ?(?:\d{2}|[12]\d\d)\b(?: pixels?| elements)?',
         rf'{LACK} {ANY}(?:resolution|pixels?|resolved|resolving)\b|{RAISE} (?:resolution|pixels?)\b',
         rf'\bresolution(?: \w+){{0,5}}? (?:is|was|seems|looks|remains|being)(?: \w+){{0,2}} {BAD}\b',
         r'\b(?:huge|big|large|fat|coarse|single|individual|handful of|only|just|merely|barely|covers?|spans?|fewer|'
@@ -160,7 +161,7 @@ SUPER_RESOLUTION = Task(
         r'\blimited pixels\b|\bup-?res\b',
         rf'\bresolution{NOT_GOOD}|\bunder-?(?:sized|resolved)\b|\b(?:double|triple|quadruple)(?: (?:the|its|'
         rf'number|of)){0,3} (?:size|resolution|pixels?)\b',
-        r'分辨率?[^,]{0,5}?(?:低|差|不足|不够|不高|太小|有限|上不去)|低分辨率?|(?:提高|提升|增强|增加|改善|'
+        r'分辨率?[^,]{0,5}?(?:(?<!不)低|差|不足|不够|不高|太小|有限|上不去)|低分辨率?|(?:提高|提升|增强|增加|改善|'
         r'恢复)[^,]{0,8}分辨率?|超分(?:辨率?)?|'
         r'像素[^,]{0,4}?(?:少|低|不足|不够|大|不多)|只有[^,]{0,8}像素|像素(?:块|化)|马赛克|锯齿|放大|[上下]采样|'
         r'粗糙|精细|高清|'

@@ -728,6 +728,47 @@ def test_sentences_reach_the_right_task_in_both_modalities(bank, warnings, half,
 
 
 @pytest.mark.parametrize(
+    ('text', 'vi', 'ir'),
+    [
+        # not to do something is no complaint
+        ('do not make it brighter', 'pd', 'pd'),
+        ('please do not make the visible image brighter', 'pd', 'pd'),
+        ('I do not want dehazing', 'pd', 'pd'),
+        ("don't use super-resolution on the infrared", 'pd', 'pd'),
+        ('不要让图像变亮', 'pd', 'pd'),
+        ('请不要把可见光图像调亮', 'pd', 'pd'),
+        ('不希望去雾', 'pd', 'pd'),
+        ('I do not like the haze', 'hz', 'pd'),
+        ('it does not make anything out in the dark', 'll', 'pd'),
+        # of several pictures, or hardly
+        ('none of the images is noisy', 'pd', 'pd'),
+        ('neither of them is hazy', 'pd', 'pd'),
+        ('hardly any noise', 'pd', 'pd'),
+        ('no problem with noise', 'pd', 'pd'),
+        ('噪声不大', 'pd', 'pd'),
+        ('hardly any light', 'll', 'pd'),
+        # praise, and sizes
+        ('the infrared image has high contrast', 'pd', 'pd'),
+        ('the visible image is dark, the infrared has high contrast', 'll', 'pd'),
+        ('the thermal image has a high dynamic range', 'pd', 'pd'),
+        ('红外图像对比度高', 'pd', 'pd'),
+        ('红外图像分辨率不低', 'pd', 'pd'),
+        ('红外图像分辨率不高', 'pd', 'sr'),
+        ('visible 1280x720, infrared 640x512; the visible image is dark', 'll', 'pd'),
+        ('infrared of 80x60 pixels', 'pd', 'sr'),
+        ('I would like a high-resolution thermal image', 'pd', 'sr'),
+        # a wish is not the fault that has its name
+        ('make the visible image bright', 'll', 'pd'),
+        ('I want a bright picture', 'll', 'pd'),
+        ('the visible image is bright', 'oe', 'pd'),
+    ],
+)
+def test_refusals_praise_and_wishes(text, vi, ir):
+    router = PromptRouter(PromptBank(('ll', 'hz', 'oe', 'lc', 'sr', 'ns', 'st', 'rn', 'pd')), ['vi', 'ir'])
+    assert names(router.route(text)) == {'vi': vi, 'ir': ir}
+
+
+@pytest.mark.parametrize(
     ('word', 'vi', 'ir'),
     [('washed out', 'oe', 'lc'), ('dull', 'hz', 'lc'), ('faded', 'hz', 'lc'), ('flat', 'hz', 'lc')],
 )
