@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+from lurefusion.cli import exit_code
 from lurefusion.evaluation.niqe import DEFAULT_PARAMETERS
 from lurefusion.studies.niqe_fit import check, fit
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data-root', type=Path, default=Path(os.environ.get('LUREFUSION_DATA', 'data')))
     parser.add_argument('--out', type=Path, help='npz file to write')
@@ -26,6 +28,11 @@ def main() -> None:
     args = parser.parse_args()
     if not args.out and not args.check:
         parser.error('name --out, --check, or both')
+    return exit_code(run, args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit and check, as asked for."""
     if args.out:
         fit(args.data_root, args.out)
     if args.check:
@@ -33,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -64,7 +64,13 @@ def show(args: argparse.Namespace) -> None:
         for key, old, new in differences(*args.diff, args.cfg_options):
             print(f'{key}: {old!r} -> {new!r}')
     elif args.config:
-        print(load_config(args.config, args.cfg_options).pretty_text)
+        cfg = load_config(args.config)
+        if 'stages' in cfg and args.cfg_options:
+            # options are those of the stages, of one scale
+            for name, stage in zip(*load_stages(args.config, args.cfg_options), strict=True):
+                print(f'# {name}\n{stage.pretty_text}')
+        else:
+            print(load_config(args.config, args.cfg_options).pretty_text)
     else:
         print('\n'.join(list_configs()))
 

@@ -328,7 +328,7 @@ class FusionInferencer:
     ) -> Iterator[Item | Failure]:
         """Read and check pictures, bring them onto one grid, and route their prompts; arguments as of :meth:`stream`.
 
-        A `Failure` in place of a picture is passed on. Without `look`, routes of ``auto`` stay pending, for :meth:`look`.
+        A `Failure` in place of a picture is passed on. Without `look`, ``auto`` stays pending, for :meth:`look`.
         """
         self.runner.check_names(images, restore)
         for name, several in images.items():
@@ -337,7 +337,7 @@ class FusionInferencer:
         if not _several(prompt):
             # what is wrong with it, or what the router has to say, is said once
             routes = self.route(prompt)  # type: ignore[arg-type]  # what is not several prompts is one
-            prompt = repeat(routes or None)
+            return self._items(images, repeat(routes or None), names, restore, look)
         return self._items(images, prompt, names, restore, look)
 
     def forward(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lurefusion.choices import one_of
-from lurefusion.datasets.paired import PairedDataset
+from lurefusion.datasets.paired import PairedDataset, refuse_options
 from lurefusion.datasets.scenes import Scene, render_scene
 from lurefusion.registry import DATASETS
 
@@ -38,6 +38,7 @@ class _Scenes(PairedDataset):
         self.num, self.first, self.size = num, first, tuple(size)
         self.time, self.difficulty = time, difficulty
         self.names = dict(visible=visible, infrared=infrared)
+        refuse_options(self, kwargs, 'pairs', 'stems', 'leave_out')
         super().__init__(data_prefix={}, **kwargs)
 
     @property
@@ -47,8 +48,8 @@ class _Scenes(PairedDataset):
 
     def load_data_list(self) -> list[dict]:
         """`name` and `scene`, the seed of the picture."""
-        seeds = range(self.first, self.first + self.num, self.every)
-        return [dict(name=f'scene_{seed:05d}', scene=seed) for seed in seeds]
+        seeds = range(self.first, self.first + self.num)
+        return self._selected([dict(name=f'scene_{seed:05d}', scene=seed) for seed in seeds])
 
     def scene(self, seed: int) -> Scene:
         """The scene of that seed."""

@@ -52,7 +52,9 @@ class MixDataset(Dataset):
         gone = []
         for cfg in datasets:
             cfg = dict(dict(pipeline=pipeline), **cfg)
-            times = int(cfg.pop('times', 1))
+            times = cfg.pop('times', 1)
+            if not isinstance(times, int) or times < 1:
+                raise ValueError(f'MixDataset: times must be a whole number of at least 1, got {times!r}')
             # what is left out need not be on disk
             if not is_wanted(cfg.get('task'), tasks):
                 continue
@@ -75,7 +77,10 @@ class MixDataset(Dataset):
         self.metainfo = dict(self.datasets[0].metainfo)
         groups: dict[str, list[np.ndarray]] = {}
         for dataset, end in zip(self.datasets, self.ends, strict=True):
-            groups.setdefault(getattr(dataset, 'task', 'fusion'), []).append(np.arange(end - len(dataset), end))
+            # a mix within a mix has tasks of its own
+            own = getattr(dataset, 'groups', None) or {getattr(dataset, 'task', 'fusion'): np.arange(len(dataset))}
+            for task, indices in own.items():
+                groups.setdefault(task, []).append(indices + end - len(dataset))
         self.groups = {task: np.concatenate(parts) for task, parts in sorted(groups.items())}
         counts = ', '.join(f'{task} {len(indices)}' for task, indices in self.groups.items())
         print_log(f'training samples: {counts}', logger='current')

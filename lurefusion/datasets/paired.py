@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +62,12 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
 
 class MissingDataError(FileNotFoundError):
     """Data sets that a config names and that are not on disk."""
+
+
+def refuse_options(dataset: object, given: Mapping[str, Any], *names: str) -> None:
+    """Refuse options that have no effect on a data set; ValueError names them."""
+    if wrong := [name for name in names if given.get(name)]:
+        raise ValueError(f'{type(dataset).__name__} takes no {", ".join(wrong)}')
 
 
 class PairedDataset(BaseDataset):
@@ -158,14 +164,21 @@ class PairedDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """One entry per stem, or per row of `pairs`: `name`, `paths` (role -> file)."""
-        found = self._listed() if self.pairs is not None else self._paired()
+        return self._selected(self._listed() if self.pairs is not None else self._paired())
+
+    def _selected(self, found: list[dict]) -> list[dict]:
+        """Those of the samples that `keep`, `leave_out` and `every` leave."""
+        found = [sample for sample in found if self._kept(sample['name'])]
         if self.leave_out:
             gone = self._left_out()
-            found = [sample for sample in found if gone.isdisjoint(map(Path, sample['paths'].values()))]
+            found = [sample for sample in found if gone.isdisjoint(map(Path, sample.get('paths', {}).values()))]
         if not found:
             only = f' with keep={self.keep.pattern!r}' if self.keep else ''
             raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
         return found[:: self.every]
+
+    def _kept(self, name: str) -> bool:
+        return self.keep is None or self.keep.fullmatch(name) is not None
 
     def _listed(self) -> list[dict]:
         path = Path(self.data_root) / self.pairs
@@ -185,7 +198,7 @@ class PairedDataset(BaseDataset):
             name = row.get('name') or os.path.splitext(row[first] or '')[0]
             if os.path.isabs(name) or '..' in Path(name).parts:  # results are written by name: beside the sources
                 name = Path(name).name
-            if self.keep is not None and not self.keep.fullmatch(name):
+            if not self._kept(name):
                 continue
             paths = {role: Path(folder) / (row[role] or '') for role, folder in self.data_prefix.items()}
             for role, file_path in paths.items():
@@ -205,7 +218,7 @@ class PairedDataset(BaseDataset):
         listings = {role: list_images(folder) for role, folder in self.data_prefix.items()}
         anchors = list(listings) if self.stems == 'all' else [self.stems]
         stems = sorted({self.pair_key(role, stem) for role in anchors for stem in listings[role]} - {None})
-        stems = [stem for stem in stems if self.keep is None or self.keep.fullmatch(stem)]
+        stems = [stem for stem in stems if self._kept(stem)]
         found: list[dict] = []
         lacking: dict[str, list[str]] = {}
         for stem in stems:
@@ -227,7 +240,13 @@ class PairedDataset(BaseDataset):
         for name in self.leave_out:
             table = Path(name).suffix in TABLE_SUFFIXES
             if table:
-                gone.update(cell for row in read_table(root / name) for cell in row.values())
+                cells = {cell for row in read_table(root / name) for cell in row.values()}
+                if not any((root / cell).is_file() for cell in cells):
+                    raise ValueError(
+                        f'leave_out: not one cell of {root / name} is a file below {root}, so that it would leave '
+                        f'nothing out'
+                    )
+                gone |= cells
             elif (root / name).is_file():
                 gone.add(name)
             else:

@@ -22,11 +22,15 @@ class _Public(PairedDataset):
     default_split = 'train'
 
     def __init__(self, split: str | None = None, **kwargs: Any) -> None:
-        """`split` fills `{split}`."""
+        """`split` fills `{split}`; a layout without it is the whole set, and that no other split than the default."""
+        whole = split in (None, self.default_split)
         split = split or self.default_split
-        self._candidates = [
-            {role: path.format(split=split) for role, path in layout.items()} for layout in self.layouts
-        ]
+        layouts = [layout for layout in self.layouts if whole or any('{split}' in path for path in layout.values())]
+        if not layouts:
+            raise ValueError(
+                f'{type(self).__name__} has no splits, got split={split!r}: divide it by keep=, every= or indices='
+            )
+        self._candidates = [{role: path.format(split=split) for role, path in layout.items()} for layout in layouts]
         super().__init__(data_prefix=self._candidates[0], **kwargs)
 
     def _join_prefix(self) -> None:
@@ -65,9 +69,10 @@ TNO = _pair(
     split='test',
 )  # fmt: skip
 RoadScene = _pair(
-    'RoadScene', 'github.com/hanna-xu/RoadScene, 221 pairs',
+    'RoadScene', 'github.com/hanna-xu/RoadScene, 221 pairs, which all are the split test as they are published',
     dict(vi='RoadScene/{split}/vi', ir='RoadScene/{split}/ir'),
     dict(vi='RoadScene/crop_LR_visible', ir='RoadScene/cropinfrared'),
+    split='test',
 )  # fmt: skip
 M3SVD = _pair(
     'M3SVD', 'github.com/Linfeng-Tang/VideoFusion, infrared-visible video',

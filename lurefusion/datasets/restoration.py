@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lurefusion.datasets.paired import PairedDataset, read_table
+from lurefusion.datasets.paired import PairedDataset, read_table, refuse_options
 from lurefusion.prompts import PSEUDO_TASK
 from lurefusion.registry import DATASETS
 
@@ -87,6 +87,7 @@ class ListedPairs(RestorationDataset):
 
     def __init__(self, table: str, task: str, modality: str, **kwargs: Any) -> None:
         self.table = table
+        refuse_options(self, kwargs, 'pairs', 'stems')
         super().__init__(data_prefix=dict(x='', y=''), task=task, modality=modality, **kwargs)
 
     def missing(self) -> list[str]:
@@ -103,8 +104,9 @@ class ListedPairs(RestorationDataset):
         rows = [row for row in rows if row['task'] == self.task]
         if not rows:
             raise ValueError(f'{path} has no row of the task {self.task!r}')
-        found = [dict(name=Path(r['degraded']).stem, paths=dict(x=root / r['degraded'], y=root / r['clean']))
-                 for r in rows][:: self.every]  # fmt: skip
+        found = self._selected([
+            dict(name=Path(r['degraded']).stem, paths=dict(x=root / r['degraded'], y=root / r['clean'])) for r in rows
+        ])  # fmt: skip
         gone = [str(file) for item in found for file in item['paths'].values() if not file.is_file()]
         if gone:
             raise FileNotFoundError(f'{path} lists {len(gone)} files that do not exist: {", ".join(gone[:5])}')

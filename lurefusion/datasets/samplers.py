@@ -29,6 +29,10 @@ class SeededSampler(Sampler):
         self.samples_per_iteration = 1
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
+    def reseed(self, seed: int) -> None:
+        """Draw by another seed from now on."""
+        self.seed, self._order = seed, (-1, np.empty(0, np.int64))
+
     def seek(self, iteration: int, batch_size: int) -> None:
         """Let the next iteration over this sampler start at the first sample of training iteration `iteration`."""
         self.first_iteration = iteration

@@ -17,6 +17,7 @@ import torch
 from mmengine.logging import print_log
 
 from lurefusion.datasets.degradations import ramp_depth
+from lurefusion.datasets.degradations.base import value_range
 from lurefusion.io.images import read_image
 from lurefusion.io.labels import read_label
 from lurefusion.io.pairing import different_sizes
@@ -96,7 +97,8 @@ class FrameDepth:
 
     Args:
         types: Degradations that look at the distance.
-        ramp: Range of the exponent of the vertical ramp; see `lurefusion.datasets.degradations.ramp_depth`.
+        ramp: Range of the exponent of the vertical ramp; see `lurefusion.datasets.degradations.ramp_depth`. A
+            degradation's own `ramp` and `relief`, where its config states them, come first.
         relief: Range of the amplitude of the smooth noise on it.
     """
 
@@ -112,11 +114,14 @@ class FrameDepth:
 
     def __call__(self, results: dict) -> dict:
         spoilt = [results.get('degradation') or {}, *(results.get('degradations') or {}).values()]
-        if results.get('depth') is None and any(cfg.get('type') in self.types for cfg in spoilt):
+        wanting = next((cfg for cfg in spoilt if cfg.get('type') in self.types), None)
+        if results.get('depth') is None and wanting is not None:
             rng = results['rng']
             height, width = next(iter(results['images'].values())).shape[:2]
+            # what the degradation itself says comes first
+            ramp, relief = (value_range(n, wanting.get(n, getattr(self, n)), 0) for n in ('ramp', 'relief'))
             results['depth'] = ramp_depth(
-                height, width, rng.uniform(*self.ramp), rng.uniform(*self.relief), int(rng.integers(2**31))
+                height, width, rng.uniform(*ramp), rng.uniform(*relief), int(rng.integers(2**31))
             )
         return results
 
@@ -355,6 +360,8 @@ class Degrade:
         if results.get('degradation') is not None:
             images['x'], results['degradation_parameters'] = self._spoil(results['degradation'], images['y'], results)
         for modality, cfg in (results.get('degradations') or {}).items():
+            if modality not in images:
+                raise ValueError(f'degradations: {modality!r} is none of the pictures {", ".join(images)}')
             images[f'{REFERENCE}{modality}'] = images[modality]
             images[modality], parameters = self._spoil(cfg, images[modality], results)
             results.setdefault('degradation_parameters', {})[modality] = parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from lurefusion.downstream.pictures import (
     warn_of_unseen_classes,
 )
 from lurefusion.downstream.scores import confusion_table, draw_losses, draw_segmentation, loss_curve, score_table
+from lurefusion.engine.stage_runner import first_process
 from lurefusion.io.digests import digest
 from lurefusion.io.images import write_bytes
 from lurefusion.studies.paper_tables import paper_rows
@@ -89,7 +89,7 @@ class Downstream:
                 f'{config_root() / "segmentation" / "segformer_b0_fused.py"}'
             )
         # of several processes that train the fusion, one does the rest
-        self.idle = int(os.environ.get('RANK', 0)) > 0
+        self.idle = not first_process()
         self.tasks: list[Task] = []
         if not self.idle:
             lenders = own if tasks else ()
@@ -253,8 +253,6 @@ def draw_strips(
 ) -> None:
     """Write ``<out>/<name>.png``: the pictures of `shown` (caption -> role), prediction, label."""
     for item in items:
-        target = out / f'{item[1]}.png'
-        if not target.is_file():
-            panels = {caption: pictures.path(item, role) for caption, role in shown.items()}
-            predicted = evaluation.out / 'predictions' / f'{item[1]}.png'
-            draw_segmentation(target, panels, {'prediction': predicted, 'label': pictures.path(item, 'label')}, palette)
+        panels = {caption: pictures.path(item, role) for caption, role in shown.items()}
+        labels = dict(prediction=evaluation.out / 'predictions' / f'{item[1]}.png', label=pictures.path(item, 'label'))
+        draw_segmentation(out / f'{item[1]}.png', panels, labels, palette)

@@ -10,6 +10,8 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, TestLoop
 from torch.utils.data import DataLoader
 
+from lurefusion.datasets.mix import MixDataset
+from lurefusion.datasets.paired import PairedDataset
 from lurefusion.registry import LOOPS
 from lurefusion.runtime.memory import MEMORY_ERRORS, first_that_fits, ran_out
 
@@ -21,6 +23,10 @@ class SeekingTrainLoop(IterBasedTrainLoop):
     MMEngine's own loop replays the data instead. With `SeededSampler` the resumed run sees, draw for draw, what the
     unbroken one would have seen.
     """
+
+    def __init__(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, *args, **kwargs)
+        self._first_seed = runner.seed
 
     def run(self) -> Any:
         """Launch training."""
@@ -74,7 +80,15 @@ class SeekingTrainLoop(IterBasedTrainLoop):
     def _seek(self, dataloader: DataLoader) -> Any:
         endless = type(self.dataloader_iterator)
         if not hasattr(dataloader.sampler, 'seek'):
+            if isinstance(dataloader.dataset, PairedDataset | MixDataset):
+                raise ValueError(
+                    f'train_dataloader.sampler: {type(dataloader.sampler).__name__} would draw one crop of a sample '
+                    f'for ever, the same with every seed; take SeededSampler or TaskUniformSampler'
+                )
             return endless(dataloader)
+        # the checkpoint's, which a resumed run goes on with, came after the loader was built
+        if dataloader.sampler.seed == self._first_seed:
+            dataloader.sampler.reseed(self.runner.seed)
         dataloader.sampler.seek(self._iter, dataloader.batch_size)
         if self._iter:
             print_log(f'the sampler goes on at iteration {self._iter}', logger='current')

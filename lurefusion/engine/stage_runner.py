@@ -89,9 +89,15 @@ def build_runner(
 
 def _check_accumulation(cfg: Config) -> None:
     """A checkpoint holds no gradients: it is written where the optimizer has used up those that there are."""
+    if 'max_iters' not in (cfg.get('train_cfg') or {}):
+        raise ValueError(
+            f'train_cfg: trainings are counted in iterations (SeekingTrainLoop, max_iters); got {cfg.get("train_cfg")}'
+        )
     count = cfg.optim_wrapper.get('accumulative_counts', 1)
-    steps = {'default_hooks.checkpoint.interval': cfg.default_hooks.checkpoint.interval}
-    steps |= {'train_cfg.max_iters': cfg.train_cfg.max_iters}
+    steps = {'train_cfg.max_iters': cfg.train_cfg.max_iters}
+    # None: there are no checkpoints
+    if checkpoint := cfg.default_hooks.get('checkpoint'):
+        steps['default_hooks.checkpoint.interval'] = checkpoint.interval
     for key, value in steps.items():
         if value % count:
             raise ValueError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import barrier
+from mmengine.hooks import Hook
 from mmengine.utils import get_object_from_string
 
 from lurefusion.config import at_data_root, find_config, load_stages
@@ -16,10 +17,13 @@ from lurefusion.engine.preflight import present_sets
 from lurefusion.engine.stage_runner import build_runner, close_runner, first_process
 from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_bytes
+from lurefusion.registry import HOOKS
 from lurefusion.weights import find_weights, load_weights, set_aside
 
 #: of a config, no matter of a test
-TRAINING_KEYS = ('optim_wrapper', 'param_scheduler', 'init_from', 'strategy', 'activation_checkpointing')
+TRAINING_KEYS = (
+    'optim_wrapper', 'param_scheduler', 'init_from', 'load_from', 'resume', 'strategy', 'activation_checkpointing',
+)  # fmt: skip
 #: what a test leaves in its folder
 TEST_FILES = ('fused', 'strips', 'report.md', 'metrics.json')
 
@@ -68,7 +72,7 @@ def test(
         for key in list(cfg):
             if key.startswith(('train_', 'val_')) or key in TRAINING_KEYS:
                 cfg.pop(key)
-        cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if h['type'] == 'StripHook']
+        cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if _takes_part(hook)]
         runner = build_runner(cfg, folder, launcher, amp=False)
         if path is not None:
             load_weights(plain_model(runner), path)
@@ -80,6 +84,16 @@ def test(
         if first_process():
             _write_report(results, printed, folder, stem, path)
         return results
+
+
+def _takes_part(hook: Mapping[str, Any]) -> bool:
+    """Whether a custom hook has anything to do in a test; of ours, most look at a training."""
+    kind = HOOKS.get(hook['type']) if isinstance(hook['type'], str) else hook['type']
+    # what is unknown is for the runner to refuse
+    if kind is None or not kind.__module__.startswith('lurefusion.'):
+        return True
+    methods = [name for name in dir(Hook) if name.endswith(('_test', '_test_epoch', '_test_iter'))]
+    return any(getattr(kind, name) is not getattr(Hook, name) for name in methods)
 
 
 def _function(name: str) -> Callable[[str], Mapping[str, float]]:
@@ -113,4 +127,7 @@ def _write_report(
     write_bytes(folder / 'report.md', text.encode())
     write_bytes(folder / 'metrics.json', json.dumps(results, indent=1, default=str).encode())
     print(text)
-    print(f'report: {folder / "report.md"}\nfused pictures: {folder / "fused"}\nstrips: {folder / "strips"}')
+    print(f'report: {folder / "report.md"}')
+    for title, pictures in (('fused pictures', folder / 'fused'), ('strips', folder / 'strips')):
+        if pictures.is_dir():
+            print(f'{title}: {pictures}')

@@ -289,7 +289,8 @@ def format_report(result: Evaluation, beside: Mapping[str, Mapping[str, float]] 
     text += ['Mean over the images that have a finite number; best in bold, second underlined.', '']
     text += [report.format_table(means, result.columns, 'markdown', ranks=result.ranks())]
     if beside:
-        joined = {**means, **beside}
+        # a method that was run again stands beside what was published of it
+        joined = means | {f'{name} (published)' if name in means else name: row for name, row in beside.items()}
         columns = [c for c in result.columns if any(c in row for row in beside.values())]
         ranks = report.mean_ranks(joined, [c for c in RANKED_METRICS if c in columns], rounded=True)
         text += ['## Beside other methods', '', report.format_table(joined, columns, 'markdown', ranks=ranks)]

@@ -364,6 +364,9 @@ class GoalScore(BaseMetric):
             values |= member.evaluate(size)
         if unknown := sorted(set(self.goals) - set(values)):
             raise KeyError(f'GoalScore has goals for {", ".join(unknown)}; the results are {", ".join(values)}')
+        for name in self.goals:
+            if isinstance(values[name], str):
+                raise ValueError(f'GoalScore needs a number for {name}: {values[name]}')
         steps = [(values[name] - start) / (goal - start) for name, (start, goal) in self.goals.items()]
         values['score'] = math.fsum(min(max(step, -1.0), 1.0) for step in steps) / len(steps)
         return {f'{self.prefix}/{name}': value for name, value in values.items()} if self.prefix else values

@@ -25,7 +25,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from lurefusion.config import at_data_root, diff_configs, find_config, load_stages
+from lurefusion.config import at_data_root, diff_configs, find_config, load_stages, resolve_data_root
 from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.preflight import check_data
 from lurefusion.evaluation.cards import card_of, select_metrics
@@ -160,7 +160,7 @@ def plan_jobs(configs: Sequence[str], seeds: Sequence[int], study: Study) -> lis
             jobs.append(Job(config, seed, study.work_dir / stem / f'seed_{seed}', tuple(names), tuple(cfgs)))
     jobs.sort(key=lambda job: list(seeds).index(job.seed))
     for job in jobs:
-        _check_settings(job)
+        _check_settings(job, study)
     return jobs
 
 
@@ -203,7 +203,7 @@ def _run_locked(job: Job, study: Study, lock: int) -> str:
     if job.done:
         print(f'{job.name}: done before', flush=True)
         return ''
-    write_bytes(job.folder / 'settings.json', _settings(job).encode())
+    write_bytes(job.folder / 'settings.json', _settings(job, study).encode())
     began = time.monotonic()
     if job.steps():
         arguments = ['--work-dir', str(job.folder), '--resume', '--seed', str(job.seed), '--length', str(study.length)]
@@ -256,16 +256,20 @@ def _locked(folder: Path) -> Iterator[int | None]:
         os.close(file)
 
 
-def _settings(job: Job) -> str:
+def _settings(job: Job, study: Study) -> str:
     stages = {name: cfg.to_dict() for name, cfg in zip(job.names, job.stages, strict=True)}
-    return json.dumps(dict(seed=job.seed, stages=stages), indent=1, default=str)
+    with at_data_root(study.data_root):
+        run = dict(amp=study.amp, processes=study.processes, data_root=str(Path(resolve_data_root('.')).resolve()))
+    return json.dumps(dict(seed=job.seed, run=run, stages=stages), indent=1, default=str)
 
 
-def _check_settings(job: Job) -> None:
+def _check_settings(job: Job, study: Study) -> None:
     path = job.folder / 'settings.json'
     if not path.is_file():
         return
-    old, new = json.loads(path.read_text()), json.loads(_settings(job))
+    old, new = json.loads(path.read_text()), json.loads(_settings(job, study))
+    # files of former versions do not say it
+    old.setdefault('run', new['run'])
     if different := diff_configs(old, new):
         rows = '\n'.join(f'  {key}: {before!r} -> {after!r}' for key, before, after in different[:5])
         raise ValueError(f'{job.folder} holds a run with other settings; take another --work-dir. First keys:\n{rows}')

@@ -50,9 +50,11 @@ def plot(runs: list[Path], out: str, smooth: int = 20) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
 
-    series = {run.name: read_run(run) for run in runs}
+    # two seeds of one stage have one name
+    alike = len({run.name for run in runs}) < len(runs)
+    series = [(str(run) if alike else run.name, read_run(run)) for run in runs]
     figure, axes = plt.subplots(len(runs), 2, figsize=(11, 3.2 * len(runs)), squeeze=False, layout='constrained')
-    for (name, (losses, metrics)), (left, right) in zip(series.items(), axes, strict=True):
+    for (name, (losses, metrics)), (left, right) in zip(series, axes, strict=True):
         for loss, (steps, values) in losses.items():
             style = dict(color='black', linewidth=1.6) if loss == 'loss' else dict(linewidth=0.9)
             left.plot(steps, smoothed(values, smooth), label='sum' if loss == 'loss' else loss, **style)

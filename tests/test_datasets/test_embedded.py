@@ -167,3 +167,10 @@ def test_bad_arguments():
         scenes(num=0)
     with pytest.raises(KeyError, match='Haze'):
         restoration(degradation=dict(type='Hase'))[0]
+
+
+def test_scenes_are_chosen_by_name_and_take_no_files():
+    assert [scenes(keep='scene_0000[12]').get_data_info(n)['name'] for n in range(2)] == ['scene_00001', 'scene_00002']
+    for options, name in ((dict(pairs='a.csv'), 'pairs'), (dict(leave_out=['a.png']), 'leave_out')):
+        with pytest.raises(ValueError, match=f'EmbeddedScenes takes no {name}'):
+            scenes(**options)

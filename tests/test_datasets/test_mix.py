@@ -126,3 +126,17 @@ def test_data_sets_of_other_tasks_are_left_out():
 def test_bad_lists_are_refused(datasets, tasks, error, message):
     with pytest.raises(error, match=message):
         MixDataset(datasets, tasks=tasks)
+
+
+def test_a_mix_within_a_mix_keeps_its_tasks():
+    inner = dict(type='MixDataset', datasets=[LL, HZ])
+    mix, plain = MixDataset([FUSION, inner]), MixDataset([FUSION, LL, HZ])
+    assert {task: list(indices) for task, indices in mix.groups.items()} == {
+        task: list(indices) for task, indices in plain.groups.items()
+    }
+
+
+@pytest.mark.parametrize('times', [0, 0.5, -1, 2.7])
+def test_times_that_mean_nothing(times):
+    with pytest.raises(ValueError, match='times must be a whole number of at least 1'):
+        MixDataset([dict(LL, times=times)])

@@ -243,6 +243,10 @@ def test_missing_tables_and_misspelt_names(root):
         paired(root, leave_out=['val.tsv'])
     with pytest.raises(FileNotFoundError, match=r'leave_out names .*nowhere/x\.png'):
         paired(root, leave_out=['nowhere/x.png'])
+    # files of another root leave nothing out
+    (root / 'val.tsv').write_text('a\tb\nelsewhere/1.png\telsewhere/2.png\n')
+    with pytest.raises(ValueError, match=r'not one cell of .*val\.tsv is a file below'):
+        paired(root, leave_out=['val.tsv'])
 
 
 def test_a_data_set_that_leaves_everything_out(root):

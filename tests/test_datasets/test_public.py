@@ -207,6 +207,18 @@ def test_exposure_errors_without_over_exposed_pictures(root):
         public.ExposureErrors()
 
 
+def test_a_set_without_splits_is_its_test_and_nothing_else(root):
+    for folder in ('crop_LR_visible', 'cropinfrared'):
+        put(root / 'RoadScene' / folder, 'a.png', 'b.png')
+    assert names(public.RoadScene()) == names(public.RoadScene(split='test')) == ['a', 'b']
+    for split in ('train', 'tset'):
+        with pytest.raises(MissingDataError, match=rf'RoadScene/{split}/.*all are the split test'):
+            public.RoadScene(split=split)
+    for name in ('M3FD', 'TNO', 'HarvardCT'):
+        with pytest.raises(ValueError, match=rf"{name} has no splits, got split='val': divide it by keep="):
+            getattr(public, name)(split='val')
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ('name', 'split'),

@@ -95,6 +95,18 @@ def test_a_group_is_the_task_unless_it_is_given(root):
     assert build(root, data_prefix=dict(x='low', y='high'))[0]['data_samples'].group == 'll'
 
 
+def test_listed_pairs_are_chosen_as_all_are(root, table):
+    def names(**options) -> list[str]:
+        dataset = listed(root, **options)
+        return [dataset.get_data_info(n)['name'] for n in range(len(dataset))]
+
+    assert names(keep='c') == names(leave_out=['high/a.png']) == ['c']
+    with pytest.raises(ValueError, match=r'no file of .* belongs to this data set'):
+        names(leave_out=['val.tsv'])
+    with pytest.raises(ValueError, match='ListedPairs takes no pairs, stems'):
+        names(pairs='a.csv', stems='x')
+
+
 def test_bad_lists_of_pairs(root, table):
     with pytest.raises(MissingDataError, match=r'ListedPairs: no such folder: .*other\.tsv'):
         listed(root, table='other.tsv')

@@ -131,6 +131,13 @@ def test_load_errors(tmp_path, files):
         LoadImages()(dict(paths=dict(vi=str(tmp_path / 'tiny.png'))))
 
 
+def test_a_misspelt_modality_is_named():
+    drawn = DrawTasks(dict(ll=dict(type='LowLight')), [(1, dict(vis='ll'))])
+    results = dict(images=dict(vi=np.zeros((40, 50, 3), np.uint8)), rng=np.random.default_rng(2))
+    with pytest.raises(ValueError, match="degradations: 'vis' is none of the pictures vi"):
+        Degrade()(drawn(results))
+
+
 # FrameDepth
 
 
@@ -154,6 +161,9 @@ def test_frame_depth_only_where_it_is_needed_and_missing():
     made = FrameDepth(types=('Defocus',))(dict(pair, rng=np.random.default_rng(2)))
     assert made['depth'].shape == (40, 50)
     assert 'depth' not in FrameDepth(types=('Haze',))(dict(pair, rng=np.random.default_rng(2)))
+    # what the degradation says comes first; one number is a range of its own
+    ramps = [run(dict(type='Haze', ramp=ramp, relief=0.0))['depth'][20, 25] for ramp in (0.2, (5.0, 5.0))]
+    assert ramps == pytest.approx([(19 / 40) ** 0.2, (19 / 40) ** 5], abs=1e-5)
     # nothing is drawn where nothing is made
     assert run(None)['rng'].random() == np.random.default_rng(2).random()
 

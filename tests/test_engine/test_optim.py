@@ -35,6 +35,8 @@ def test_groups_by_decay_and_rate_without_frozen_parameters():
 def test_unknown_paramwise_key_is_refused():
     with pytest.raises(ValueError, match='custom_keys'):
         build(Net(), custom_keys={})
+    with pytest.raises(ValueError, match="lr_mult: no parameter has 'decodr' in its name"):
+        build(Net(), lr_mult={'decodr': 0.1})
 
 
 def test_cpu_amp_computes_in_bfloat16_and_updates_in_float32():

@@ -178,7 +178,9 @@ def test_mistakes(folders):
 
 
 def test_command_writes_a_whole_report(folders, capsys):
-    (folders / 'beside.csv').write_text('set,method,CC,SSIM,mean_rank\nx,Net,0.9,0.8,1\ny,Old,0.1,0.1,2\n')
+    (folders / 'beside.csv').write_text(
+        'set,method,CC,SSIM,mean_rank\nx,Net,0.9,0.8,1\nx,B,0.7,0.7,1\ny,Old,0.1,0.1,2\n'
+    )
     out = folders / 'report'
     words = [str(folders / 'one'), f'B={folders / "two"}', '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')]
     words += ['--ref', str(folders / 'vi'), '--variant', 'both', '--networks', 'MUSIQ', '--weights-dir', str(out)]
@@ -190,6 +192,9 @@ def test_command_writes_a_whole_report(folders, capsys):
     assert sorted(os.listdir(out)) == ['grid.png', 'per_image.csv', 'report.csv', 'report.md', 'report.tex']
     text = (out / 'report.md').read_text()
     assert '| Net |' in text
+    # what was measured and what was published of one method
+    beside = text.partition('## Beside other methods')[2].partition('##')[0]
+    assert beside.count('| B |') == beside.count('| B (published) |') == 1
     assert '| Old |' not in text
     assert '95% interval of the mean' in text
     assert '**' in text

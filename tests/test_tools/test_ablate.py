@@ -99,6 +99,9 @@ def test_another_setting_is_refused(small, study):
     other = replace(study, options=('model.losses.unified.weight=0.7',))
     with pytest.raises(ValueError, match=r'other settings(.|\n)*unified\.weight: 0\.1 -> 0\.7'):
         plan_jobs(configs, [0, 1], other)
+    for changes, message in ((dict(amp=True), 'run.amp: False -> True'), (dict(data_root=str(small)), 'run.data_root')):
+        with pytest.raises(ValueError, match=rf'other settings(.|\n)*{message}'):
+            plan_jobs(configs, [0], replace(study, **changes))
 
 
 def test_mistakes_are_named(small, study):

@@ -195,3 +195,12 @@ def test_statistics_tool(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert json.loads((tmp_path / 'out.json').read_text())['mean'] == [10, 10, 10, 200, 200, 200]
+
+
+@needs_mmseg
+@pytest.mark.parametrize('variable', ['RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'])
+def test_one_process_of_a_launcher_does_it(chained, monkeypatch, variable):
+    monkeypatch.setenv(variable, '1')
+    assert Downstream(chained / 'small.py').idle
+    monkeypatch.setenv(variable, '0')
+    assert not Downstream(chained / 'small.py').idle

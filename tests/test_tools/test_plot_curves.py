@@ -21,6 +21,9 @@ def test_curves_of_a_run(small, tmp_path):
     }
     curves.plot([run], str(tmp_path / 'curves.png'))
     assert read_image(tmp_path / 'curves.png')[0].shape == (256, 880, 3)
+    # two seeds have stages of one name
+    curves.plot([run, run], str(tmp_path / 'two.png'))
+    assert read_image(tmp_path / 'two.png')[0].shape == (512, 880, 3)
 
 
 def test_a_resumed_run_replaces_what_it_repeats(tmp_path):

@@ -89,3 +89,10 @@ def test_diff_of_pipelines_is_stage_by_stage(main: Callable, capsys: pytest.Capt
     assert capsys.readouterr().out.splitlines() == [f'stage1_ir_vi: {key}', f'stage2_ir_vi: {key}']
     assert main(['--diff', arguments[0], str(configs / 'ablation' / 'single_stage.py')]) == 0
     assert capsys.readouterr().out == 'joint: (absent) -> True\n'
+
+
+def test_options_of_a_pipeline_are_those_of_its_stages(main: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['lurefusion::lure/lure_ir_vi.py', '--cfg-options', 'scale=tiny']) == 0
+    out = capsys.readouterr().out
+    assert out.count('# stage1_tiny_ir_vi') == out.count('# stage2_tiny_ir_vi') == 1
+    assert 'max_iters' in out

@@ -1,6 +1,7 @@
 """Evaluation from the command's function: tables, pictures, missing sets and weights."""
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -72,3 +73,32 @@ def test_no_weights_and_no_data_are_named(small):
         run_test(small / 'small.py')
     with pytest.raises(FileNotFoundError, match='not one test set'):
         run_test('lurefusion::lure/stage2_ir_vi.py', 'anything')
+
+
+def test_the_weights_that_are_named_are_measured(small):
+    best, other = train(small / 'small.py', work_dir='a'), train(small / 'small.py', work_dir='b', seed=5)
+    expected = run_test(small / 'small.py', best, work_dir='c')
+    with open(small / 'small_stage2.py', 'a') as file:
+        file.write(f'load_from = {str(other)!r}\n')
+    assert run_test(small / 'small.py', best, work_dir='d') == expected
+
+
+def test_hooks_of_ones_own_are_called(small, capsys):
+    weights = train(small / 'small.py')
+    (small / 'my_hook.py').write_text(
+        'from mmengine.hooks import Hook\nfrom lurefusion.registry import HOOKS\n\n\n'
+        '@HOOKS.register_module()\nclass MyHook(Hook):\n'
+        '    def after_test(self, runner):\n        print("my hook was here")\n'
+    )
+    with open(small / 'small_stage2.py', 'a') as file:
+        file.write("custom_imports = dict(imports=['my_hook'])\n")
+        file.write(
+            "custom_hooks = [dict(type='lurefusion.StripHook'), dict(type='FrozenCheckHook'), dict(type='MyHook')]\n"
+        )
+    sys.path.insert(0, str(small))
+    try:
+        run_test(small / 'small.py', weights, work_dir='own')
+    finally:
+        sys.path.remove(str(small))
+    assert 'my hook was here' in capsys.readouterr().out
+    assert list(Path('own/strips').rglob('*.png'))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -414,3 +415,40 @@ def test_stages_that_cannot_be_joined_are_named(small):
     (small / 'twice.py').write_text("stages = ['small_stage1.py', 'small_stage1.py']\njoint = True\n")
     with pytest.raises(ValueError, match=r"got stages \['restoration', 'restoration'\]"):
         load_stages(small / 'twice.py')
+
+
+def test_a_sampler_that_draws_the_same_for_ever_is_refused(small):
+    options = {'train_dataloader.sampler': dict(_delete_=True, type='InfiniteSampler')}
+    with pytest.raises(ValueError, match='InfiniteSampler would draw one crop of a sample for ever'):
+        train(small / 'small_stage1.py', options=options)
+
+
+@pytest.mark.parametrize('seed', [None, 7])
+def test_without_a_seed_too_a_resumed_run_goes_on_with_its_draws(small, seed):
+    with open(small / 'small_stage1.py', 'a') as file:
+        file.write('randomness = dict(seed=None)\n')
+    config = small / 'small_stage1.py'
+    # its own seed, which the checkpoints tell
+    train(config, work_dir='whole')
+    shutil.copytree('whole', 'broken')
+    for path in Path('broken').glob('*iter_*.pth'):
+        if path.name != 'iter_2.pth':
+            path.unlink()
+    Path('broken/last_checkpoint').write_text('iter_2.pth')
+    train(config, work_dir='broken', resume=True, seed=seed)
+    assert_identical(Path('whole/iter_6.pth'), Path('broken/iter_6.pth'))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [({'train_cfg': dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2)}, 'counted in iterations')],
+)
+def test_other_loops_are_refused(small, options, message):
+    with pytest.raises(ValueError, match=message):
+        train(small / 'small_stage1.py', options=options)
+
+
+def test_a_training_without_checkpoints_runs(small):
+    train(
+        small / 'small_stage1.py', options={'default_hooks.checkpoint': None, 'train_cfg.max_iters': 2}, validate=False
+    )
