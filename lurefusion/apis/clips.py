@@ -192,7 +192,7 @@ def fuse_video(
         began = ''
         for result, moment in zip(results, moments, strict=True):
             if isinstance(writer, VideoWriter) and isinstance(result, Prediction):
-                result = _of_one_size(result, writer)
+                result = _of_one_size(result, writer, report.frames)
             if isinstance(result, Kept):
                 report.kept += 1
                 if damp is not None:
@@ -331,11 +331,14 @@ def _damped(result: Prediction, time: float, damp: Steady | None) -> np.ndarray:
     return picture if damp is None else damp(picture, time)
 
 
-def _of_one_size(result: Prediction, writer: VideoWriter) -> Prediction | Failure:
+def _of_one_size(result: Prediction, writer: VideoWriter, frames: int) -> Prediction | Failure:
+    """The result, or a failure if it does not fit the video; ValueError if the only frame there may be the odd one."""
     size = result.picture.shape[1::-1]
     if size == writer.size:
         return result
     own, wanted = ('{}x{} pixels'.format(*each) for each in (size, writer.size))
+    if frames < 2:
+        raise ValueError(f'{writer.path}: frame {result.name} has {own}, the first one {wanted}; a video has one size')
     return Failure(result.name, ValueError(f'has {own}, and the video {wanted}'), result.notes)
 
 

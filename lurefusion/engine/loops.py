@@ -80,7 +80,7 @@ class SeekingTrainLoop(IterBasedTrainLoop):
     def _seek(self, dataloader: DataLoader) -> Any:
         endless = type(self.dataloader_iterator)
         if not hasattr(dataloader.sampler, 'seek'):
-            if isinstance(dataloader.dataset, PairedDataset | MixDataset):
+            if _draws_by_ticket(dataloader.dataset):
                 raise ValueError(
                     f'train_dataloader.sampler: {type(dataloader.sampler).__name__} would draw one crop of a sample '
                     f'for ever, the same with every seed; take SeededSampler or TaskUniformSampler'
@@ -94,6 +94,14 @@ class SeekingTrainLoop(IterBasedTrainLoop):
             print_log(f'the sampler goes on at iteration {self._iter}', logger='current')
         # what super().run() would replay is already behind the sampler
         return _SkipFirst(endless(dataloader), self._iter)
+
+
+def _draws_by_ticket(dataset: Any) -> bool:
+    """Whether a data set, or one inside of a wrapper, is ours."""
+    inner = [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]
+    return isinstance(dataset, PairedDataset | MixDataset) or any(
+        _draws_by_ticket(each) for each in inner if each is not None
+    )
 
 
 def _first(node: Any, size: int, count: int) -> Any:

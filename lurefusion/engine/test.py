@@ -87,12 +87,14 @@ def test(
 
 
 def _takes_part(hook: Mapping[str, Any]) -> bool:
-    """Whether a custom hook has anything to do in a test; of ours, most look at a training."""
+    """Whether a custom hook has anything to do in a test; of ours and MMEngine's, most look at a training."""
     kind = HOOKS.get(hook['type']) if isinstance(hook['type'], str) else hook['type']
     # what is unknown is for the runner to refuse
-    if kind is None or not kind.__module__.startswith('lurefusion.'):
+    if kind is None or not kind.__module__.startswith(('lurefusion.', 'mmengine.')):
         return True
-    methods = [name for name in dir(Hook) if name.endswith(('_test', '_test_epoch', '_test_iter'))]
+    ends = ('_test', '_test_epoch', '_test_iter')
+    general = ('_before_epoch', '_after_epoch', '_before_iter', '_after_iter')
+    methods = [name for name in dir(Hook) if name.endswith(ends) or name in general]
     return any(getattr(kind, name) is not getattr(Hook, name) for name in methods)
 
 

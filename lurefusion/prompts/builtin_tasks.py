@@ -87,9 +87,10 @@ PSEUDO = Task(
         r'exposure|light(?:ing)?|resolution|visibility|brightness|images?|pictures?)\b',
         r"\bno (?:\w+ )?(?:complaints?|issues?|need|objections?|treatment|processing|improvement|repair|"
         r"action)\b|\bnothing (?:\w+ )?(?:needs?|wrong|amiss|to|is)\b|\bneeds? nothing\b",
-        r'\b(?:has|have|with|shows?|offers?) (?:enough|sufficient|plenty of|ample|(?:an? )?(?:very |rather |quite )?'
-        r'(?:high|strong|large|wide)) (?:\w+ )?(?:contrast|dynamic range|light|resolution|pixels|detail)\b|'
-        r'^high[- ](?:contrast|resolution)(?! version)\b|\bresolution of \d{3,}|\b[4-9]\d\d ?[x×] ?[3-9]\d\d\b',
+        r'\b(?:has|have|with|shows?|offers?) (?:enough|sufficient|plenty of|ample) (?:\w+ )?(?:contrast|'
+        r'light|resolution|pixels|detail)\b|\b(?:has|have|with|shows?|offers?) (?:an? )?(?:very |rather |quite )?'
+        r'(?:high|strong|large|wide) (?:contrast|dynamic range|resolution|detail)\b|'
+        r'(?<!to )(?<!it )\b(?:[4-9]\d\d|\d{4}) ?(?:x|×|by) ?(?:[3-9]\d\d|\d{4})\b',
         r'\b(?:well|correctly|properly|nicely|perfectly)[- ](?:lit|exposed|resolved|contrasted)\b|'
         r'\bhigh[- ]quality\b|\bgreat job\b|\bcrisp\b|\bhappy with\b|\bsatisfied\b|\bi like\b',
         r'\b(?:leave|keep|let)(?: \S+){1,4}? (?:alone|be|the way|untouched|unchanged|as (?:is|they|it))\b|'
@@ -101,7 +102,8 @@ PSEUDO = Task(
         r'不错)|不错|(?:不需要|不用|不必|无需|无须|别)[^,]{0,4}(?:处理|改动?|动|修复|增强|操作)|'
         r'保持(?:原样|不变)|原样|'
         r'(?:直接|只|仅|只要|只需|单纯)(?:做|要|需要?|进行)?[^,]{0,2}融合|质量[^,]{0,3}(?:好|不错)|完好|'
-        r'良好|理想|合适|(?:对比度|分辨率|动态范围)(?:(?:很|较|挺|非常|比较|足?够)?[高强](?![一点些])|并?不(?:低|差|弱))',
+        r'良好|理想|合适|'
+        r'^(?!.*[要望])[^,]*?(?:对比度|分辨率|动态范围)(?:(?:很|较|挺|非常|比较|足?够)?[高强](?![一点些不化的度])|并?不(?:低|差|弱))',
     ),
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ ALL = re.compile(
     r'(?:images?|modalit(?:y|ies)|sources?|pictures?|inputs?|frames?|channels?|cameras?|recordings?)\b|两[张幅个路]|都'
 )
 _NEGATION = re.compile(
-    r'(?:\b(?:no|not|without|never|(?:neither|none) of(?: \w+){1,4}? (?:is|are|has|have|shows?|looks?)|neither|none|'
+    r'(?:\b(?:no|not|without|never|(?:neither|none) of(?: \w+){1,4}? (?:is|are|has|have|shows?|looks?)|neither|'
     r'nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|(?:hardly|barely|scarcely) any|instead of|'
     r'rather than|than|far from)\b|'
     r"n't\b|\bfree (?:of|from)\b)(?! (?:only|just|merely)\b)"
@@ -32,12 +32,14 @@ _NEGATION = re.compile(
 _DENIED = re.compile(
     r"(?:\b(?:not|never|nobody|no one)|n't)(?: \w+)? (?:say|call|think|find (?:it|this|that)|claim|consider|"
     r'describe)\b|'
-    r"(?:\bnot|n't) (?:that|make(?!(?: \w+){0,3} out))\b|\b(?:expected|feared)\b"
+    r"(?:\bnot|n't) that\b|(?:^|please )(?:do not|don't) make\b(?!(?: \w+){0,3} out\b)(?!.* (?:so|too|this|that)\b)|"
+    r'\b(?:expected|feared)\b'
 )
 # a negation that complains: of what cannot be seen, of what ought not to be, or of what would be without the fault
 _COMPLAINING = re.compile(
     r"\b(?:can|could|do|does|did|may)(?:not|n't| not)(?: \w+)? (?:see(?! (?:any|much|signs?|a trace)\b)|"
-    r'make(?=(?: \w+){0,3} out)|read|recogni[sz]e|tell|separate|spot|identify|distinguish|discern|detect|need it|'
+    r'make(?=(?: \w+){0,4} (?:out\b|readable\b|visible$))|read|recogni[sz]e|tell|separate|spot|identify|distinguish|'
+    r'discern|detect|need it|'
     # who does not want a treatment does not complain
     r'leave it|accept|stand|(?:use|want|like)(?! (?:\w+ ){0,2}(?:de-?(?:haz|nois|fog|rain|strip|blur)\w*|super|'
     r'brighten\w*|darken\w*|up-?scal\w*|sharpen\w*)|.*\b(?:removed|corrected|treated)\b))\b|'
@@ -58,7 +60,9 @@ _OVER = re.compile(
 )
 _NOT_CHINESE = re.compile(
     r'(?:不是|并非|并不|不算|不太|没有?|无|毫无|不用|不必|不需要?|无需|无须|别再?|不要|不|而不是|不存在)'
-    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为|希望|想|(?:让|把|将)[^,]{0,8}?)*$'
+    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$|'
+    # who forbids a treatment; 'why not' and 'shall we' ask for it, and 'not so dark' complains
+    r'不(?:希望|想)(?:再|做|进行)?$|(?:(?<!要)不要|不用|不必|别|无需|无须|请勿)再?(?:让|把|将)[^,这那太]{0,8}$'
 )
 FILLER = re.compile(
     r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|an|is|it|also|for|me|my|our|this|that|in|'

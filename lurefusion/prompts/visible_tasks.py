@@ -58,7 +58,8 @@ LOW_LIGHT = Task(
         r'\bafter (?:sunset|sundown|nightfall|hours)\b|\bbefore (?:sunrise|dawn|daybreak)\b|\bnightfall\b|'
         r'\bsun (?:\w+ ){0,3}(?:set|down|gone)\b|\bsunset\b|\bmoon (?:is |was )?(?:hidden|behind)\b',
         # a wish; 'bright' alone complains
-        r'\bmake(?: \w+){1,4} bright$|\b(?:want|like|need|give me) an? bright (?:picture|image|result|photo|view)\b|'
+        r'^(?:please |(?:can|could) you )?make(?: (?!(?:too|so|less|not|as)\b)\w+){1,4} bright$|'
+        r"(?<!not )(?<!n't )\b(?:want|like|need|give me) an? bright (?:picture|image|result|photo|view)\b|"
         r'\b(?:should|must) be bright$',
         r'\b(?:one|two|three|four|five|1|2|3|4|5) (?:o.?clock )?(?:in the morning|a\.?m\b)|\bat (?:11|'
         r'eleven) p\.?m\b',

@@ -178,6 +178,12 @@ def test_a_frame_of_another_size_is_left_out(folders, capsys):
     assert '3 frames fused into' in printed.out
     assert '2: has 64x32 pixels, and the video 48x32 pixels' in printed.out + printed.err
     assert levels_of(folders / 'out.mkv') == [10, 50, 130]
+    # of two frames nobody knows which is the odd one
+    for name in ('vi', 'ir'):
+        write_image(folders / f'{name}/1.png', np.full((32, 64), 90, np.uint8))
+    assert fuse(folders, 'new.mkv') == 1
+    assert 'frame 1 has 64x32 pixels, the first one 48x32 pixels' in capsys.readouterr().err
+    assert not (folders / 'new.mkv').exists()
 
 
 @pytest.mark.parametrize('rate', ['1/0', 'fast', '-2'])

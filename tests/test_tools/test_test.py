@@ -92,9 +92,8 @@ def test_hooks_of_ones_own_are_called(small, capsys):
     )
     with open(small / 'small_stage2.py', 'a') as file:
         file.write("custom_imports = dict(imports=['my_hook'])\n")
-        file.write(
-            "custom_hooks = [dict(type='lurefusion.StripHook'), dict(type='FrozenCheckHook'), dict(type='MyHook')]\n"
-        )
+        hooks = "dict(type='lurefusion.StripHook'), dict(type='EarlyStoppingHook', monitor='x'), dict(type='MyHook')"
+        file.write(f'custom_hooks = [{hooks}]\n')
     sys.path.insert(0, str(small))
     try:
         run_test(small / 'small.py', weights, work_dir='own')

@@ -421,6 +421,15 @@ def test_a_sampler_that_draws_the_same_for_ever_is_refused(small):
     options = {'train_dataloader.sampler': dict(_delete_=True, type='InfiniteSampler')}
     with pytest.raises(ValueError, match='InfiniteSampler would draw one crop of a sample for ever'):
         train(small / 'small_stage1.py', options=options)
+    # also within a wrapper
+    from torch.utils.data import ConcatDataset
+
+    from lurefusion.datasets.embedded import EmbeddedScenes
+    from lurefusion.engine.loops import _draws_by_ticket
+
+    scenes = EmbeddedScenes(num=2)
+    assert _draws_by_ticket(ConcatDataset([[1, 2], scenes]))
+    assert not _draws_by_ticket(ConcatDataset([[1, 2], [3]]))
 
 
 @pytest.mark.parametrize('seed', [None, 7])
@@ -440,12 +449,11 @@ def test_without_a_seed_too_a_resumed_run_goes_on_with_its_draws(small, seed):
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
-    [({'train_cfg': dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2)}, 'counted in iterations')],
+    'loop', [dict(type='EpochBasedTrainLoop', max_epochs=2), dict(type='IterBasedTrainLoop', max_iters=2)]
 )
-def test_other_loops_are_refused(small, options, message):
-    with pytest.raises(ValueError, match=message):
-        train(small / 'small_stage1.py', options=options)
+def test_other_loops_are_refused(small, loop):
+    with pytest.raises(ValueError, match='counted in iterations'):
+        train(small / 'small_stage1.py', options={'train_cfg': dict(_delete_=True, **loop)})
 
 
 def test_a_training_without_checkpoints_runs(small):
