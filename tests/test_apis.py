@@ -14,6 +14,7 @@ from PIL import Image
 from lurefusion.apis import Failure, FusionInferencer, PictureWarning, inference_model, init_model, list_models
 from lurefusion.io.images import as_rgb, read_image, write_image
 from lurefusion.prompts import AutoPrompt, Prompter
+from lurefusion.registry import MODELS
 from lurefusion.runtime.torch_runner import TorchRunner, pick_device
 
 CONFIG = 'lurefusion::lure/lure_demo.py'
@@ -563,3 +564,26 @@ def test_fuse_imports_what_it_is_told(folders, tmp_path, monkeypatch):
     assert main([*words, '--import', str(tmp_path / 'told.py')]) == 1
     (tmp_path / 'good.py').write_text('')
     assert main([*words, '--import', str(tmp_path / 'good.py'), '--model', 'lure-fast', '--device', 'cpu']) == 0
+
+
+def test_options_of_one_inferencer_are_none_of_another(inferencer):
+    runner = inferencer.runner
+    FusionInferencer(runner, chroma='visible', tile=64)
+    assert (runner.chroma_from, runner.running.tile) == ('fused', inferencer.runner.running.tile)
+
+
+def test_colour_that_nobody_owns_and_names_that_calls_have():
+    def network(modalities):
+        return MODELS.build(dict(type='BaselineFuser', modalities=modalities, chroma=None))
+
+    with pytest.raises(ValueError, match='no modality of this network owns the colour'):
+        FusionInferencer(network(('near', 'far')), chroma='visible')
+    with pytest.raises(ValueError, match="a modality cannot be called 'prompt'"):
+        FusionInferencer(network(('prompt', 'far')))
+
+
+def test_a_failure_among_results_is_raised_when_they_are_written(inferencer, tmp_path):
+    results = inferencer.stream(vi=[noise(24, 32), noise(24, 32)], ir=[noise(24, 32, seed=1), noise(9, 9)])
+    with pytest.raises(ValueError, match='size'):
+        inferencer.postprocess(results, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ['0.png']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 import warnings
@@ -10,12 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import repeat, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lurefusion.apis.models import list_models
-from lurefusion.apis.reading import Picture, check_twins, read_picture
+from lurefusion.apis.reading import Picture, are_several, check_twins, read_picture
 from lurefusion.apis.runners import runner_of
 from lurefusion.choices import one_of
 from lurefusion.io.images import alpha_of, dotted, encoded
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 Prompt = str | Mapping[str, str] | None
 _END = object()
+_KEYWORDS = {'prompt', 'batch_size', 'names', 'restore', 'self'}
 
 
 class PictureWarning(UserWarning):
@@ -102,12 +104,17 @@ class FusionInferencer:
     ) -> None:
         parse_range(range_mode)
         self.trust_pictures = trust_pictures
-        self.runner = runner_of(model, weights, device, runner)
+        # its options are this inferencer's alone
+        self.runner = copy.copy(runner_of(model, weights, device, runner))
         self.runner.chroma_from = one_of('chroma', chroma, CHROMA, optional=True) or self.runner.chroma_from
+        if self.runner.chroma_from == 'visible' and self.runner.chroma is None:
+            raise ValueError('chroma=visible (--chroma): no modality of this network owns the colour')
         if tile is not None:
             self.runner.use_tiles(tile)
         self.alpha = one_of('alpha', alpha, ('drop', 'keep'))
         self.modalities: tuple[str, ...] = self.runner.modalities
+        if clash := _KEYWORDS & {*self.modalities}:
+            raise ValueError(f'a modality cannot be called {min(clash)!r}, which is an option of every call')
         self.placement: Placement | None = None
         if resize is not None or register is not None or transform is not None:
             self.placement = Placement(self.modalities, resize, register, transform, self.runner.chroma)
@@ -214,7 +221,7 @@ class FusionInferencer:
         if modality not in self.modalities:
             raise ValueError(f'modality must be one of {", ".join(self.modalities)}; got {modality!r}')
         prompts: Prompt | Iterable[Prompt] = None
-        if _several(prompt):
+        if are_several(prompt):
             prompts = (None if text is None else {modality: text} for text in prompt)
         elif prompt is not None:
             prompts = {modality: prompt}
@@ -331,10 +338,10 @@ class FusionInferencer:
         A `Failure` in place of a picture is passed on. Without `look`, ``auto`` stays pending, for :meth:`look`.
         """
         self.runner.check_names(images, restore)
-        for name, several in images.items():
-            if not _several(several):
-                raise TypeError(f'{name}: expected a list or an iterator of pictures, got {_kind(several)}')
-        if not _several(prompt):
+        for name, given in images.items():
+            if not are_several(given):
+                raise TypeError(f'{name}: expected a list or an iterator of pictures, got {type(given).__name__}')
+        if not are_several(prompt):
             # what is wrong with it, or what the router has to say, is said once
             routes = self.route(prompt)  # type: ignore[arg-type]  # what is not several prompts is one
             return self._items(images, repeat(routes or None), names, restore, look)
@@ -370,7 +377,7 @@ class FusionInferencer:
             ValueError: If two have one name.
         """
         pictures, names = [], set()
-        for prediction in predictions:
+        for prediction in map(_done, predictions):
             if out_dir is not None:
                 if prediction.name in names:
                     raise ValueError(f'two results are called {prediction.name!r}: give names, one for each pair')
@@ -391,14 +398,14 @@ class FusionInferencer:
     ) -> Prediction | Iterator[Prediction]:
         """Of one pair, or of several; the first error is raised."""
         self.runner.check_names(images, restore)
-        several = {name for name, image in images.items() if _several(image)}
+        lists = {name for name, image in images.items() if are_several(image)}
         check_batch(batch_size)
-        if several and len(several) < len(images):
-            alone = ', '.join(name for name in images if name not in several)
+        if lists and len(lists) < len(images):
+            alone = ', '.join(name for name in images if name not in lists)
             raise TypeError(f'give one picture of each modality or several of each: {alone} is a single one')
-        if several:
+        if lists:
             return map(_done, self.stream(prompt, batch_size, restore=restore, **images))
-        if _several(prompt):
+        if are_several(prompt):
             raise TypeError('several prompts are given for one picture of each modality; give one')
         item = self._item('0', images, self.route(prompt), restore)
         return self.runner.run_restore(item) if restore else self.runner.run(item)
@@ -495,18 +502,8 @@ class FusionInferencer:
         return item if self.router is None else replace(item, routes=self.router.look(item.routes, item.pictures))
 
 
-def _several(pictures: Any) -> TypeGuard[Iterable[Any]]:
-    """Whether this is several pictures or prompts: a list, tuple or any iterator."""
-    # an open file iterates over its lines
-    return isinstance(pictures, list | tuple | Iterator) and not hasattr(pictures, 'read')
-
-
 def _routed(prompt: Prompt | Mapping[str, Route]) -> TypeIs[Mapping[str, Route]]:
     return isinstance(prompt, Mapping) and bool(prompt) and all(isinstance(r, Route) for r in prompt.values())
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
 
 
 def _name(pictures: Mapping[str, Picture], number: int) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -81,3 +82,9 @@ def check_twins(item: Item, notes: list[str]) -> None:
                 f'{same}; give each modality its own. To fuse them all the same: trust_pictures=True (--trust-pictures)'
             )
         notes.append(same)
+
+
+def are_several(pictures: Any) -> TypeGuard[Iterable[Any]]:
+    """Whether this is several pictures or prompts: a list, tuple or any iterator."""
+    # an open file iterates over its lines
+    return isinstance(pictures, list | tuple | Iterator) and not hasattr(pictures, 'read')

@@ -28,7 +28,7 @@ from lurefusion.evaluation.cards import (
 )
 from lurefusion.evaluation.iqa import NetworkScore
 from lurefusion.evaluation.metrics import Row, left_out, write_rows
-from lurefusion.io.images import COLOURED, colourfulness, read_image, write_bytes, write_image
+from lurefusion.io.images import COLOURED, colourfulness, decode, read_image, write_bytes, write_image
 from lurefusion.io.labels import read_label
 from lurefusion.io.pairing import (
     check_output,
@@ -41,6 +41,7 @@ from lurefusion.io.pairing import (
     refuse_same,
 )
 from lurefusion.io.ranges import parse_range, range_of
+from lurefusion.io.shared_range import pictures_of, shared_range
 from lurefusion.io.tables import csv_text, read_rows
 from lurefusion.ops.layout import image_to_tensor, tensor_to_image
 from lurefusion.plugins import load_plugins
@@ -141,7 +142,7 @@ def evaluate_folders(
         options: Metric -> keywords of its function.
         range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
             `lurefusion.io.ranges.to_unit_range` and `parse_range`; fused and reference pictures deeper than 8 bit are
-            divided by their full range.
+            divided by their full range (floats beyond 1: by 255).
         device: Where to compute.
         level: Coverage of the bootstrap intervals.
         labels: Folder with class ids, for the metrics that need them.
@@ -178,6 +179,12 @@ def evaluate_folders(
     if labels is not None:
         folders['label'] = Path(labels)
     pairs, warnings, failed = _pair(folders, fused)
+    if len(sources) != 2 and 'SCD' in names and 'SCD' not in ([metrics] if isinstance(metrics, str) else metrics):
+        names.remove('SCD')
+        warnings.append(f'SCD is left out: it is defined for two sources, and here are {len(sources)}')
+    for role in sources:
+        if range_of(ranges, role) == 'shared':
+            ranges = {**ranges, role: shared_range(pictures_of(files[role] for files in pairs.values())) or 'auto'}
     scores = {name: NetworkScore(name, weights_dir, device) for name in networks}
     columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
     result = Evaluation(columns, {method: [] for method in fused}, warnings, failed=failed, level=level)
@@ -244,7 +251,9 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
             if role == 'label':
                 images[role] = torch.from_numpy(read_label(path))[None]
             else:
-                images[role] = image_to_tensor(read_image(path, ranges.get(role, 'full'))[0])[None].contiguous()
+                images[role] = image_to_tensor(read_image(path, ranges.get(role) or _full_range(path))[0])[
+                    None
+                ].contiguous()
         except (OSError, ValueError) as error:
             wrong.append(str(error))
     if wrong:
@@ -253,6 +262,19 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
     if problem := different_sizes(sizes, files):
         raise ValueError(problem)
     return images
+
+
+def _full_range(path: Path) -> str:
+    """The range of a result or reference; ValueError for floats of which nobody knows what is white."""
+    if path.suffix.lower() not in ('.tif', '.tiff'):
+        return 'full'
+    pixels = decode(path)[0]
+    if not np.issubdtype(pixels.dtype, np.floating) or not np.isfinite(pixels).all():
+        return 'full'
+    low, high = pixels.min(), pixels.max()
+    if low < 0 or high > 255:
+        raise ValueError(f'{path}: floats from {low:g} to {high:g} are no grey levels; save them as 8 or 16 bit')
+    return 'full' if high <= 1 else '0:255'
 
 
 def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, float]]:
@@ -273,9 +295,14 @@ def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, f
     if group is not None and group not in groups:
         raise ValueError(f'{path} has no set {group!r}; known: {", ".join(map(str, groups))}')
     means = {}
-    for line in lines:
+    for number, line in rows:
         if group is None or line.get('set') == group:
-            means[line['method']] = {c: float(v) for c, v in line.items() if v and report.is_metric(c)}
+            if None in line:
+                raise ValueError(f'{path}, line {number}: more cells than the header has columns')
+            try:
+                means[line['method']] = {c: float(v) for c, v in line.items() if v and report.is_metric(c)}
+            except ValueError as error:
+                raise ValueError(f'{path}, line {number}: {error}') from None
     return means
 
 
@@ -415,6 +442,8 @@ def run(args: argparse.Namespace) -> int:
         check_output(args.out, folder=True)
         inputs = [*fused.values(), *sources.values(), *(path for path in (args.ref, args.labels, args.beside) if path)]
         refuse_overwrite([args.out, *(Path(args.out) / name for name in REPORT_FILES)], inputs)
+    # what is wrong with it is said before the work
+    beside = read_means(args.beside, args.beside_set) if args.beside else None
     metrics = args.metrics[0] if len(args.metrics) == 1 else args.metrics
     networks = NETWORK_METRICS if args.networks == ['all'] else args.networks
     result = evaluate_folders(
@@ -432,7 +461,6 @@ def run(args: argparse.Namespace) -> int:
     )
     for warning in result.warnings:
         print(f'warning: {warning}')
-    beside = read_means(args.beside, args.beside_set) if args.beside else None
     print(report.format_table(result.means(), result.columns, 'text', ranks=result.ranks(), mark=False))
     if args.out:
         box = tuple(args.box) if args.box else None

@@ -342,4 +342,4 @@ class _Nearest:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts numbers inside of names by their value."""
-    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
+    return [(int(part), '') if part.isdecimal() else (-1, part) for part in re.split(r'(\d+)', name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import combinations, product, takewhile
@@ -106,20 +106,32 @@ def _image_files(folder: str | os.PathLike, recursive: bool) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'no such folder: {folder}')
-    found: dict[str, Path] = {}
-    deeper = 0
-    for path in sorted(folder.rglob('*')):
-        inner = path.relative_to(folder)
-        hidden = any(part.startswith('.') for part in inner.parts)
-        if (path.suffix.lower() in READ_SUFFIXES or is_slice(path)) and not hidden and path.is_file():
-            if recursive or len(inner.parts) == 1:
-                found[inner.as_posix()] = path
-            else:
-                deeper += 1
+    found = {path.relative_to(folder).as_posix(): path for path in _walk(folder, recursive)}
     if not found:
+        deeper = 0 if recursive else sum(1 for _ in _walk(folder, True))
         hint = f'; {deeper} lie in its sub-folders: --recursive takes them' if deeper else ''
         raise ValueError(f'no image in {folder} (looked for {", ".join(READ_SUFFIXES)}){hint}')
     return found
+
+
+def _walk(folder: Path, recursive: bool, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """Image files that are not hidden, sorted; links are followed, and one that leads nowhere is a file to fail."""
+    status = os.stat(folder)
+    place = (status.st_dev, status.st_ino)
+    # a link to a folder above
+    if place in above:
+        return
+    with os.scandir(folder) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        if entry.name.startswith('.'):
+            continue
+        path = folder / entry.name
+        if entry.is_dir():
+            if recursive:
+                yield from _walk(path, True, (*above, place))
+        elif (path.suffix.lower() in READ_SUFFIXES or is_slice(path)) and (entry.is_file() or entry.is_symlink()):
+            yield path
 
 
 @dataclass(frozen=True)

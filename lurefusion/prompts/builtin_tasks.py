@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from lurefusion.choices import unknown
+from lurefusion.prompts.grammar import whole
 from lurefusion.prompts.infrared_tasks import (
     LOW_CONTRAST,
     STRIPES,
@@ -140,3 +142,18 @@ def build_task(cfg: str | Mapping) -> Task:
     if missing:
         raise TypeError(f'task {cfg["key"]!r} needs {", ".join(missing)} besides what is given: {sorted(cfg)}')
     return Task(**cfg)
+
+
+def own_words(task: Task) -> tuple[list[str], list[str]]:
+    """Patterns of a task that the config brings, and those of the built-in task of that key."""
+    known = TASKS[task.key].patterns if task.key in TASKS else ()
+    brought = [pattern for pattern in task.patterns if pattern not in known]
+    if task.key not in TASKS:
+        phrases = {*task.defects, *task.states}
+        # 'thick smoke from a fire' also speaks of 'smoke'
+        phrases |= {
+            re.split(r' (?:of|from|in|on|at|by|with|behind|that|around|over) ', p)[0].split()[-1] for p in task.defects
+        }
+        phrases |= {task.key} if len(task.key) > 3 else set()
+        brought += [whole(phrase.lower()) for phrase in sorted(phrases) if len(phrase) > 2]
+    return brought, [pattern for pattern in task.patterns if pattern in known]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from lurefusion.choices import did_you_mean
 
 MAX_PROMPT_CHARACTERS = 2000
-_PART = re.compile(r'(\w+)=(.*)', flags=re.DOTALL)
 
 CLAUSE_END = re.compile(
     r'[.,](?!\d)|[;:!?()/\u2013\u2014\u3001\u3002]|'
@@ -160,7 +159,10 @@ def named_parts(words: Sequence[str] | None, modalities: Sequence[str]) -> str |
         # split at one separator, not at a run of them, which would take the square of its length
         found = re.split(rf'[\s,;\uff0c\uff1b](?=(?:{"|".join(map(re.escape, modalities))})=)', sentence)
         words = [word for each in found if (word := each.strip(' \t\n,;\uff0c\uff1b'))]
-    parts, shown = [_PART.match(word) for word in words], sentence[:80]
+    # longer names first: one may begin with another
+    known = '|'.join(map(re.escape, sorted(modalities, key=len, reverse=True)))
+    part_of = re.compile(rf'({known}|\w+)=(.*)', flags=re.DOTALL)
+    parts, shown = [part_of.match(word) for word in words], sentence[:80]
     named = [part[1] for part in parts if part and part[1] in modalities]
     if not parts or not all(parts):
         if named:
@@ -172,8 +174,7 @@ def named_parts(words: Sequence[str] | None, modalities: Sequence[str]) -> str |
     for part in parts:
         if part[1] not in modalities:
             hint = did_you_mean(part[1], list(modalities))
-            known = ', '.join(modalities)
-            raise ValueError(f'prompt: {part[1][:80]!r} is no modality.{hint} The model takes {known}')
+            raise ValueError(f'prompt: {part[1][:80]!r} is no modality.{hint} The model takes {", ".join(modalities)}')
     if len(set(named)) < len(named):
         raise ValueError(f'the prompt names a modality twice: {shown}')
     return {part[1]: part[2] for part in parts}

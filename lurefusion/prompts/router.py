@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from lurefusion.choices import did_you_mean, unknown
 from lurefusion.prompts.auto import AUTO, AutoPrompt, Found
 from lurefusion.prompts.bank import PromptBank
-from lurefusion.prompts.builtin_tasks import TASKS
+from lurefusion.prompts.builtin_tasks import TASKS, own_words
 from lurefusion.prompts.grammar import (
     ALL,
     CLAUSE_END,
@@ -25,10 +25,9 @@ from lurefusion.prompts.grammar import (
     is_negated,
     named_parts,
     normalise,
-    whole,
 )
 from lurefusion.prompts.phrases import FAULTS, MENDED
-from lurefusion.prompts.tasks import PSEUDO_TASK, Task, compile_any
+from lurefusion.prompts.tasks import PSEUDO_TASK, compile_any
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class PromptRouter:
         """(rank, task or name of a fault, expression) of everything that can be recognised."""
         for key in self.bank.keys:
             task = self.bank.task(key)
-            brought, built_in = _own_words(task)
+            brought, built_in = own_words(task)
             for rank, words in ((_BROUGHT, brought), (_BUILT_IN, built_in)):
                 if words:
                     yield rank, key, compile_any(words, key)
@@ -320,8 +319,8 @@ class PromptRouter:
         for part in CLAUSE_END.split(text):
             part = f'{carried} {part.strip()}'.strip()
             rest = part
-            for words in self._words.values():
-                rest = words.sub('', rest)
+            for start, end, _ in reversed(self._names(part)):
+                rest = rest[:start] + rest[end:]
             carried = part if rest != part and FILLER.fullmatch(' '.join(rest.split())) else ''
             if part and not carried:
                 clauses.append(part)
@@ -329,16 +328,21 @@ class PromptRouter:
 
     def _named(self, clause: str) -> str | None:
         """The one modality that a clause names; None when it names none, several or all."""
-        names = [name for name, words in self._words.items() if words.search(clause)]
-        return names[0] if len(names) == 1 and not ALL.search(clause) else None
+        names = {name for _, _, name in self._names(clause)}
+        return names.pop() if len(names) == 1 and not ALL.search(clause) else None
+
+    def _names(self, clause: str) -> list[tuple[int, int, str]]:
+        """Begin and end of every name of a modality, and which it is; a name within a longer one is none."""
+        found = [(*match.span(), name) for name, words in self._words.items() for match in words.finditer(clause)]
+        whole: list[tuple[int, int, str]] = []
+        for start, end, name in sorted(found, key=lambda one: (one[0], -one[1])):
+            if not whole or start >= whole[-1][1]:
+                whole.append((start, end, name))
+        return whole
 
     def _nearest(self, clause: str, claim: _Claim) -> str | None:
         """The modality whose name stands nearest to the words of a claim, within their clause."""
-        gaps = [
-            (max(match.start() - claim.end, claim.start - match.end()), name)
-            for name, words in self._words.items()
-            for match in words.finditer(clause)
-        ]
+        gaps = [(max(start - claim.end, claim.start - end), name) for start, end, name in self._names(clause)]
         return min(gaps)[1] if gaps else None
 
     def _meant(self, claim: _Claim, clause: str, modality: str | None) -> str:
@@ -491,21 +495,6 @@ class PromptRouter:
     def _complete(self, routes: Mapping[str, Route | None]) -> dict[str, Route]:
         default = Route(PSEUDO_TASK, self.bank.canonical(PSEUDO_TASK), 'default')
         return {name: routes.get(name) or default for name in self.modalities}
-
-
-def _own_words(task: Task) -> tuple[list[str], list[str]]:
-    """Patterns of a task that the config brings, and those of the built-in task of that key."""
-    known = TASKS[task.key].patterns if task.key in TASKS else ()
-    brought = [pattern for pattern in task.patterns if pattern not in known]
-    if task.key not in TASKS:
-        phrases = {*task.defects, *task.states}
-        # 'thick smoke from a fire' also speaks of 'smoke'
-        phrases |= {
-            re.split(r' (?:of|from|in|on|at|by|with|behind|that|around|over) ', p)[0].split()[-1] for p in task.defects
-        }
-        phrases |= {task.key} if len(task.key) > 3 else set()
-        brought += [whole(phrase.lower()) for phrase in sorted(phrases) if len(phrase) > 2]
-    return brought, [pattern for pattern in task.patterns if pattern in known]
 
 
 def _covered(clause: str, claims: Iterable[_Claim]) -> bytearray:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lurefusion.io.digests import file_digest
 from lurefusion.prompts import PromptBank
+from lurefusion.runtime.memory import ran_out
 from lurefusion.runtime.passes import CoarsePass, RunOptions
 from lurefusion.runtime.runner import Runner
 
@@ -80,8 +81,8 @@ class OnnxRunner(Runner):
         return f'{self.name} ({self.path.name})'
 
     def fingerprint(self) -> str:
-        """See :class:`Runner`: the content of the file, whatever its name."""
-        return f'onnx {self.digest} {self.chroma_from}'
+        """See :class:`Runner`: the content of the file, whatever its name, and the tiles."""
+        return f'onnx {self.digest} {self.running} {self.chroma_from}'
 
     def core(self, images: tuple[Tensor, ...], text: Tensor | None = None) -> Tensor:
         """See :class:`Runner`."""
@@ -90,7 +91,12 @@ class OnnxRunner(Runner):
             feeds['text'] = text.numpy()
         # what a network does not look at is no input of its graph
         feeds = {one.name: feeds[one.name] for one in self.session.get_inputs()}
-        return torch.from_numpy(self.session.run(['fused'], feeds)[0])
+        try:
+            return torch.from_numpy(self.session.run(['fused'], feeds)[0])
+        except Exception as error:  # of kinds of its own
+            if ran_out(said := RuntimeError(str(error))):
+                raise said from None
+            raise ValueError(f'{self.title}, run by ONNX Runtime: {error}') from error
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor | None:
         """See :class:`Runner`.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -60,8 +60,10 @@ class TorchRunner(Runner):
         """See :class:`Runner`: a hash of all weights, what the parts were built with, and the code of plug-ins."""
         found = hashlib.blake2b(super().fingerprint().encode(), digest_size=16)
         for name, part in self.model.named_modules():
-            plain = {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float | str | tuple | None)}
-            found.update(f'{name} {type(part).__qualname__} {sorted(plain.items())} {_own_code(type(part))}'.encode())
+            own = {k: v for k, v in vars(part).items() if k not in _OF_EVERY_MODULE}
+            # what begins with _ is kept while it runs
+            plain = {k: v for k, v in own.items() if not (k.startswith('_') and isinstance(v, list | dict | set))}
+            found.update(f'{name} {type(part).__qualname__} {_plain(plain)} {_own_code(type(part))}'.encode())
         for name, tensor in self.model.state_dict().items():
             found.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
             found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
@@ -82,6 +84,20 @@ class TorchRunner(Runner):
     def classify_text(self, sentences: Sequence[str]) -> np.ndarray:
         """See :class:`Runner`."""
         return self.model.classify_text(sentences)
+
+
+_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and words, in any containers, in one order; '' for everything else."""
+    if isinstance(value, Mapping):
+        return sorted((str(key), _plain(one)) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(_plain(one)) for one in value)
+    return value if isinstance(value, bool | int | float | str | None) else ''
 
 
 @lru_cache

@@ -317,3 +317,46 @@ def test_values_are_refused_before_anything_is_measured(tmp_path, monkeypatch, c
     assert main(['eval', 'fused', *words, '--vi', 'vi', '--ir', 'ir', '--out', 'report']) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / 'report').exists()
+
+
+def test_floats_of_grey_levels_measure_as_their_levels(folders):
+    sources = {name: folders / name for name in ('vi', 'ir')}
+    for path in (folders / 'one').iterdir():
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        (folders / 'floats').mkdir(exist_ok=True)
+        cv2.imwrite(str(folders / 'floats' / f'{path.stem}.tif'), picture.astype(np.float32))
+    means = evaluate_folders({'one': folders / 'one', 'floats': folders / 'floats'}, sources, metrics='ranked').means()
+    assert means['floats'] == pytest.approx(means['one'], abs=1e-5, nan_ok=True)
+    cv2.imwrite(str(path_of := folders / 'floats' / f'{path.stem}.tif'), picture.astype(np.float32) * 20 - 5)
+    failed = evaluate_folders({'floats': folders / 'floats'}, sources, metrics=['EN']).failed
+    assert 'are no grey levels; save them as 8 or 16 bit' in failed[path_of.stem]
+
+
+def test_three_sources_and_one_range_for_all(folders):
+    sources = {name: folders / name for name in ('vi', 'ir')}
+    result = evaluate_folders({'one': folders / 'one'}, {**sources, 'more': folders / 'two'}, metrics='ranked')
+    assert 'SCD' not in result.columns
+    assert any('SCD is left out' in warning for warning in result.warnings)
+    with pytest.raises(ValueError, match='SCD is defined for two sources'):
+        evaluate_folders({'one': folders / 'one'}, {**sources, 'more': folders / 'two'}, metrics=['SCD'])
+    # 8-bit pictures have nothing to share
+    plain, shared = (
+        evaluate_folders({'one': folders / 'one'}, sources, metrics='ranked', range_mode=mode).means()
+        for mode in ('auto', 'ir=shared')
+    )
+    assert shared['one'] == pytest.approx(plain['one'], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('method,CC\nA,0.1,7\n', r'beside\.csv, line 2: more cells than the header has columns'),
+        ('method,CC\nA,n/a\n', r"beside\.csv, line 2: could not convert string to float: 'n/a'"),
+    ],
+)
+def test_published_figures_are_read_before_the_work(folders, monkeypatch, text, message):
+    (folders / 'beside.csv').write_text(text)
+    monkeypatch.setattr('lurefusion.evaluation.evaluate.evaluate_folders', lambda *_, **__: pytest.fail('measured'))
+    words = [str(folders / 'one'), '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')]
+    with pytest.raises(ValueError, match=message):
+        run(parse(*words, '--beside', str(folders / 'beside.csv')))

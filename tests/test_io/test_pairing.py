@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,25 @@ def test_scenes_of_other_numbers_are_no_pair(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         pair_files({role: tmp_path / role for role in ('vi', 'ir')})
     assert 'look like a pair' not in str(error.value)
+
+
+def test_links_are_followed_and_what_leads_nowhere_is_listed(tmp_path):
+    touch(tmp_path / 'real', 'd1/0.png', 'd1/1.png')
+    touch(tmp_path / 'vi', 'd0/0.png')
+    (tmp_path / 'vi/d1').symlink_to(tmp_path / 'real/d1')
+    # twice the same folder is no loop; the folder above is
+    (tmp_path / 'vi/d2').symlink_to(tmp_path / 'real/d1')
+    (tmp_path / 'vi/d0/up').symlink_to(tmp_path / 'vi')
+    (tmp_path / 'vi/gone.png').symlink_to(tmp_path / 'nowhere.png')
+    assert list(list_images(tmp_path / 'vi')) == ['d0/0', 'd1/0', 'd1/1', 'd2/0', 'd2/1', 'gone']
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
+def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path):
+    touch(tmp_path / 'vi', 'a/0.png', 'b/1.png')
+    (tmp_path / 'vi/b').chmod(0)
+    try:
+        with pytest.raises(PermissionError, match='vi/b'):
+            list_images(tmp_path / 'vi')
+    finally:
+        (tmp_path / 'vi/b').chmod(0o755)

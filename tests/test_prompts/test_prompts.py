@@ -21,6 +21,7 @@ from lurefusion.prompts import (
     build_task,
 )
 from lurefusion.prompts import router as router_module
+from lurefusion.prompts.grammar import named_parts
 
 # What users might write about one image. FREE was at hand while the grammar was extended, UNSEEN was not.
 FREE = {
@@ -901,3 +902,23 @@ def test_the_shipped_text_head_reads_each_canonical_sentence_as_its_task():
     read = model.text_encoder.classify([model.prompts.canonical(key) for key in keys])
     assert [keys[k] for k in read.argmax(1)] == list(keys)
     assert read.max(1).min() > 0.9
+
+
+def test_a_name_within_a_longer_one_is_none(warnings):
+    names_of = ('vi', 'ir', 'nir')
+    words = dict(nir=('near-infrared', 'nir'))
+    lc = dict(key='lc3', modality=None, defects=('low contrast',), remedies=('raise the contrast',),
+              patterns=('low contrast',), canonical='Low contrast.')  # fmt: skip
+    bank = PromptBank(('ll', lc, 'pd'), words, modalities=names_of)
+    router = PromptRouter(bank, names_of)
+    assert names(router.route('the near-infrared image has low contrast and the visible one is dark')) == {
+        'vi': 'll', 'ir': 'pd', 'nir': 'lc3',
+    }  # fmt: skip
+    assert names(router.route('the near-infrared image has low contrast')) == {'vi': 'pd', 'ir': 'pd', 'nir': 'lc3'}
+    assert names(router.route('the infrared image has low contrast')) == {'vi': 'pd', 'ir': 'lc3', 'nir': 'pd'}
+
+
+def test_names_that_are_no_words_have_parts_too():
+    assert named_parts(['t1-ce=lc', 'flair=ns'], ('t1-ce', 't1', 'flair')) == {'t1-ce': 'lc', 'flair': 'ns'}
+    assert named_parts(['t1-ce=lc'], ('t1', 't1-ce')) == {'t1-ce': 'lc'}
+    assert named_parts(['t1=low contrast t1-ce=dark'], ('t1', 't1-ce')) == {'t1': 'low contrast', 't1-ce': 'dark'}

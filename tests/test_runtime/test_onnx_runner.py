@@ -7,6 +7,7 @@ import logging
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lurefusion.apis import runners
 from lurefusion.cli import main
 from lurefusion.io.images import read_image, write_image
 from lurefusion.prompts import PromptBank
+from lurefusion.structures import Failure
 
 onnx = pytest.importorskip('onnx', reason='needs onnx: pip install lurefusion[export]')
 pytest.importorskip('onnxruntime', reason='needs onnxruntime: pip install lurefusion[export]')
@@ -106,6 +108,9 @@ def test_the_fingerprint_is_that_of_the_content(small_export: Any, tmp_path: Pat
     shutil.copy(done.path, tmp_path / 'other.onnx')
     assert OnnxRunner(done.path).fingerprint() == OnnxRunner(tmp_path / 'other.onnx').fingerprint()
     assert OnnxRunner(done.path).fingerprint() != OnnxRunner(done.path, chroma_from='visible').fingerprint()
+    tiled = OnnxRunner(done.path)
+    tiled.use_tiles(128)
+    assert OnnxRunner(done.path).fingerprint() != tiled.fingerprint()
     proto = onnx.load(str(done.path))
     proto.doc_string = 'changed'
     onnx.save(proto, str(tmp_path / 'other.onnx'))
@@ -178,3 +183,27 @@ def test_lure_tiny_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for prompt in (None, dict(vi='hz', ir='sr')):
         one, other = (inferencer.predict(prompt, vi=scene.visible, ir=scene.infrared) for inferencer in (ours, theirs))
         np.testing.assert_allclose(one.picture, other.picture, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('words', 'error', 'message'),
+    [
+        ('Failed to allocate memory for requested buffer', MemoryError, 'does not fit into memory'),
+        ('Non-zero status code returned', ValueError, r'run by ONNX Runtime: Non-zero status code'),
+    ],
+)
+def test_what_onnx_runtime_complains_of_is_the_pair_s_error(
+    small_export: Any, monkeypatch: pytest.MonkeyPatch, words: str, error: type[Exception], message: str
+) -> None:
+    class Complaint(Exception):
+        pass
+
+    def run(*_: Any) -> None:
+        raise Complaint(words)
+
+    inferencer = FusionInferencer(str(small_export[1].path))
+    monkeypatch.setattr(inferencer.runner, 'session', SimpleNamespace(run=run, get_inputs=lambda: []))
+    [result] = inferencer.stream(vi=[picture(16, 16)], ir=[picture(16, 16, 1)])
+    assert isinstance(result, Failure)
+    with pytest.raises(error, match=message):
+        raise result.error

@@ -320,3 +320,15 @@ def test_the_code_of_a_plug_in_is_a_part_of_the_fingerprint(tmp_path, monkeypatc
         model.mine = importlib.import_module(f'mine{number}').Mine()
         found.add(TorchRunner(model).fingerprint())
     assert len(found) == 2
+
+
+def test_options_in_lists_and_dicts_are_a_part_of_the_fingerprint(tiny):
+    first = tiny.fingerprint()
+    next(tiny.stream([item()]))
+    # what is kept while it runs is none
+    assert tiny.fingerprint() == first
+    for options in ([0.2, 0.8], [0.9, 0.1], {'a': [1, {2, 3}]}):
+        tiny.model.options = options
+        assert tiny.fingerprint() != first
+        first = tiny.fingerprint()
+    del tiny.model.options
