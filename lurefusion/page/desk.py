@@ -343,6 +343,9 @@ class Desk:
             if len(own) == 1:
                 found.setdefault(own[0], set()).add(folder)
         for name, folders in found.items():
+            # 'thermal_dataset' with a folder of the visible pictures in it is no folder of the modality
+            others = {above for other in found if other != name for folder in found[other] for above in folder.parents}
+            folders = folders - others or folders
             # a folder of the modality in another one of its own
             found[name] = {folder for folder in folders if not folders & {*folder.parents}}
         if any(len(found.get(name, ())) != 1 for name in self.modalities):

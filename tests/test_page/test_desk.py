@@ -207,6 +207,12 @@ def test_an_archive_of_two_folders(desk: Desk, tmp_path: Path) -> None:
     assert [each.name for each in work.iterdir()] == ['my_set_fused.zip']
 
 
+def test_a_set_named_after_a_modality(desk: Desk, tmp_path: Path) -> None:
+    names = ('thermal_dataset/visible', 'thermal_dataset/infrared')
+    job = desk.fuse_archive(archive_of(tmp_path / 'a.zip', names=names), FAST, tmp_path)
+    assert (job.done, job.failed) == (2, {})
+
+
 def test_an_archive_of_one_folder(desk: Desk, tmp_path: Path) -> None:
     path = archive_of(tmp_path / 'a.zip', names=('all/{id}_vis.png', 'all/{id}_ir.png'))
     with pytest.raises(ValueError, match=r'one folder for each of visible and infrared.*it has all\. Or say how'):
