@@ -89,7 +89,10 @@ def build_runner(
 
 def _check_accumulation(cfg: Config) -> None:
     """A checkpoint holds no gradients: it is written where the optimizer has used up those that there are."""
-    if 'max_iters' not in (cfg.get('train_cfg') or {}) or cfg.train_cfg.get('type') == 'IterBasedTrainLoop':
+    if (
+        'max_iters' not in (cfg.get('train_cfg') or {})
+        or str(cfg.train_cfg.get('type')).split('.')[-1] == 'IterBasedTrainLoop'
+    ):
         raise ValueError(
             f'train_cfg: trainings are counted in iterations (SeekingTrainLoop, max_iters); got {cfg.get("train_cfg")}'
         )

@@ -272,9 +272,13 @@ def _full_range(path: Path) -> str:
     if not np.issubdtype(pixels.dtype, np.floating) or not np.isfinite(pixels).all():
         return 'full'
     low, high = pixels.min(), pixels.max()
-    if low < 0 or high > 255:
-        raise ValueError(f'{path}: floats from {low:g} to {high:g} are no grey levels; save them as 8 or 16 bit')
-    return 'full' if high <= 1 else '0:255'
+    # what filters and networks overshoot is cut off
+    if low >= -0.1 and high <= 1.1:
+        return '0:1'
+    # of so little above 1 nobody can tell whether 1 or 255 is white
+    if low >= -25 and 2 < high <= 280:
+        return '0:255'
+    raise ValueError(f'{path}: floats from {low:g} to {high:g} are no grey levels; save them as 8 or 16 bit')
 
 
 def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, float]]:

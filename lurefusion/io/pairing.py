@@ -127,10 +127,11 @@ def _walk(folder: Path, recursive: bool, above: tuple[tuple[int, int], ...] = ()
         if entry.name.startswith('.'):
             continue
         path = folder / entry.name
-        if entry.is_dir():
+        # of a link that leads to itself, the entry would raise
+        if path.is_dir():
             if recursive:
                 yield from _walk(path, True, (*above, place))
-        elif (path.suffix.lower() in READ_SUFFIXES or is_slice(path)) and (entry.is_file() or entry.is_symlink()):
+        elif (path.suffix.lower() in READ_SUFFIXES or is_slice(path)) and (path.is_file() or path.is_symlink()):
             yield path
 
 

@@ -92,7 +92,7 @@ PSEUDO = Task(
         r'\b(?:has|have|with|shows?|offers?) (?:enough|sufficient|plenty of|ample) (?:\w+ )?(?:contrast|'
         r'light|resolution|pixels|detail)\b|\b(?:has|have|with|shows?|offers?) (?:an? )?(?:very |rather |quite )?'
         r'(?:high|strong|large|wide) (?:contrast|dynamic range|resolution|detail)\b|'
-        r'(?<!to )(?<!it )\b(?:[4-9]\d\d|\d{4}) ?(?:x|×|by) ?(?:[3-9]\d\d|\d{4})\b',
+        r'(?<!up to )\b(?:[4-9]\d\d|\d{4}) ?(?:x|×|by) ?(?:[3-9]\d\d|\d{4})\b',
         r'\b(?:well|correctly|properly|nicely|perfectly)[- ](?:lit|exposed|resolved|contrasted)\b|'
         r'\bhigh[- ]quality\b|\bgreat job\b|\bcrisp\b|\bhappy with\b|\bsatisfied\b|\bi like\b',
         r'\b(?:leave|keep|let)(?: \S+){1,4}? (?:alone|be|the way|untouched|unchanged|as (?:is|they|it))\b|'

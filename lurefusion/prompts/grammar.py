@@ -23,16 +23,19 @@ ALL = re.compile(
 )
 _NEGATION = re.compile(
     r'(?:\b(?:no|not|without|never|(?:neither|none) of(?: \w+){1,4}? (?:is|are|has|have|shows?|looks?)|neither|'
-    r'nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|(?:hardly|barely|scarcely) any|instead of|'
-    r'rather than|than|far from)\b|'
+    r'none(?! of\b)|nor|cannot|(?<!next to )(?<!almost )nothing(?! but)|nobody|isnt|dont|'
+    r'(?:hardly|barely|scarcely) any|instead of|rather than|than|far from)\b|'
     r"n't\b|\bfree (?:of|from)\b)(?! (?:only|just|merely)\b)"
 )
 # 'I would not say that the air is hazy': the verb carries the negation to the end of the clause
 _DENIED = re.compile(
     r"(?:\b(?:not|never|nobody|no one)|n't)(?: \w+)? (?:say|call|think|find (?:it|this|that)|claim|consider|"
     r'describe)\b|'
-    r"(?:\bnot|n't) that\b|(?:^|please )(?:do not|don't) make\b(?!(?: \w+){0,3} out\b)(?!.* (?:so|too|this|that)\b)|"
-    r'\b(?:expected|feared)\b'
+    r"(?:\bnot|n't) that\b|\b(?:expected|feared)\b|"
+    # who forbids a treatment: 'do not make it brighter', but not 'do not make it so dark'
+    r"(?:(?:^|please )(?:do not|don't)|\b(?:should|must)(?: not|n't)|\bneed not|\bnot to|\bno need to) make\b"
+    r'(?!(?: \w+){0,3} out\b)(?!.* (?:so|too|this|that)\b)|'
+    r"(?:\bnot|n't) want (?:it|you to make (?:it|the \w+(?: \w+)?)|the \w+(?: \w+)?)(?: to be)?(?: any)? ?$"
 )
 # a negation that complains: of what cannot be seen, of what ought not to be, or of what would be without the fault
 _COMPLAINING = re.compile(
@@ -41,7 +44,9 @@ _COMPLAINING = re.compile(
     r'discern|detect|need it|'
     # who does not want a treatment does not complain
     r'leave it|accept|stand|(?:use|want|like)(?! (?:\w+ ){0,2}(?:de-?(?:haz|nois|fog|rain|strip|blur)\w*|super|'
-    r'brighten\w*|darken\w*|up-?scal\w*|sharpen\w*)|.*\b(?:removed|corrected|treated)\b))\b|'
+    r'\w+ (?:removal|reduction|correction|enhancement)\b|'
+    r'brighten\w*|darken\w*|up-?scal\w*|sharpen\w*)|(?: \w+){1,6} (?:bright|dark|sharp)er\b|'
+    r'.*\b(?:removed|corrected|treated)\b))\b|'
     r"\b(?:should|must|ought)(?: not|n't)(?: to)? (?:be|look)\b|\b(?:if only|wish)\b|\b(?:see|saw|sees|seen|shows?|"
     r'makes? out|made out)(?: \w+)? (?:nothing|nobody)\b|'
     r'\b(?:like|want|prefer|love)\b.*\b(?:without|not (?:so|that|as|too))\b|'
@@ -59,10 +64,13 @@ _OVER = re.compile(
 )
 _NOT_CHINESE = re.compile(
     r'(?:不是|并非|并不|不算|不太|没有?|无|毫无|不用|不必|不需要?|无需|无须|别再?|不要|不|而不是|不存在)'
-    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$|'
-    # who forbids a treatment; 'why not' and 'shall we' ask for it, and 'not so dark' complains
-    r'不(?:希望|想)(?:再|做|进行)?$|(?:(?<!要)不要|不用|不必|别|无需|无须|请勿)再?(?:让|把|将)[^,这那太]{0,8}$'
+    r'(?:很|太|那么|什么|任何|存在|出现|是|觉得|显得|算|有|再|做|进行|对|给|它|明显|的|因为)*$'
 )
+# who forbids a treatment; 'why not' and 'shall we' ask for it
+_FORBIDDEN = re.compile(
+    r'(?:不希望|不想|(?<!要)不要|不用|不必|别|无需|无须|请勿)再?(?:(?:让|把|将|对|给)[^,这那太]{0,8})?(?:做|进行)?$'
+)
+_TREATMENT = re.compile(r'[变调提增去降减加恢复补除]')
 FILLER = re.compile(
     r'(?:(?:please|thanks|thank|you|hi|hello|hey|ok|okay|so|now|then|the|a|an|is|it|also|for|me|my|our|this|that|in|'
     r'of|on|at|as|to|regarding|about|first|second|other|one|ones|image|images|picture|photo|frame|channel|view|'
@@ -90,6 +98,10 @@ def is_negated(clause: str, start: int, end: int) -> bool:
     before, after = clause[first:start], clause[end : end + _NEGATION_REACH]
     clause = before + clause[start:end] + after
     if _OVER.match(after) or _NOT_CHINESE.search(before.replace(' ', '')):
+        return True
+    if _FORBIDDEN.search(before.replace(' ', '')) and _TREATMENT.search(
+        clause, len(before), len(before) + end - start + 3
+    ):
         return True
     if _COMPLAINING.search(clause):
         return False

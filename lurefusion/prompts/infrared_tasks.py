@@ -140,7 +140,8 @@ SUPER_RESOLUTION = Task(
         r'\b(?:enlarge|magnif)\w*|\bpoorly resolved\b',
         # small formats alone
         r'\b(?:\d{2}|[123]\d\d) ?(?:x|×|by|\*) ?(?:\d{2}|[12]\d\d)\b(?: pixels?| elements)?|'
-        r'\b(?:to|it) \d{3,4} ?(?:x|×|by|\*) ?\d{3,4}\b',
+        r'\b(?:up-?\w+|enlarg\w*|super-?resol\w*|(?:scal|blow|siz)\w*(?: \w+){0,4} up)(?: \w+){0,4} to '
+        r'\d{3,4} ?(?:x|×|by|\*) ?\d',
         rf'{LACK} {ANY}(?:resolution|pixels?|resolved|resolving)\b|{RAISE} (?:resolution|pixels?)\b',
         rf'\bresolution(?: \w+){{0,5}}? (?:is|was|seems|looks|remains|being)(?: \w+){{0,2}} {BAD}\b',
         r'\b(?:huge|big|large|fat|coarse|single|individual|handful of|only|just|merely|barely|covers?|spans?|fewer|'

@@ -58,9 +58,11 @@ LOW_LIGHT = Task(
         r'\bafter (?:sunset|sundown|nightfall|hours)\b|\bbefore (?:sunrise|dawn|daybreak)\b|\bnightfall\b|'
         r'\bsun (?:\w+ ){0,3}(?:set|down|gone)\b|\bsunset\b|\bmoon (?:is |was )?(?:hidden|behind)\b',
         # a wish; 'bright' alone complains
-        r'^(?:please |(?:can|could) you )?make(?: (?!(?:too|so|less|not|as)\b)\w+){1,4} bright$|'
+        r'^(?:(?:can|could) you )?(?:please )?make(?: (?!(?:too|so|less|not|as)\b)\w+){1,4} bright'
+        r'(?: please| enough.*)?$|'
+        r"(?<!not )(?<!n't )\b(?:want|like|prefer) (?:it|the \w+(?: \w+)?)(?: to be)? bright$|"
         r"(?<!not )(?<!n't )\b(?:want|like|need|give me) an? bright (?:picture|image|result|photo|view)\b|"
-        r'\b(?:should|must) be bright$',
+        r'\b(?:should|must) (?:be|look) bright$',
         r'\b(?:one|two|three|four|five|1|2|3|4|5) (?:o.?clock )?(?:in the morning|a\.?m\b)|\bat (?:11|'
         r'eleven) p\.?m\b',
         rf'\b(?:light|lighting|illumination|brightness){NOT_GOOD}|\bfooled by the (?:\w+ )?(?:lamp|light|'

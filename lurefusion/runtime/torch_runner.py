@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,15 @@ _OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and words, in any containers, in one order; '' for everything else."""
+    """Numbers and words, in any containers and in one order, and digests of arrays; '' for everything else."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy() if value.dtype != torch.bfloat16 else value.detach().cpu().float().numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        return f'{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}'
+    if is_dataclass(value):
+        return _plain(vars(value))
+    if isinstance(value, torch.dtype | complex):
+        return str(value)
     if isinstance(value, Mapping):
         return sorted((str(key), _plain(one)) for key, one in value.items())
     if isinstance(value, list | tuple):

@@ -43,6 +43,11 @@ def pack(folder: str, file: str) -> None:
     weights = {key: _short(value) for key, value in checkpoint['state_dict'].items()}
     rest = {RAW + key: _short(value) for key, value in checkpoint.get('ema_state_dict', {}).items()}
     optimizer, steps = checkpoint['optimizer'], {}
+    moments = {'step', 'exp_avg', 'exp_avg_sq'}
+    if any({*state} != moments for state in optimizer['state'].values()) or any(
+        'betas' not in group for group in optimizer['param_groups']
+    ):
+        raise ValueError(f'{path}: only trainings by Adam or AdamW, without amsgrad, can be carried')
     for number, state in optimizer['state'].items():
         steps[number] = float(state['step'])
         # bfloat16: squares of gradients span more than the exponents of float16

@@ -120,7 +120,7 @@ def pictures(cfg: Config, recipe: Recipe, divisor: int = 16) -> Any:
         kept.append(item)
     scenes = dict(type='EmbeddedRestoration', num=recipe.scenes, size=SCENE_SIZE, first=FIRST_SCENE)
     kept += [dict(scenes, **own) for own in made.values()]
-    return DATASETS.build(dict(cfg, datasets=kept, pipeline=whole(cfg['pipeline'])))
+    return DATASETS.build(dict(cfg, datasets=kept, tasks=None, pipeline=whole(cfg['pipeline'])))
 
 
 @torch.no_grad()

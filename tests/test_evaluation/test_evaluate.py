@@ -327,6 +327,12 @@ def test_floats_of_grey_levels_measure_as_their_levels(folders):
         cv2.imwrite(str(folders / 'floats' / f'{path.stem}.tif'), picture.astype(np.float32))
     means = evaluate_folders({'one': folders / 'one', 'floats': folders / 'floats'}, sources, metrics='ranked').means()
     assert means['floats'] == pytest.approx(means['one'], abs=1e-5, nan_ok=True)
+    # a little beyond 1 or 255 is cut off
+    for path in (folders / 'one').iterdir():
+        levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32)
+        cv2.imwrite(str(folders / 'floats' / f'{path.stem}.tif'), levels / 255 * 1.06 - 0.03)
+    near = evaluate_folders({'one': folders / 'one', 'floats': folders / 'floats'}, sources, metrics='ranked').means()
+    assert near['floats']['PSNR'] == pytest.approx(near['one']['PSNR'], abs=0.5)
     cv2.imwrite(str(path_of := folders / 'floats' / f'{path.stem}.tif'), picture.astype(np.float32) * 20 - 5)
     failed = evaluate_folders({'floats': folders / 'floats'}, sources, metrics=['EN']).failed
     assert 'are no grey levels; save them as 8 or 16 bit' in failed[path_of.stem]

@@ -181,6 +181,7 @@ def test_links_are_followed_and_what_leads_nowhere_is_listed(tmp_path):
     (tmp_path / 'vi/d2').symlink_to(tmp_path / 'real/d1')
     (tmp_path / 'vi/d0/up').symlink_to(tmp_path / 'vi')
     (tmp_path / 'vi/gone.png').symlink_to(tmp_path / 'nowhere.png')
+    (tmp_path / 'vi/itself').symlink_to('itself')
     assert list(list_images(tmp_path / 'vi')) == ['d0/0', 'd1/0', 'd1/1', 'd2/0', 'd2/1', 'gone']
 
 

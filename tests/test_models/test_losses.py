@@ -318,6 +318,20 @@ def test_mean_latent_loss_keeps_statistics_of_the_pseudo_latents_in_training_alo
     assert resumed.batches.tolist() == [0, 3]
 
 
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_mean_latent_loss_survives_a_bad_batch(bad):
+    q = restoration()
+    loss = MeanLatentLoss(width=12, momentum=0.4)
+    args = q['latents'], q['latents_pd'], q['m']
+    loss(*args)
+    before = copy.deepcopy(loss.state_dict())
+    # what ends a training that diverges sees no error, but a loss that is no number
+    assert loss(q['latents'], [z * bad for z in q['latents_pd']], q['m']).isnan()
+    assert all(torch.equal(loss.state_dict()[name], before[name]) for name in ('mean', 'second'))
+    assert loss([z * bad for z in q['latents']], q['latents_pd'], q['m']).isnan()
+    assert loss(*args).isfinite()
+
+
 def test_mean_latent_loss_names_what_is_wrong():
     q = restoration()
     with pytest.raises(ValueError, match=r'width=8, but the latents have 12 channels'):

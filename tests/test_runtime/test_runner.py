@@ -327,7 +327,8 @@ def test_options_in_lists_and_dicts_are_a_part_of_the_fingerprint(tiny):
     next(tiny.stream([item()]))
     # what is kept while it runs is none
     assert tiny.fingerprint() == first
-    for options in ([0.2, 0.8], [0.9, 0.1], {'a': [1, {2, 3}]}):
+    arrays = [torch.tensor([0.2, 0.8]), torch.tensor([0.9, 0.1]), np.ones(2), np.float32(3), RunOptions(tile=3)]
+    for options in ([0.2, 0.8], [0.9, 0.1], {'a': [1, {2, 3}]}, *arrays):
         tiny.model.options = options
         assert tiny.fingerprint() != first
         first = tiny.fingerprint()

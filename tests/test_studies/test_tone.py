@@ -71,6 +71,12 @@ def test_measures_what_the_encoder_makes_of_whole_pictures(config, model):
     assert all(torch.equal(found[name], again[name]) for name in found)
 
 
+def test_tasks_that_have_no_tone_are_left_out(config):
+    cfg = load_stages(config)[1][0]
+    cfg.train_dataloader.dataset.tasks = ('ll', 'oe', 'lc')
+    assert set(study.pictures(cfg, SMALL).groups) == {'ll', 'hz', 'oe'}
+
+
 def test_lure_fast_is_measured_in_luma_and_chroma(config):
     torch.manual_seed(0)
     cfg = dict(

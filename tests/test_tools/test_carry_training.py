@@ -64,6 +64,12 @@ def test_wrong_files_are_refused(small, tmp_path):
     torch.save(dict(state_dict={'a': torch.ones(1)}), tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match='has no optimizer, param_schedulers, meta'):
         carry.pack(str(tmp_path / 'bare.pth'), str(tmp_path / 'a.safetensors'))
+    for change in (dict(momentum_buffer=torch.ones(1)), dict(max_exp_avg_sq=torch.ones(1))):
+        checkpoint = load(run / 'iter_2.pth')
+        checkpoint['optimizer']['state'][0].update(change)
+        torch.save(checkpoint, tmp_path / 'other.pth')
+        with pytest.raises(ValueError, match='only trainings by Adam or AdamW, without amsgrad'):
+            carry.pack(str(tmp_path / 'other.pth'), str(tmp_path / 'b.safetensors'))
     carry.pack(str(run), str(tmp_path / 'a.safetensors'))
     with pytest.raises(ValueError, match=r'iter_2\.pth is there already'):
         carry.unpack(str(tmp_path / 'a.safetensors'), str(run))

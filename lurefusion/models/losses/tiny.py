@@ -98,6 +98,9 @@ class MeanLatentLoss(Loss):
     @torch.no_grad()
     def _update(self, means: Tensor, m: Tensor) -> None:
         rows, indices = (torch.cat(all_gather(part.contiguous())) for part in (means, m))
+        # one bad batch would stay in them for good
+        finite = rows.isfinite().all(dim=1)
+        rows, indices = rows[finite], indices[finite]
         for i in indices.unique().tolist():
             part = rows[indices == i].double()
             self.batches[i] += 1
@@ -117,6 +120,9 @@ class MeanLatentLoss(Loss):
             raise ValueError(f'MeanLatentLoss.width={found}, but the latents have {means.shape[1]} channels')
         if self.training:
             self._update(target, m)
+        if not (means.isfinite().all() and target.isfinite().all()):
+            # for the hook that ends such a training; what follows would raise errors of its own
+            return (means - target).sum().float() * torch.nan
         covariance = self.second - self.mean[:, :, None] * self.mean[:, None, :]
         deviation = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt()
         correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
