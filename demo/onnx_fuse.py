@@ -14,8 +14,9 @@ import onnxruntime
 
 
 def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: str = 'pd') -> None:
-    if not Path(model).is_file():
-        sys.exit(f'error: there is no file {model}')
+    if gone := [path for path in (model, vi, ir) if not Path(path).is_file()]:
+        sys.exit(f'error: there is no file {gone[0]}')
+    onnxruntime.set_default_logger_severity(3)
     session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
     meta = json.loads(session.get_modelmeta().custom_metadata_map['lurefusion'])
     images = [cv2.imread(path, cv2.IMREAD_COLOR_RGB) for path in (vi, ir)]
@@ -34,6 +35,7 @@ def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: s
     fused = session.run(['fused'], feeds)[0][0, :, :height, :width].transpose(1, 2, 0)
     if not cv2.imwrite(out, cv2.cvtColor((fused.clip(0, 1) * 255).round().astype(np.uint8), cv2.COLOR_RGB2BGR)):
         sys.exit(f'error: cannot write {out}')
+    print(out)
 
 
 if __name__ == '__main__':

@@ -218,7 +218,8 @@ class FusionInferencer:
             ValueError: As a call; and if the model only fuses.
             MemoryError: If the picture does not fit into memory.
         """
-        if modality not in self.modalities:
+        if not isinstance(modality, str) or modality not in self.modalities:
+            modality = modality if isinstance(modality, str) else type(modality).__name__
             raise ValueError(f'modality must be one of {", ".join(self.modalities)}; got {modality!r}')
         prompts: Prompt | Iterable[Prompt] = None
         if are_several(prompt):

@@ -310,6 +310,16 @@ def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, f
     return means
 
 
+def _beside(result: Evaluation, beside: Mapping[str, Mapping[str, float]], style: str) -> str:
+    """One table of what was measured and of published figures, ranked together."""
+    means = result.means()
+    # a method that was run again stands beside what was published of it
+    joined = means | {f'{name} (published)' if name in means else name: row for name, row in beside.items()}
+    columns = [c for c in result.columns if any(c in row for row in beside.values())]
+    ranks = report.mean_ranks(joined, [c for c in RANKED_METRICS if c in columns], rounded=True)
+    return report.format_table(joined, columns, style, ranks=ranks, mark=style != 'text')
+
+
 def format_report(result: Evaluation, beside: Mapping[str, Mapping[str, float]] | None = None) -> str:
     """Markdown report: table of means, rank, intervals, warnings, the meaning of the columns."""
     statistics, means = result.statistics(), result.means()
@@ -320,11 +330,7 @@ def format_report(result: Evaluation, beside: Mapping[str, Mapping[str, float]] 
     text += ['Mean over the images that have a finite number; best in bold, second underlined.', '']
     text += [report.format_table(means, result.columns, 'markdown', ranks=result.ranks())]
     if beside:
-        # a method that was run again stands beside what was published of it
-        joined = means | {f'{name} (published)' if name in means else name: row for name, row in beside.items()}
-        columns = [c for c in result.columns if any(c in row for row in beside.values())]
-        ranks = report.mean_ranks(joined, [c for c in RANKED_METRICS if c in columns], rounded=True)
-        text += ['## Beside other methods', '', report.format_table(joined, columns, 'markdown', ranks=ranks)]
+        text += ['## Beside other methods', '', _beside(result, beside, 'markdown')]
     text += ['## Spread over the images', '', report.format_intervals(statistics, result.columns, result.level)]
     text += ['## Columns', '', report.describe_metrics(result.columns)]
     return '\n'.join(text)
@@ -466,6 +472,8 @@ def run(args: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f'warning: {warning}')
     print(report.format_table(result.means(), result.columns, 'text', ranks=result.ranks(), mark=False))
+    if beside:
+        print(f'beside {args.beside}, whose figures may be of other pictures:\n{_beside(result, beside, "text")}')
     if args.out:
         box = tuple(args.box) if args.box else None
         for path in write_report(result, args.out, beside, args.grids, args.zoom, box):

@@ -105,7 +105,7 @@ def _image_files(folder: str | os.PathLike, recursive: bool) -> dict[str, Path]:
     """Image files by their path inside of the folder, sorted by path."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f'no such folder: {folder}')
+        raise FileNotFoundError(f'no such folder: {folder}{" (it is a file)" if folder.exists() else ""}')
     found = {path.relative_to(folder).as_posix(): path for path in _walk(folder, recursive)}
     if not found:
         deeper = 0 if recursive else sum(1 for _ in _walk(folder, True))

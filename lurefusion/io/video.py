@@ -111,7 +111,13 @@ class VideoWriter(ClipWriter):
         self._last = -1
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
-        self._handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f'.{self.path.name}.', suffix=suffix)
+        try:
+            self._handle, temporary = tempfile.mkstemp(
+                dir=self.path.parent, prefix=f'.{self.path.name}.', suffix=suffix
+            )
+        except OSError as error:
+            # not the hidden name, which nobody has asked for
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         self._temporary = Path(temporary)
         take_lock(self._handle)
         self._audio: _Sound | None = None

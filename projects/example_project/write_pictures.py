@@ -21,3 +21,4 @@ if __name__ == '__main__':
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     write_pictures(sys.argv[1], *map(int, sys.argv[2:3]))
+    print(sys.argv[1])
