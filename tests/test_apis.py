@@ -582,6 +582,11 @@ def test_colour_that_nobody_owns_and_names_that_calls_have():
         FusionInferencer(network(('prompt', 'far')))
 
 
+def test_a_picture_in_place_of_a_modality_is_named(inferencer):
+    with pytest.raises(ValueError, match='modality must be one of vi, ir; got'):
+        inferencer.restore('vi', noise(16, 16))
+
+
 def test_a_failure_among_results_is_raised_when_they_are_written(inferencer, tmp_path):
     results = inferencer.stream(vi=[noise(24, 32), noise(24, 32)], ir=[noise(24, 32, seed=1), noise(9, 9)])
     with pytest.raises(ValueError, match='size'):

@@ -165,7 +165,8 @@ def test_the_script_needs_onnx_runtime_and_opencv_alone(small_export: Any, tmp_p
         ({5: 'zz'}, "unknown task 'zz'; there are ll"),
         ({4: 'no/where.png'}, 'cannot write no/where.png'),
         ({1: 'gone.onnx'}, 'no file gone.onnx'),
-        ({2: 'gone.png'}, 'two pictures of one size'),
+        ({2: 'gone.png'}, 'no file gone.png'),
+        ({2: str(done.path)}, 'two pictures of one size'),
     ):
         wrong = [change.get(i, word) for i, word in enumerate(words)]
         ran = subprocess.run([sys.executable, '-c', code, *wrong], capture_output=True, text=True, cwd=tmp_path)
