@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,9 @@ class TorchRunner(Runner):
         found = hashlib.blake2b(super().fingerprint().encode(), digest_size=16)
         for name, part in self.model.named_modules():
             own = {k: v for k, v in vars(part).items() if k not in _OF_EVERY_MODULE}
-            # what begins with _ is kept while it runs
-            plain = {k: v for k, v in own.items() if not (k.startswith('_') and isinstance(v, list | dict | set))}
-            found.update(f'{name} {type(part).__qualname__} {_plain(plain)} {_own_code(type(part))}'.encode())
+            # what begins with _ may be kept from one run to the next
+            own = {k: v for k, v in own.items() if not k.startswith('_') or isinstance(v, _SIMPLE | tuple)}
+            found.update(f'{name} {type(part).__qualname__} {_plain(own)} {_own_code(type(part))}'.encode())
         for name, tensor in self.model.state_dict().items():
             found.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
             found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
@@ -87,6 +87,7 @@ class TorchRunner(Runner):
         return self.model.classify_text(sentences)
 
 
+_SIMPLE = bool | int | float | str | None
 _OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
 
 
@@ -96,8 +97,8 @@ def _plain(value: Any) -> Any:
         value = value.detach().cpu().numpy() if value.dtype != torch.bfloat16 else value.detach().cpu().float().numpy()
     if isinstance(value, np.ndarray | np.generic):
         return f'{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}'
-    if is_dataclass(value):
-        return _plain(vars(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, torch.dtype | complex):
         return str(value)
     if isinstance(value, Mapping):
@@ -106,7 +107,7 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, set | frozenset):
         return sorted(str(_plain(one)) for one in value)
-    return value if isinstance(value, bool | int | float | str | None) else ''
+    return value if isinstance(value, _SIMPLE) else ''
 
 
 @lru_cache
