@@ -142,7 +142,7 @@ def evaluate_folders(
         options: Metric -> keywords of its function.
         range_mode: How sources deeper than 8 bit come to [0, 1], for all or for each, see
             `lurefusion.io.ranges.to_unit_range` and `parse_range`; fused and reference pictures deeper than 8 bit are
-            divided by their full range (floats beyond 1: by 255).
+            divided by their full range; floats are levels of 0 to 1, or of 0 to 255, slightly beyond cut off.
         device: Where to compute.
         level: Coverage of the bootstrap intervals.
         labels: Folder with class ids, for the metrics that need them.
@@ -251,9 +251,8 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
             if role == 'label':
                 images[role] = torch.from_numpy(read_label(path))[None]
             else:
-                images[role] = image_to_tensor(read_image(path, ranges.get(role) or _full_range(path))[0])[
-                    None
-                ].contiguous()
+                picture, _ = read_image(path, ranges.get(role) or _full_range(path))
+                images[role] = image_to_tensor(picture)[None].contiguous()
         except (OSError, ValueError) as error:
             wrong.append(str(error))
     if wrong:
