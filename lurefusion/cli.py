@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
+from lurefusion.choices import did_you_mean
 from lurefusion.commands import completion, demo, evaluate, export, fuse, info, test, train
 
 
@@ -30,14 +31,25 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         inner = commands.add_parser(name, help=text, description=text)
         command.add_arguments(inner)
-        inner.set_defaults(run=command.run)
+        inner.set_defaults(run=command.run, parser=inner)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the console script; errors of the user end in one line and exit code 1."""
-    args = make_parser().parse_args(argv)
+    args, unknown = make_parser().parse_known_args(argv)
+    if unknown:
+        _refuse(args.parser, unknown)
     return exit_code(args.run, args)
+
+
+def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
+    """End with the usage of the command, which that of all commands would hide, and the nearest option."""
+    options = [option for action in parser._actions for option in action.option_strings]
+    hints = [did_you_mean(word.partition('=')[0], options) for word in unknown if word.startswith('-')]
+    bare = '--vi' in options and not unknown[0].startswith('-')
+    named = f' Pictures, folders and videos are named: --vi {unknown[0]}' if bare else ''
+    parser.error(f'unrecognized arguments: {" ".join(unknown)}.{"".join(dict.fromkeys(hints))}{named}')
 
 
 class Terminated(KeyboardInterrupt):

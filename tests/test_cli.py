@@ -1,6 +1,7 @@
 """The command `lurefusion`, as typed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,6 +70,22 @@ def test_mistakes_end_in_one_line(pair, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "'vii' is no modality. Did you mean 'vi'?" in line]
     assert [line for line in lines if line.startswith('error: give a picture of each modality or a folder of each')]
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['fuse', 'a.png', 'b.png'], 'unrecognized arguments: a.png b.png. Pictures, .* are named: --vi a.png'),
+        (['fuse', '--overwritee'], "unrecognized arguments: --overwritee. Did you mean '--overwrite'"),
+        (['train', 'x.py', '--sed', '3'], "unrecognized arguments: --sed 3. Did you mean '--seed'"),
+    ],
+)
+def test_unknown_words_show_the_usage_of_the_command(capsys, words, message):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said) and f'usage: lurefusion {words[0]}' in said
 
 
 @pytest.mark.parametrize(

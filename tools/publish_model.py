@@ -41,7 +41,11 @@ def publish(config: str, checkpoint: str, out: str, half: bool = False) -> None:
         named = ', '.join(f'{a} and {b}' for a, b in pairs)
         print_log(f'a picture of {modality} becomes the same for {named}: is a layer dead?', level=logging.WARNING)
     state, meta = read_weights(path)
+    own = network.state_dict()
     state = {key: value for key, value in state.items() if not key.startswith('losses.')}
+    if foreign := sorted(state.keys() - own.keys()):
+        print_log(f'{path}: the network has no {", ".join(foreign)}: left out', level=logging.WARNING)
+    state = {key: value for key, value in state.items() if key in own}
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     save_weights(

@@ -50,7 +50,7 @@ class FrameJob:
         self.records = Records(out, Shard(), settings)
         self._claimed = False
         self._inputs: dict[str, Any] = {}
-        if self.records.made_otherwise and not overwrite:
+        if not overwrite and any(self.writer.file(name).exists() for name in self.records.made_otherwise):
             raise FileExistsError(f'{out} holds frames {_OTHERWISE}')
 
     def __enter__(self) -> FrameJob:

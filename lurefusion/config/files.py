@@ -112,14 +112,18 @@ def _listing(folder: Path) -> str:
 def nearest_config(path: str) -> str:
     """The sentence that names the file beside a wrong path, or the shipped config, that is most like it."""
     here = Path(path).expanduser()
-    beside = sorted(file.name for file in here.parent.glob('*.py')) if here.parent.is_dir() else []
-    near = next((name for name in beside if f"'{name}'" in did_you_mean(here.name, beside)), None)
+    # without the ending, which all have in common
+    beside = sorted(file.stem for file in here.parent.glob('*.py')) if here.parent.is_dir() else []
+    near = next((f'{stem}.py' for stem in beside if f"'{stem}'" in did_you_mean(here.stem, beside)), None)
     names = {name.partition('::')[2]: name for name in list_configs()}
-    tail = here.as_posix().rpartition('configs/')[2]
-    hint = did_you_mean(tail, list(names)) or did_you_mean(here.name, [Path(name).name for name in names])
-    shipped = next((n for inner, n in names.items() if f"'{inner}'" in hint or f"'{Path(inner).name}'" in hint), None)
+    tails = {inner.removesuffix('.py'): name for inner, name in names.items()}
+    stems = {Path(inner).stem: name for inner, name in names.items()}
+    tail = here.with_suffix('').as_posix().rpartition('configs/')[2]
+    hint = did_you_mean(tail, list(tails)) or did_you_mean(here.stem, list(stems))
+    shipped = next((name for like, name in (*tails.items(), *stems.items()) if f"'{like}'" in hint), None)
     found = [repr(str(name)) for name in (near and here.with_name(near), shipped) if name]
-    return f' Did you mean {" or ".join(found)}?' if found else f' Shipped configs: {", ".join(names.values())}'
+    shipped_ones = f" `lurefusion info` lists the {len(names)} shipped ones, as 'lurefusion::lure/stage1_ir_vi.py'"
+    return f' Did you mean {" or ".join(found)}?' if found else shipped_ones
 
 
 def data_folder(data_root: str | Path) -> Path:

@@ -180,9 +180,9 @@ class Records:
         self._file: Any = None
 
     @property
-    def made_otherwise(self) -> bool:
-        """Whether there are results of other settings."""
-        return any(record['settings'] != self.settings for record in self._known.values())
+    def made_otherwise(self) -> list[str]:
+        """Names of the pictures that were made with other settings; they need not be there any more."""
+        return [name for name, record in self._known.items() if record['settings'] != self.settings]
 
     @property
     def unfinished(self) -> list[str]:

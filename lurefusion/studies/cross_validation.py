@@ -57,15 +57,16 @@ def drives(names: Sequence[str], gap: int = 50) -> list[list[str]]:
             raise ValueError(
                 f'{name!r} does not begin with the number of a frame, as 00123D does: no drive can be told'
             )
-        frames.append((int(match[1]), match[2], name))
-    groups: list[list[str]] = []
+        frames.append((match[2], int(match[1]), name))
+    groups: list[list[tuple[int, str]]] = []
     last = None
-    for number, suffix, name in sorted(frames):
-        if last is None or suffix != last[1] or number - last[0] > gap:
+    # each time of day by itself: another drive's frames in between part nothing
+    for suffix, number, name in sorted(frames):
+        if last is None or suffix != last[0] or number - last[1] > gap:
             groups.append([])
-        groups[-1].append(name)
-        last = number, suffix
-    return groups
+        groups[-1].append((number, name))
+        last = suffix, number
+    return [[name for _, name in group] for group in sorted(groups)]
 
 
 def balanced_folds(groups: Sequence[Sequence[str]], present: Mapping[str, np.ndarray], folds: int) -> list[int]:

@@ -235,6 +235,11 @@ def test_frames_that_are_there_are_kept_and_a_broken_run_goes_on(clips, capsys, 
     assert 'made otherwise (other clips, weights or options): --overwrite' in capsys.readouterr().err
     assert fuse_clips(clips, 'broken', *options, '--bit-depth', '16', '--overwrite') == 0
     assert frames_of(clips / 'broken') != frames_of(clips / 'whole')
+    # nothing is replaced where all have been deleted
+    for file in (clips / 'broken').glob('*.png'):
+        file.unlink()
+    assert fuse_clips(clips, 'broken', *options) == 0
+    assert frames_of(clips / 'broken') == frames_of(clips / 'whole')
     # frames of a program that remembers nothing
     (clips / 'whole' / '.lurefusion').rename(clips / 'elsewhere')
     assert fuse_clips(clips, 'whole', *options) == 1

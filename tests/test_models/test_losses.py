@@ -736,6 +736,9 @@ def test_quality_loss_names_what_is_wrong():
         QualityLoss(weights=dict(MSSSIM=1))
     with pytest.raises(ValueError, match='negative, got VIF=-1'):
         QualityLoss(weights=dict(VIF=-1))
+    for weight in (float('nan'), float('inf')):
+        with pytest.raises(ValueError, match='finite'):
+            QualityLoss(weights=dict(VIF=weight))
     small = rand(1, 3, 32, 64)
     with pytest.raises(ValueError, match='at least 41 pixels'):
         QualityLoss()(small, dict(vi=small, ir=small))

@@ -22,6 +22,8 @@ def test_drives_break_at_gaps_and_at_nightfall():
     names = ['00010D', '00004D', '00060D', '00061N', '00112N', '00162N']
     assert drives(names, gap=50) == [['00004D', '00010D', '00060D'], ['00061N'], ['00112N', '00162N']]
     assert drives(names, gap=3) == [[name] for name in sorted(names)]
+    # numbers of a drive by day and of one by night may alternate: each stays whole
+    assert drives(['00010D', '00011N', '00012D', '00013N']) == [['00010D', '00012D'], ['00011N', '00013N']]
     with pytest.raises(ValueError, match=r"'frame1' does not begin with the number"):
         drives(['frame1'])
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lurefusion import weights
 from lurefusion.apis import FusionInferencer
@@ -35,6 +36,10 @@ def test_shipped_weights_fuse_like_the_checkpoint(small, publish, tmp_path, monk
     expected = FusionInferencer(str(small / 'small.py'), str(run))('it is dark', vi=vi, ir=ir)
     np.testing.assert_array_equal(FusionInferencer('small-net')('it is dark', vi=vi, ir=ir), expected)
     half = FusionInferencer('small-half')('it is dark', vi=vi, ir=ir)
+    # what is not the network's does not come along
+    weights.save_weights({**state, 'discriminator.weight': torch.ones(3)}, tmp_path / 'more.safetensors', meta)
+    publish(str(small / 'small.py'), str(tmp_path / 'more.safetensors'), str(tmp_path / 'again.safetensors'))
+    assert weights.read_weights(tmp_path / 'again.safetensors')[0].keys() == state.keys()
     assert np.abs(half.astype(int) - expected.astype(int)).max() <= 2
 
 

@@ -42,7 +42,7 @@ class QualityLoss(Loss):
         weights: Metric -> w_i, 1 for those that are not named; 0 leaves one out.
 
     Raises:
-        ValueError: If a metric is unknown, or a weight negative.
+        ValueError: If a metric is unknown, or a weight negative or not finite.
     """
 
     needs = ('fused', 'sources')
@@ -52,8 +52,8 @@ class QualityLoss(Loss):
         for name, weight in (weights or {}).items():
             if name not in SPREAD:
                 raise ValueError(f'weights of QualityLoss: no metric {name!r}.{did_you_mean(name, list(SPREAD))}')
-            if weight < 0:
-                raise ValueError(f'weights of QualityLoss must not be negative, got {name}={weight}')
+            if not 0 <= weight < float('inf'):
+                raise ValueError(f'weights of QualityLoss must be finite and not negative, got {name}={weight}')
         self.weights = {**dict.fromkeys(SPREAD, 1.0), **(weights or {})}
 
     def forward(self, fused: Tensor, sources: Sources) -> Tensor:
