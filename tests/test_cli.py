@@ -85,7 +85,8 @@ def test_unknown_words_show_the_usage_of_the_command(capsys, words, message):
         main(words)
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert re.search(message, said) and f'usage: lurefusion {words[0]}' in said
+    assert re.search(message, said)
+    assert f'usage: lurefusion {words[0]}' in said
 
 
 @pytest.mark.parametrize(
