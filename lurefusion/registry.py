@@ -23,6 +23,7 @@ from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
@@ -371,6 +372,13 @@ VISUALIZERS = _Child(
     """MMEngine's `Visualizer`: `add_datasample(name, image, ...)`.""",
     'visualization',
 )
+VISBACKENDS = _Child(
+    'visualizer backend',
+    MMENGINE_VISBACKENDS,
+    """MMEngine's `BaseVisBackend`: `add_scalar(name, value, step)`, `add_image(name, image, step)`, ...""",
+    'visualization',
+    base=_in('mmengine.visualization', 'BaseVisBackend'),
+)
 
 
 def _base_of(module: str, name: str) -> Callable[[], type]:
@@ -458,7 +466,7 @@ KINDS: tuple[KindRegistry, ...] = (
 )  # fmt: skip
 REGISTRIES: tuple[Registry, ...] = (
     *KINDS, METRICS, DATASETS, DATA_SAMPLERS, TRANSFORMS, MODELS, HOOKS, LOOPS, OPTIMIZERS, OPTIM_WRAPPERS,
-    OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, VISUALIZERS,
+    OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, VISUALIZERS, VISBACKENDS,
 )  # fmt: skip
 
 

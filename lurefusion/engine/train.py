@@ -81,8 +81,7 @@ def train_stage(
         runner.train()
     except KeyboardInterrupt as interrupt:
         raise type(interrupt)(
-            f'{folder.name} was interrupted at iteration {runner.iter}; the newest checkpoint is '
-            f'{latest_checkpoint(folder)}. The same command with --resume goes on from there'
+            f'{folder.name} was interrupted at iteration {runner.iter}; {_where_to_go_on(folder)}'
         ) from None
     except RuntimeError as error:
         # as PyTorch words it where a worker dies of a signal
@@ -90,14 +89,19 @@ def train_stage(
             raise
         raise ChildProcessError(
             f'a process that loads data was killed at iteration {runner.iter} ({str(error).splitlines()[0]}): mostly '
-            f'memory ran out, then lower train_dataloader.num_workers. The newest checkpoint is '
-            f'{latest_checkpoint(folder)}; the same command with --resume goes on from there'
+            f'memory ran out, then lower train_dataloader.num_workers; {_where_to_go_on(folder)}'
         ) from None
     finally:
         close_runner(runner)
     # the main process may still be writing what the next stage starts from
     barrier()
     return latest_checkpoint(folder)
+
+
+def _where_to_go_on(folder: Path) -> str:
+    if (newest := latest_checkpoint(folder)) is None:
+        return 'no checkpoint was saved yet: the same command begins anew'
+    return f'the newest checkpoint is {newest}. The same command with --resume goes on from there'
 
 
 def _take_over(cfg: Config, parent: Path) -> str | None:

@@ -72,6 +72,9 @@ def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
 class _RowMetric(BaseMetric):
     """Keeps one row per image in `rows` (main process), and writes them to `out_csv` if that is set."""
 
+    # no prefix is meant: without this MMEngine warns
+    default_prefix = ''
+
     def __init__(self, out_csv: str | None = None, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.out_csv = out_csv
@@ -337,6 +340,8 @@ class GoalScore(BaseMetric):
         ValueError: If a goal is its start, or there is none.
         KeyError: If a goal is for something that the metrics do not give.
     """
+
+    default_prefix = ''
 
     def __init__(
         self,

@@ -196,6 +196,9 @@ def test_an_interrupted_training_says_how_to_go_on(small):
     hooks = [dict(type='StopAfterIteration', iteration=3)]
     with pytest.raises(KeyboardInterrupt, match=r'iteration 2; the newest checkpoint is w/iter_2\.pth.*--resume'):
         train(small / 'small_stage1.py', work_dir='w', options={'custom_hooks': hooks})
+    hooks[0]['iteration'] = 1
+    with pytest.raises(KeyboardInterrupt, match=r'iteration 0; no checkpoint was saved yet: the same command begins'):
+        train(small / 'small_stage1.py', work_dir='early', options={'custom_hooks': hooks})
 
 
 def test_a_diverged_training_ends_and_keeps_its_good_checkpoints(small):
