@@ -19,9 +19,11 @@ def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: s
     onnxruntime.set_default_logger_severity(3)
     session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
     meta = json.loads(session.get_modelmeta().custom_metadata_map['lurefusion'])
-    images = [cv2.imread(path, cv2.IMREAD_COLOR_RGB) for path in (vi, ir)]
+    images = [cv2.imread(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH) for path in (vi, ir)]
     if images[0] is None or images[1] is None or images[0].shape != images[1].shape:
         sys.exit('error: two pictures of one size are needed')
+    if any(image.dtype != np.uint8 for image in images):
+        sys.exit('error: pictures of 8 bit are needed: lurefusion fuse takes those of more, by --range')
     height, width = images[0].shape[:2]
     bottom, right = -height % meta['size_divisor'], -width % meta['size_divisor']
     feeds = {}
@@ -33,6 +35,9 @@ def main(model: str, vi: str, ir: str, out: str, task_vi: str = 'pd', task_ir: s
             sys.exit(f'error: unknown task {unknown.pop()!r}; there are {" ".join(meta["vectors"])}')
         feeds['text'] = np.array([meta['vectors'][task] for task in (task_vi, task_ir)], np.float32)
     fused = session.run(['fused'], feeds)[0][0, :, :height, :width].transpose(1, 2, 0)
+    owner = images[meta['modalities'].index(meta['chroma'] or meta['modalities'][0])]
+    if (owner == owner[..., :1]).all():  # where it is grey, so is the result
+        fused = fused.clip(0, 1).mean(axis=2, keepdims=True).repeat(3, axis=2)
     if not cv2.imwrite(out, cv2.cvtColor((fused.clip(0, 1) * 255).round().astype(np.uint8), cv2.COLOR_RGB2BGR)):
         sys.exit(f'error: cannot write {out}')
     print(out)

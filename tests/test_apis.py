@@ -1,7 +1,10 @@
 """FusionInferencer on arrays, files and folders, and every mistake that a user makes first."""
 
 import io
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 
@@ -592,3 +595,112 @@ def test_a_failure_among_results_is_raised_when_they_are_written(inferencer, tmp
     with pytest.raises(ValueError, match='size'):
         inferencer.postprocess(results, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ['0.png']
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 3])
+def test_a_camera_may_fill_one_array_again_and_again(batch_size):
+    def camera(frame):
+        for level in (0, 40, 80, 120):
+            frame[...] = level
+            frame[0, 0] = level + 1
+            yield frame
+
+    fuser = FusionInferencer('lurefusion::baselines/average_ir_vi.py')
+    frames = dict(vi=camera(np.zeros((16, 24, 3), np.uint8)), ir=camera(np.zeros((16, 24), np.uint8)))
+    levels = [round(float(done.picture[5, 5, 0]) * 255) for done in fuser.stream(batch_size=batch_size, **frames)]
+    assert levels == [0, 40, 80, 120]
+
+
+def test_frames_before_a_source_breaks_are_not_lost(inferencer):
+    def camera():
+        for seed in range(5):
+            yield noise(16, 24, 3, seed=seed)
+        raise OSError('the camera is gone')
+
+    results = inferencer.stream(batch_size=4, vi=camera(), ir=(noise(16, 24, seed=s) for s in range(9)))
+    assert [next(results).name for _ in range(5)] == ['0', '1', '2', '3', '4']
+    with pytest.raises(OSError, match='the camera is gone'):
+        next(results)
+
+
+def test_a_prompt_that_is_changed_and_given_again_is_read_again(inferencer):
+    def prompts():
+        said = {}
+        for key in ('ll', 'hz', 'oe'):
+            said['vi'] = key
+            yield said
+
+    found = list(inferencer.stream(prompts(), **pairs_of(3, 16, 16)))
+    assert [result.tasks['vi'] for result in found] == ['ll', 'hz', 'oe']
+
+
+def test_ranges_of_a_folder_are_its_own_call_s(folders):
+    (folders / 'deep').mkdir()
+    for i in range(3):
+        deep = np.random.default_rng(i).integers(28_000, 29_000, (24, 40)).astype(np.uint16)
+        assert cv2.imwrite(str(folders / f'deep/{i}.png'), deep)
+    fuser = FusionInferencer(CONFIG, 'random', range_mode='ir=shared')
+    inside = []
+    fuser.fuse_folders(
+        dict(vi=folders / 'vi', ir=folders / 'deep'), folders / 'out', tell=lambda *_: inside.append(dict(fuser.ranges))
+    )
+    # as a second thread, or a call in between, would see them
+    assert inside == [fuser.ranges] * 3
+    assert fuser.ranges['ir'] == 'shared'
+
+
+@pytest.mark.parametrize('kind', ['u2', 'i2', 'i4', 'i8', 'f4', 'f8'])
+def test_alpha_of_8_bit_levels_in_any_type(kind):
+    picture = noise(24, 40, 4)
+    picture[..., 3] = np.linspace(0, 255, 40).round()
+    fuser = FusionInferencer(CONFIG, 'random', alpha='keep')
+    expected = fuser.predict(vi=picture, ir=noise(24, 40)).alpha
+    np.testing.assert_allclose(fuser.predict(vi=picture.astype(kind), ir=noise(24, 40)).alpha, expected, atol=1e-6)
+
+
+def test_alpha_of_a_clip_is_refused(folders):
+    fuser = FusionInferencer(CONFIG, 'random', alpha='keep')
+    with pytest.raises(ValueError, match='frames of a clip have no alpha to keep'):
+        fuser.fuse_video(dict(vi=folders / 'vi', ir=folders / 'ir'), folders / 'out')
+
+
+def test_a_network_that_is_trained_stays_so(inferencer):
+    network = init_model(CONFIG, 'random').train()
+    # what is frozen stays as it is
+    before = [part.training for part in network.modules()]
+    inference_model(network, dict(vi=noise(16, 24, 3), ir=noise(16, 24)))
+    assert [part.training for part in network.modules()] == before
+    assert network.training
+
+
+def test_a_pair_of_files_has_its_name(inferencer, folders):
+    assert inferencer.predict(vi=folders / 'vi/2.png', ir=folders / 'ir/2.bmp').name == '2'
+
+
+def test_a_folder_knows_by_whom_its_prompts_were_told(automatic, folders):
+    sources = dict(vi=folders / 'vi', ir=folders / 'ir')
+    automatic.fuse_folders(sources, folders / 'out', 'auto')
+    other = FusionInferencer(CONFIG, 'random')
+    other.router.auto = AutoPrompt(other.router.bank.keys, [dict(type=Bright)], threshold=0.95)
+    with pytest.raises(FileExistsError, match='made otherwise'):
+        other.fuse_folders(sources, folders / 'out', 'auto')
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no processes are forked here')
+def test_a_forked_process_fuses_too(tmp_path):
+    code = """
+import multiprocessing, numpy as np, torch
+from lurefusion import FusionInferencer
+torch.set_num_threads(2)
+fuser = FusionInferencer('lure-fast', device='cpu')
+picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+def fuse(_):
+    return float(fuser(vi=picture, ir=picture[..., 0]).mean())
+first = fuse(0)
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    found = pool.map_async(fuse, range(2)).get(60)
+assert max(abs(value - first) for value in found) < 0.01
+"""
+    environment = {k: v for k, v in os.environ.items() if k != 'OMP_NUM_THREADS'}
+    ran = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr

@@ -145,7 +145,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_script_needs_onnx_runtime_and_opencv_alone(small_export: Any, tmp_path: Path) -> None:
     model, done = small_export
-    assert len((ROOT / 'demo' / 'onnx_fuse.py').read_text().splitlines()) <= 42
+    assert len((ROOT / 'demo' / 'onnx_fuse.py').read_text().splitlines()) <= 47
     random = np.random.default_rng(0)
     for name in ('vi', 'ir'):
         write_image(tmp_path / f'{name}.png', random.integers(0, 256, (30, 45, 3), np.uint8))
@@ -161,7 +161,18 @@ def test_the_script_needs_onnx_runtime_and_opencv_alone(small_export: Any, tmp_p
     found, _ = read_image(tmp_path / 'out.png')
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert cv2.imread(str(tmp_path / 'out.png')).shape == (30, 45, 3)
+    # a grey visible picture gives a grey result, and pictures of 16 bit are not cut to 8
+    write_image(tmp_path / 'grey.png', random.integers(0, 256, (30, 45), np.uint8))
+    cv2.imwrite(str(tmp_path / 'deep.png'), random.integers(29_000, 31_000, (30, 45), np.uint16))
+    grey = [{2: 'grey.png'}.get(i, word) for i, word in enumerate(words)]
+    assert subprocess.run([sys.executable, '-c', code, *grey], capture_output=True, cwd=tmp_path).returncode == 0
+    found, is_grey = read_image(tmp_path / 'out.png')
+    files['vi'] = str(tmp_path / 'grey.png')
+    assert is_grey
+    expected = FusionInferencer(model)(prompt=dict(vi='ll', ir='pd'), **files)
+    assert np.abs(found[..., 0].astype(int) - expected).max() <= 1
     for change, message in (
+        ({3: 'deep.png'}, 'pictures of 8 bit are needed'),
         ({5: 'zz'}, "unknown task 'zz'; there are ll"),
         ({4: 'no/where.png'}, 'cannot write no/where.png'),
         ({1: 'gone.onnx'}, 'no file gone.onnx'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -119,7 +120,7 @@ def fuse_video(
             while, see :class:`lurefusion.prompts.hysteresis.Hysteresis`.
         reference: Modality that gives the frames, times and sound; None: the one that owns the colour, or the first.
         rate: Frames per second of folders, see :func:`lurefusion.io.clips.open_clips`.
-        offsets: Modality -> seconds by which its clip starts later than the reference's.
+        offsets: Modality -> seconds by which its clip starts later than those that have none.
         steady: Time constant in seconds by which brightness and contrast are damped, see
             :class:`lurefusion.runtime.steady.Steady`; None: not at all.
         codec, pixel_format, quality: See :func:`lurefusion.io.codecs.choose_encoding`.
@@ -138,9 +139,13 @@ def fuse_video(
             or none aligned that is to be.
         OSError: If `out` cannot be written.
     """
+    # range and alignment of this clip are no other call's
+    inferencer = copy.copy(inferencer)
     inferencer.runner.check_names(sources)
     out = Path(out)
     refuse_inside(out, sources)
+    if inferencer.alpha == 'keep':
+        raise ValueError('frames of a clip have no alpha to keep: alpha="drop" (--alpha drop)')
     check_batch(batch_size)
     rate = _check_numbers(sources, out, rate, offsets, bit_depth)
     _refuse_existing(out, overwrite)
@@ -175,7 +180,9 @@ def fuse_video(
             settings = settings_of(inferencer, routes, bit_depth=bit_depth, **pairing)
             job = stack.enter_context(FrameJob(out, clips, settings, bit_depth, overwrite))
         auto = any(route.pending for route in routes.values())
-        plan = _planned(pair_by_time(clips, reference, offsets, report.times), reference, job)
+        # where frames depend on those before, what follows one that is made anew is made anew
+        chained = auto or steady is not None
+        plan = _planned(pair_by_time(clips, reference, offsets, report.times), reference, job, chained)
         moments, looks, labels, *columns = tee(plan, 3 + len(clips))
         # with `auto`, what holds depends on the frames before, also on those that are kept
         frames = {name: _pictures(name, column, not auto) for name, column in zip(clips, columns, strict=True)}
@@ -263,10 +270,12 @@ class _Moment:
 
 
 def _planned(
-    pairs: Iterable[tuple[float, dict[str, Frame]]], reference: str, job: FrameJob | None
+    pairs: Iterable[tuple[float, dict[str, Frame]]], reference: str, job: FrameJob | None, chained: bool
 ) -> Iterator[_Moment]:
+    anew = False
     for time, pair in pairs:
-        kept = None if job is None else job.kept(pair[reference].name, pair)
+        kept = None if job is None else job.kept(pair[reference].name, pair, anew)
+        anew = chained and kept is None
         yield _Moment(time, pair, kept)
 
 
@@ -383,6 +392,8 @@ def _check_numbers(
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if is_video(out) and out.is_dir():
+        raise IsADirectoryError(f'{out} is a folder: choose another name for the video')
     if overwrite or not out.exists():
         return
     if out.is_dir() and not is_video(out):

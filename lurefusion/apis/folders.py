@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -66,6 +67,8 @@ def fuse_folders(
             transform is wanted for all and none of the pairs can be aligned.
         OSError: If `out` cannot be written to, or another process does the same part.
     """
+    # range and alignment of these folders are no other call's
+    inferencer = copy.copy(inferencer)
     inferencer.runner.check_names(folders)
     check_batch(batch_size)
     shard = parse_shard(shard) if isinstance(shard, str) else shard or Shard()
@@ -122,6 +125,7 @@ def settings_of(inferencer: FusionInferencer, routes: Mapping[str, Route], **mor
         routes={name: [route.task, route.sentence] for name, route in routes.items()},
         ranges={str(name): range_ for name, range_ in inferencer.ranges.items()},
         placement=inferencer.placement and inferencer.placement.settings(),
+        auto=inferencer.router.auto.settings() if any(route.pending for route in routes.values()) else None,
         **more,
     )
 

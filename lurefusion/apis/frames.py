@@ -61,15 +61,15 @@ class FrameJob:
     ) -> None:
         self.records.close()
 
-    def kept(self, name: str, frames: Mapping[str, Frame]) -> Kept | None:
-        """What stands for a frame that is there and made of the same; None if it is to be made.
+    def kept(self, name: str, frames: Mapping[str, Frame], anew: bool = False) -> Kept | None:
+        """What stands for a frame that is there and made of the same; None if it is to be made, as with `anew`.
 
         Raises:
             FileExistsError: If it is there, made otherwise, and not to be replaced.
         """
         task = self._task(name, frames)
         state = self.records.state(task)
-        if state == 'same':
+        if state == 'same' and not anew:
             return Kept(name, FileExistsError(task.output), luma=self.records.kept(name).get('luma'))
         if state == 'other' and not self.overwrite:
             raise FileExistsError(f'{task.output} is one of the frames {_OTHERWISE}')

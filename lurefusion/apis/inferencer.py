@@ -286,9 +286,7 @@ class FusionInferencer:
         try:
             yield None if self.placement is None else self.placement.alignment
         finally:
-            # what stands in a file is for good
-            if before is not None and before.path is None:
-                self.placement = before
+            self.placement = before
 
     def _readable(self, pairs: Iterable[Mapping[str, Picture]]) -> Iterator[dict[str, np.ndarray]]:
         for pair in pairs:
@@ -408,7 +406,7 @@ class FusionInferencer:
             return map(_done, self.stream(prompt, batch_size, restore=restore, **images))
         if are_several(prompt):
             raise TypeError('several prompts are given for one picture of each modality; give one')
-        item = self._item('0', images, self.route(prompt), restore)
+        item = self._item(_name(images, 0), images, self.route(prompt), restore)
         return self.runner.run_restore(item) if restore else self.runner.run(item)
 
     def _arrays(self, found: Prediction | Iterator[Prediction]) -> np.ndarray | list[np.ndarray]:
@@ -445,7 +443,8 @@ class FusionInferencer:
             notes: list[str] = []
             try:
                 if routed is _END or row['prompts'] != routed:
-                    routed, routes = row['prompts'], self.route(row['prompts'])
+                    # a dict may be changed and given again
+                    routed, routes = copy.copy(row['prompts']), self.route(row['prompts'])
                 yield self._item(name, pictures, routes, restore, notes, look)
             except OWN_ERRORS as error:
                 yield Failure(name, error, tuple(notes))

@@ -120,8 +120,23 @@ def inference_model(
         batch_size: How many pairs are run together.
 
     Returns:
-        A :class:`Prediction`, of a list a list of these. Errors are those of calling a `FusionInferencer`.
+        A :class:`Prediction`, of a list a list of these. Errors are those of calling a `FusionInferencer`. A network
+        that is being trained is so afterwards.
     """
+    training = isinstance(model, FusionModel) and model.training
+    try:
+        return _inferred(model, pictures, prompt, batch_size)
+    finally:
+        if training:
+            model.train()
+
+
+def _inferred(
+    model: FusionModel | Runner,
+    pictures: Mapping[str, Picture] | Sequence[Mapping[str, Picture]],
+    prompt: Prompt | Sequence[Prompt],
+    batch_size: int,
+) -> Prediction | list[Prediction]:
     # it names the networks of this module
     from lurefusion.apis.inferencer import FusionInferencer
 

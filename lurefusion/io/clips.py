@@ -144,7 +144,11 @@ class VideoFile(Clip):
                 self.frames = stream.frames or None
                 self.has_audio = bool(container.streams.audio)
                 length = stream.duration and float(stream.duration * stream.time_base)
-                self.duration = length or (container.duration and container.duration / av.time_base) or None
+                if not length and container.duration:
+                    # that of a container counts from 0, its pictures may begin later
+                    begin = float((stream.start_time or 0) * stream.time_base)
+                    length = max(container.duration / av.time_base - max(begin, 0.0), 0.0)
+                self.duration = length or None
         except av.error.FFmpegError as error:
             raise ValueError(
                 f'{path} is not a readable video ({self.path.stat().st_size} bytes; {error.strerror}); is it cut off? '
@@ -202,6 +206,9 @@ def _pixels(frame: Any) -> np.ndarray:
     bits = max(component.bits for component in frame.format.components)
     if frame.format.name.startswith('gray') and bits <= 16:
         picture = frame.to_ndarray()
+    elif bits == 8 and _is_full_range(frame) and _is_neutral(frame):
+        # the conversion below turns it greenish
+        picture = _plane(frame.planes[0])
     else:
         from av.video.reformatter import Colorspace
 
@@ -211,6 +218,20 @@ def _pixels(frame: Any) -> np.ndarray:
         picture = picture if bits <= 8 else picture.astype(np.float32) / 65535
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def _is_full_range(frame: Any) -> bool:
+    """Whether luma is stored as 0 to 255, in planes of its own."""
+    return frame.format.name.startswith('yuvj') or (frame.format.name.startswith('yuv4') and frame.color_range == 2)
+
+
+def _is_neutral(frame: Any) -> bool:
+    return all((_plane(plane) == 128).all() for plane in frame.planes[1:3])
+
+
+def _plane(plane: Any) -> np.ndarray:
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
 
 
 def is_video(path: str | os.PathLike) -> bool:
@@ -288,7 +309,7 @@ def pair_by_time(
     Args:
         clips: Modality -> clip.
         reference: Modality that gives the frames and their times.
-        offsets: Modality -> seconds by which its clip starts later than the reference's.
+        offsets: Modality -> seconds by which its clip starts later than those that have none.
         report: Is filled.
 
     Yields:
@@ -296,7 +317,10 @@ def pair_by_time(
     """
     offsets = offsets or {}
     report = TimeReport() if report is None else report
-    others = {name: _Nearest(iter(clip), offsets.get(name, 0.0)) for name, clip in clips.items() if name != reference}
+    start = offsets.get(reference, 0.0)
+    others = {
+        name: _Nearest(iter(clip), offsets.get(name, 0.0) - start) for name, clip in clips.items() if name != reference
+    }
     own = float(1 / clips[reference].rate) if clips[reference].rate else 0.0
     # time stamps are rounded, to milliseconds in some containers
     slack = {name: max(own, float(1 / clips[name].rate) if clips[name].rate else 0.0) + 1e-3 for name in others}

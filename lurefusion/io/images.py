@@ -15,7 +15,7 @@ import numpy as np
 from lurefusion.io import formats, slices
 from lurefusion.io.digests import digest_of_parts
 from lurefusion.io.locks import take_lock
-from lurefusion.io.ranges import _is_eight_bit, _limits, to_uint8, to_uint16, to_unit_range
+from lurefusion.io.ranges import _is_eight_bit, _is_fraction, _limits, to_uint8, to_uint16, to_unit_range
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 # WebP is read and not written: OpenCV would write it with losses
@@ -200,6 +200,11 @@ def alpha_of(image: Any) -> np.ndarray | None:
     if image.ndim != 3 or image.shape[2] != 4:
         return None
     alpha = image[..., 3]
+    if not np.isfinite(alpha).all():
+        raise ValueError('the alpha of a picture has NaN or infinite values')
+    # grey levels of 8 bit, in whatever type, are told by all four bands, as the colours are
+    if image.dtype != np.uint8 and image.max() > 1 and _is_eight_bit(image, image.min(), image.max()):
+        return (alpha.clip(0, 255) / 255).astype(np.float32)
     return to_unit_range(alpha, 'full') if np.issubdtype(alpha.dtype, np.integer) else alpha.astype(np.float32)
 
 
@@ -234,7 +239,7 @@ def _unclear(image: np.ndarray) -> bool:
     if not np.issubdtype(image.dtype, np.floating) or not np.isfinite(image).all():
         return False
     lowest, highest = image.min(), image.max()
-    if (lowest >= 0 and highest <= 1) or _is_eight_bit(image, lowest, highest):
+    if _is_fraction(lowest, highest) or _is_eight_bit(image, lowest, highest):
         return False
     return bool(lowest >= -1 and highest <= 255)
 
@@ -328,7 +333,7 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(handle, rest) :]
-        os.fchmod(handle, 0o666 & ~_umask())
+        os.fchmod(handle, 0o666 & ~umask())
         # the lock holds until the file has its name
         os.replace(temporary, path)
     except BaseException as error:
@@ -380,7 +385,12 @@ def _discard(hidden: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def umask() -> int:
+    """Of this process; where the system tells it, without setting it, which other threads would see."""
+    try:
+        with open('/proc/self/status') as status:
+            return next(int(line.split()[1], 8) for line in status if line.startswith('Umask:'))
+    except (OSError, StopIteration):
+        mask = os.umask(0)
+        os.umask(mask)
+        return mask

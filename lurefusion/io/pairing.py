@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -92,7 +93,8 @@ def list_images(folder: str | os.PathLike, recursive: bool = True) -> dict[str, 
     """
     files: dict[str, Path] = {}
     for inner, path in _image_files(folder, recursive).items():
-        stem = without_suffix(inner)
+        # one accented letter may be stored as two characters, by some systems always
+        stem = unicodedata.normalize('NFC', without_suffix(inner))
         if stem in files:
             raise ValueError(
                 f'two images of one stem in {folder}: {files[stem].name} and {path.name}; keep one of them there'
@@ -230,7 +232,7 @@ def _match(
         raise ValueError(
             f'give a pattern for each of {", ".join(folders)}; there are patterns for {", ".join(patterns) or "none"}'
         )
-    compiled = {role: _compile(role, patterns[role]) for role in folders}
+    compiled = {role: _compile(role, unicodedata.normalize('NFC', patterns[role])) for role in folders}
     fields = {role: frozenset(pattern.expression.groupindex) for role, pattern in compiled.items()}
     if len(set(fields.values())) > 1:
         shown = ', '.join(f'{role}={patterns[role]}' for role in folders)
@@ -243,7 +245,7 @@ def _match(
         files: dict[str, Path] = {}
         left[role] = []
         for inner, path in _image_files(folder, recursive).items():
-            name = compiled[role].name(inner, order)
+            name = compiled[role].name(unicodedata.normalize('NFC', inner), order)
             if name is None:
                 left[role].append(inner)
             elif name in files:

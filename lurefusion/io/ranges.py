@@ -11,6 +11,8 @@ RANGE_MODES = ('auto', 'percentile', 'minmax', 'full', 'agc', 'shared')
 _WASTED = 0.25
 # share of the pixels outside of fixed limits that is said
 _CLIPPED = 0.5
+# of fractions that were resampled or converted
+_ROUNDING = 1e-5
 # beyond it, differences of two numbers may overflow
 _OVERFLOWS = np.finfo(np.float64).max / 4
 
@@ -108,8 +110,8 @@ def to_unit_range(image: np.ndarray, mode: str = 'auto', notes: list[str] | None
         # so that no difference of two of them is infinite
         values, lowest, highest = values / 4, lowest / 4, highest / 4
     floating = np.issubdtype(image.dtype, np.floating)
-    if floating and lowest >= 0 and highest <= 1:
-        return image.astype(np.float32)
+    if floating and _is_fraction(lowest, highest):
+        return np.clip(image.astype(np.float32), 0, 1)
     if mode == 'auto' and _is_eight_bit(values, lowest, highest):
         return np.round(values).astype(np.float32) / 255.0
     if mode == 'shared':
@@ -147,6 +149,11 @@ def _between(values: np.ndarray, dtype: np.dtype, low: float, high: float, notes
                 f'the range {low:g}:{high:g} lies outside of {least} to {most}, what {dtype} pixels can hold; name '
                 f'the modality that it is for: NAME={low:g}:{high:g}'
             )
+        if notes is not None and high - low > 2 * (int(most) - int(least)):
+            notes.append(
+                f'the range {low:g}:{high:g} is far wider than {least} to {most}, all that {dtype} pixels can hold: '
+                f'hardly any contrast is left; name the modality that it is for (NAME={low:g}:{high:g})'
+            )
     if max(abs(low), abs(high), abs(values.min()), abs(values.max())) > _OVERFLOWS:
         values, low, high = values / 4, low / 4, high / 4
     if notes is not None and (values.max() <= low or values.min() >= high):
@@ -157,6 +164,11 @@ def _between(values: np.ndarray, dtype: np.dtype, low: float, high: float, notes
     elif notes is not None and (clipped := float(((values < low) | (values > high)).mean())) > _CLIPPED:
         notes.append(f'{clipped:.0%} of the pixels lie outside of {low:g} to {high:g} and are clipped')
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _is_fraction(lowest: float, highest: float) -> bool:
+    """Whether all lie in [0, 1] but for the rounding of a computation."""
+    return bool(lowest >= -_ROUNDING and highest <= 1 + _ROUNDING)
 
 
 def _is_eight_bit(values: np.ndarray, lowest: float, highest: float) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lurefusion.io.images import decode
+from lurefusion.io.ranges import _is_fraction
 from lurefusion.io.slices import is_slice, read_slice
 
 # the percentiles that `percentile` takes of a single picture, see lurefusion.io.ranges.to_unit_range
@@ -65,7 +66,7 @@ def shared_range(pictures: Iterable[np.ndarray]) -> str | None:
 
 def _is_levels(values: np.ndarray) -> bool:
     low, high = values.min(), values.max()
-    return bool(low >= 0 and (high <= 1 or (high <= 255 and (values == np.round(values)).all())))
+    return _is_fraction(low, high) or bool(low >= 0 and high <= 255 and (values == np.round(values)).all())
 
 
 def _percentiles(counts: np.ndarray) -> tuple[float, float]:

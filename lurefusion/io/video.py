@@ -15,7 +15,7 @@ import numpy as np
 
 from lurefusion.io.clips import FOLDER_RATE, HD_LINES, VideoFile, is_video, open_video, pyav
 from lurefusion.io.codecs import Encoding, choose_encoding, muxer_of
-from lurefusion.io.images import write_image
+from lurefusion.io.images import umask, write_image
 from lurefusion.io.locks import take_lock
 from lurefusion.io.pairing import check_output
 from lurefusion.io.ranges import to_uint8
@@ -223,9 +223,7 @@ class VideoWriter(ClipWriter):
             if self._audio is not None:
                 self._audio.copy(self._start, float(self._last * self.tick + 1 / self.rate))
             self._close()
-            mask = os.umask(0)
-            os.umask(mask)
-            self._temporary.chmod(0o666 & ~mask)
+            self._temporary.chmod(0o666 & ~umask())
             self._temporary.replace(self.path)
         except BaseException as error:
             self.discard()

@@ -203,6 +203,15 @@ class AutoPrompt:
                 chosen.append(new)
         return chosen
 
+    def settings(self) -> list[Any]:
+        """What its answers depend on beside the picture, for the records of a folder."""
+        names = [f'{type(each).__module__}.{type(each).__qualname__}' for each in self.prompters]
+        return [
+            self.tasks,
+            self.threshold,
+            [[n, dict(p.thresholds)] for n, p in zip(names, self.prompters, strict=True)],
+        ]
+
     def check(self, modality: str) -> list[Prompter]:
         """Those who can judge pictures of a modality; ValueError if there is none."""
         asked = [prompter for prompter in self.prompters if modality in prompter.tasks]

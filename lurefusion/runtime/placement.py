@@ -102,7 +102,8 @@ class Placement:
 
     def settings(self) -> dict[str, Any]:
         """What pictures depend on, for the records of a folder."""
-        matrix = None if self.alignment is None else self.alignment.transform.tolist()
+        known = self.alignment
+        matrix = None if known is None else [known.transform.tolist(), known.fixed_size, known.moving_size]
         return dict(fixed=self.fixed, register=self.kind, transform=matrix)
 
     def __call__(self, pictures: Mapping[str, np.ndarray]) -> Placed:
@@ -154,7 +155,7 @@ class Placement:
             alignment.save(self.path)
 
     def settled(self, pairs: Iterable[Mapping[str, np.ndarray]], most: int = 1) -> Placement:
-        """One that has one alignment for all pairs.
+        """One that has one alignment for all pairs; itself, where that stands in a file.
 
         Args:
             pairs: Pictures to find it by.
@@ -187,6 +188,7 @@ class Placement:
 
         # pictures of another size have no corners in common
         found = [each for each in found if each.fixed_size == found[0].fixed_size]
-        settled = copy.copy(self)
+        # what stands in a file is for good
+        settled = copy.copy(self) if self.path is None else self
         settled.keep(min(found, key=distance))
         return settled

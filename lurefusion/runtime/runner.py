@@ -128,7 +128,16 @@ class Runner(ABC):
 
     def _stream(self, items: Iterable[Item | Failure], batch_size: int, single: bool) -> Iterator[Prediction | Failure]:
         waiting: list[Item] = []
-        for item in items:
+        upcoming = iter(items)
+        while True:
+            try:
+                item = next(upcoming)
+            except StopIteration:
+                break
+            except Exception:
+                # what came before the source broke is whole
+                yield from self._attempt(waiting, single)
+                raise
             failed = isinstance(item, Failure)
             if waiting and (failed or _kind(item) != _kind(waiting[0])):
                 yield from self._attempt(waiting, single)
@@ -136,6 +145,9 @@ class Runner(ABC):
             if failed:
                 yield item
                 continue
+            if len(waiting) + 1 < batch_size:
+                # a camera may write its next frame where this one lies
+                item = replace(item, pictures={name: picture.copy() for name, picture in item.pictures.items()})
             waiting.append(item)
             if len(waiting) == batch_size:
                 yield from self._attempt(waiting, single)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
@@ -87,6 +88,9 @@ class TorchRunner(Runner):
         return self.model.classify_text(sentences)
 
 
+if hasattr(os, 'register_at_fork'):
+    # OpenMP's threads do not live on in a forked process, which would wait for them for ever
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 _SIMPLE = bool | int | float | str | None
 _OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
 

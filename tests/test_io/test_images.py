@@ -1,5 +1,6 @@
 import os
 import stat
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -8,9 +9,18 @@ import pytest
 import torch
 from skimage.color import rgb2ycbcr
 
-from lurefusion.io.images import IMAGE_SUFFIXES, as_rgb, colourfulness, read_image, write_bytes, write_image
+from lurefusion.io.images import (
+    IMAGE_SUFFIXES,
+    as_rgb,
+    colourfulness,
+    read_image,
+    umask,
+    write_bytes,
+    write_image,
+)
 from lurefusion.io.pairing import check_output, list_images, naming_advice, pair_files, refuse_overwrite, refuse_same
 from lurefusion.io.ranges import parse_range, range_of, to_uint8, to_unit_range
+from lurefusion.io.shared_range import shared_range
 from lurefusion.ops.colour import rgb_to_ycbcr, ycbcr_to_rgb
 
 
@@ -635,3 +645,48 @@ def test_optional_roles_may_lack_files_and_add_none(tmp_path):
     label = touch(tmp_path / 'label', 'b.png', 'z.png')
     pairs = pair_files(dict(vi=vi, label=label), optional=['label']).pairs
     assert pairs == dict(a=dict(vi=vi / 'a.png'), b=dict(vi=vi / 'b.png', label=label / 'b.png'))
+
+
+def test_rounding_beyond_the_unit_range_is_no_measurement(tmp_path):
+    picture = np.random.default_rng(0).random((24, 32)).astype(np.float32)
+    picture[0, :2] = 0, 1
+    beyond = picture.copy()
+    beyond[0, :2] = -1e-7, np.nextafter(np.float32(1), np.float32(2))
+    for mode in ('auto', 'percentile', 'minmax'):
+        np.testing.assert_allclose(to_unit_range(beyond, mode), picture, atol=2e-7)
+        assert to_unit_range(beyond, mode).max() <= 1
+    np.testing.assert_allclose(as_rgb(beyond)[0][..., 0], picture, atol=2e-7)
+    assert shared_range([picture, beyond]) is None
+    # farther out it may be a measurement
+    beyond[0, 1] = 1.01
+    with pytest.raises(ValueError, match='may be grey levels or measurements'):
+        as_rgb(beyond)
+
+
+def test_limits_far_beyond_a_type_are_noted():
+    notes: list[str] = []
+    to_unit_range(np.full((8, 8), 200, np.uint8), '0:65535', notes)
+    assert any('far wider than 0 to 255' in note for note in notes)
+    notes.clear()
+    to_unit_range(np.full((8, 8), 200, np.uint8), '0:300', notes)
+    to_unit_range(np.full((8, 8), 200, np.uint16), '0:65535', notes)
+    assert not notes
+
+
+def test_accents_stored_in_two_ways_are_one_name(tmp_path):
+    for role, form in (('vi', 'NFC'), ('ir', 'NFD')):
+        write_image(tmp_path / role / f'{unicodedata.normalize(form, "café")}.png', np.zeros((8, 8), np.uint8))
+    assert len(pair_files(dict(vi=tmp_path / 'vi', ir=tmp_path / 'ir')).pairs) == 1
+    patterns = dict(vi=unicodedata.normalize('NFD', '{id}é'), ir=unicodedata.normalize('NFC', '{id}é'))
+    assert list(pair_files(dict(vi=tmp_path / 'vi', ir=tmp_path / 'ir'), patterns=patterns).pairs) == ['caf']
+
+
+def test_the_umask_is_read_without_being_changed(monkeypatch):
+    wanted = os.umask(0o027)
+    os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, 'umask', lambda mask: pytest.fail('another thread would see it'))
+        assert umask() == 0o027
+    finally:
+        monkeypatch.undo()
+        os.umask(wanted)

@@ -512,3 +512,29 @@ def test_without_pyav_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, '__import__', missing)
     with pytest.raises(ImportError, match=r'pip install "lurefusion\[video\]"'):
         VideoFile(tmp_path / 'a.mp4')
+
+
+def test_the_offset_of_the_reference_counts_too():
+    vi, ir = Made([n / 10 for n in range(20)], 10), Made([n / 10 for n in range(20)], 10)
+    assert paired(vi, ir, offsets=dict(vi=0.5))[0] == paired(vi, ir, offsets=dict(ir=-0.5))[0]
+    assert paired(vi, ir, offsets=dict(vi=0.5))[0][0] == (0, 5)
+    assert paired(vi, ir, offsets=dict(vi=0.7, ir=0.7))[0] == paired(vi, ir)[0]
+
+
+@pytest.mark.parametrize('form', ['yuvj420p', 'yuvj444p'])
+def test_a_grey_clip_of_full_range_is_grey(tmp_path, form):
+    luma = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH)
+    frame = av.VideoFrame(WIDTH, HEIGHT, form)
+    for plane, value in zip(frame.planes, (None, 128, 128), strict=True):
+        rows = np.zeros((plane.height, plane.line_size), np.uint8)
+        rows[:, : plane.width] = luma if value is None else value
+        plane.update(rows.tobytes())
+    with av.open(str(tmp_path / 'grey.mkv'), 'w') as container:
+        stream = container.add_stream('mjpeg', rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.color_range = WIDTH, HEIGHT, form, 2
+        stream.options = dict(qmin='1', qmax='1')
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (found,) = VideoFile(tmp_path / 'grey.mkv')
+    assert found.picture.shape == (HEIGHT, WIDTH)
+    assert np.abs(found.picture.astype(int) - luma).mean() < 2
