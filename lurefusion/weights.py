@@ -317,19 +317,21 @@ def described_model(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any]
             f'{path} does not say of which model it is; give the config too: --model CONFIG --weights {path}, '
             f'FusionInferencer(CONFIG, weights=...)'
         )
+    model = {key: value for key, value in model.items() if key not in ('losses', 'frozen')}
     for name in _import_paths(model):
         raise ValueError(
             f'{path} names {name!r} as a part of its model, which is no registered name; it is not opened without a '
             f'config of yours'
         )
-    return {key: value for key, value in model.items() if key not in ('losses', 'frozen')}
+    return model
 
 
 def _import_paths(node: Any, key: str = '') -> Iterator[str]:
     """Values that a registry would take for the place of a module to import, with or without `type` before them."""
     if isinstance(node, Mapping):
         for name, child in node.items():
-            yield from _import_paths(child, str(name))
+            # a prompt is words alone, from which nothing is built
+            yield from _import_paths(child, str(name)) if name != 'prompts' else ()
     elif isinstance(node, (list, tuple)):
         for child in node:
             yield from _import_paths(child, key)

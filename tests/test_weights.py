@@ -357,6 +357,19 @@ def test_a_file_does_not_choose_which_code_runs(model):
         ck.described_model('a.safetensors', dict(model=model))
 
 
+@pytest.mark.parametrize(
+    'more',
+    [
+        dict(losses=dict(per=dict(type='PerceptualLoss', weight='auto:grad'))),
+        dict(frozen=('image_encoder.tone',)),
+        dict(prompts=dict(tasks=('ll', 'pd'), modality_words=dict(mr=['T1.5'], ct=['low.dose']))),
+    ],
+)
+def test_what_nothing_is_built_from_may_have_dots(more):
+    found = ck.described_model('a.safetensors', dict(model=dict(type='LURE', **more)))
+    assert found == dict(type='LURE', **{key: value for key, value in more.items() if key == 'prompts'})
+
+
 def test_weights_without_a_description_ask_for_a_config():
     for meta in ({}, dict(model='LURE'), dict(model={})):
         with pytest.raises(ValueError, match='give the config too'):

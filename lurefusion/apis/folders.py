@@ -119,13 +119,14 @@ def fuse_folders(
 
 def settings_of(inferencer: FusionInferencer, routes: Mapping[str, Route], **more: Any) -> dict[str, Any]:
     """What results depend on beside their inputs, with `more`, for :class:`lurefusion.runtime.jobs.Records`."""
+    told = inferencer.router if any(route.pending for route in routes.values()) else None
     return dict(
         version=lurefusion.__version__,
         runner=inferencer.runner.fingerprint(),
         routes={name: [route.task, route.sentence] for name, route in routes.items()},
         ranges={str(name): range_ for name, range_ in inferencer.ranges.items()},
         placement=inferencer.placement and inferencer.placement.settings(),
-        auto=inferencer.router.auto.settings() if any(route.pending for route in routes.values()) else None,
+        auto=told and told.auto.settings(),
         **more,
     )
 

@@ -123,12 +123,12 @@ def inference_model(
         A :class:`Prediction`, of a list a list of these. Errors are those of calling a `FusionInferencer`. A network
         that is being trained is so afterwards.
     """
-    training = isinstance(model, FusionModel) and model.training
+    trained = model if isinstance(model, FusionModel) and model.training else None
     try:
         return _inferred(model, pictures, prompt, batch_size)
     finally:
-        if training:
-            model.train()
+        if trained is not None:
+            trained.train()
 
 
 def _inferred(

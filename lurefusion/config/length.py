@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 # What counts steps, by where it stands. The checkpoint's interval does not follow: it is the work that a stop may cost.
 OF_THE_LOOP = ('max_iters', 'val_begin', 'val_interval')
-OF_SCHEDULES = ('begin', 'end', 'T_max', 'periods', 'milestones', 'step_size')
-OF_HOOKS = ('interval', 'iterations')
+OF_SCHEDULES = ('begin', 'end', 'T_max', 'periods', 'milestones', 'step_size', 'total_steps')
+OF_HOOKS = ('interval', 'iterations', 'begin_iter')
 OF_LOSSES = ('start', 'warmup')
 
 

@@ -53,6 +53,11 @@ def load_stages(
         cfgs = [load_config(file, data_root=data_root) for file in files]
         variants = [cfg.get('options', {}), chosen.get('options', {})]
     names = [file.stem for file in files]
+    if len(set(names)) < len(names) and not cfg.get('joint'):
+        raise ValueError(
+            f'config {cfg.filename}: stages need files of different names, since each trains in a folder of its own: '
+            f'{", ".join(map(str, files))}'
+        )
     for file, stage in zip(files, cfgs, strict=True):
         if not isinstance(stage.get('model'), Mapping):
             what = 'is a pipeline, not a stage of one' if 'stages' in stage else 'has neither a model nor stages'

@@ -37,7 +37,8 @@ class LoadImages:
     Args:
         range_mode: How 16-bit and float files are brought to [0, 1], for all or for each modality (``minmax``,
             ``dict(ir='28000:31000')``); see `lurefusion.io.ranges.to_unit_range` and `parse_range`.
-        cache_mb: Decoded pictures to keep in memory, per process; training crops then cost no decoding.
+        cache_mb: Decoded pictures to keep in memory, of each data set and process; training crops then cost no
+            decoding.
 
     Raises:
         ValueError: If the files of one sample differ in size (all sizes are named), or are smaller than 8 pixels.
@@ -52,6 +53,12 @@ class LoadImages:
     def __call__(self, results: dict) -> dict:
         images = results.setdefault('images', {})
         grey = []
+        roles = {role.removeprefix(REFERENCE) for role in results.get('paths', {})}
+        named = {name for name in self.ranges if name is not None}
+        # a restoration sample shows one modality of those that there are
+        if 'modality' not in results and not named <= roles:
+            wrong, right = (', '.join(sorted(names)) for names in (named - roles, roles))
+            raise ValueError(f'LoadImages.range_mode names {wrong}; the pictures are {right}')
         for role, path in results.get('paths', {}).items():
             # x and y of a restoration pair are of the sample's modality
             name = role.removeprefix(REFERENCE) if 'modality' not in results else results['modality']

@@ -250,6 +250,7 @@ class StripHook(Hook):
         self.max_test = max_test
         self.write_fused = write_fused
         self._seen: Counter[str] = Counter()
+        self._names: Counter[tuple[str, str]] = Counter()
 
     def before_val_epoch(self, runner: Any) -> None:
         """Count anew."""
@@ -258,6 +259,7 @@ class StripHook(Hook):
     def before_test_epoch(self, runner: Any) -> None:
         """Count anew."""
         self._seen.clear()
+        self._names.clear()
 
     def after_val_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -280,15 +282,19 @@ class StripHook(Hook):
         folder = getattr(runner.test_loop, 'current', '') or 'test'
         for sample in outputs or ():
             sources = (sample.get('paths') or {}).values()
+            # data sets of a mix may have pictures of one name
+            self._names[folder, sample.name] += 1
+            number = self._names[folder, sample.name]
+            name = sample.name if number == 1 else f'{sample.name}_{number}'
             if self.write_fused:
                 picture = sample.pred.permute(1, 2, 0).cpu().numpy()
                 if bool((picture[..., :1] == picture).all()):
                     picture = picture[..., 0]
-                out = Path(runner.work_dir) / 'fused' / folder / f'{sample.name}.png'
+                out = Path(runner.work_dir) / 'fused' / folder / f'{name}.png'
                 refuse_overwrite([out], sources)
                 write_image(out, picture)
             if self.max_test is None or self._seen[folder] < self.max_test:
-                out = Path(runner.work_dir) / 'strips' / folder / f'{sample.name}.png'
+                out = Path(runner.work_dir) / 'strips' / folder / f'{name}.png'
                 refuse_overwrite([out], sources)
                 runner.visualizer.add_datasample(sample.name, None, sample, out_file=str(out))
             self._seen[folder] += 1

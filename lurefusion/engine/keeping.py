@@ -177,8 +177,8 @@ class FiniteCheckHook(Hook):
         study = f' The batch is in {kept}, for study.' if kept else ''
         return ValueError(
             f'the training diverged at iteration {runner.iter + 1}: not finite are {what}. {good}.{study} Lower '
-            f'optim_wrapper.optimizer.lr, set optim_wrapper.clip_grad, or leave such steps out: custom_hooks has '
-            f"dict(type='FiniteCheckHook', action='skip')"
+            f'optim_wrapper.optimizer.lr, set optim_wrapper.clip_grad, or leave such steps out: '
+            f"default_hooks.finite=dict(type='FiniteCheckHook', action='skip')"
         )
 
 

@@ -86,6 +86,13 @@ class SeekingTrainLoop(IterBasedTrainLoop):
                     f'for ever, the same with every seed; take SeededSampler or TaskUniformSampler'
                 )
             return endless(dataloader)
+        # they pass on numbers alone, and say so in words of their own
+        wrapper = type(dataloader.dataset)
+        if wrapper.__module__.startswith('mmengine.') and _draws_by_ticket(dataloader.dataset):
+            raise ValueError(
+                f'train_dataloader.dataset: {wrapper.__name__} of MMEngine cannot pass on what a sample is drawn with; '
+                f'MixDataset joins data sets (datasets=[...]), times=N of a data set repeats it'
+            )
         # the checkpoint's, which a resumed run goes on with, came after the loader was built
         if dataloader.sampler.seed == self._first_seed:
             dataloader.sampler.reseed(self.runner.seed)

@@ -49,6 +49,8 @@ class GroupedOptimWrapperConstructor:
             dimensions = {name: parameter.ndim for name, parameter in model.named_parameters()}
         if unknown := [part for part in self.lr_mult if not any(part in name for name in dimensions)]:
             raise ValueError(f'paramwise_cfg.lr_mult: no parameter has {" or ".join(map(repr, unknown))} in its name')
+        if 'lr' not in self.optimizer_cfg:
+            raise ValueError(f'optim_wrapper.optimizer needs a rate, lr: got {self.optimizer_cfg}')
         lr, decay = self.optimizer_cfg['lr'], self.optimizer_cfg.get('weight_decay', 0.0)
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():

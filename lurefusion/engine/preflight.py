@@ -93,6 +93,9 @@ def present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
     names = [loader.setdefault('name', str(number)) for number, loader in enumerate(cfg.test_dataloader)]
     if len(set(names)) < len(names):
         raise ValueError(f'{cfg.filename}: two sets of test_dataloader have one name: {", ".join(names)}')
+    files = [metric['out_csv'] for metric in _metrics(cfg.test_evaluator) if metric.get('out_csv')]
+    if twice := sorted({file for file in files if files.count(file) > 1}):
+        raise ValueError(f'{cfg.filename}: test sets would overwrite each other in out_csv {", ".join(twice)}')
     loaders, evaluators, left = [], [], []
     for i, (loader, evaluator) in enumerate(zip(*lists.values(), strict=True)):
         missing, unfit = list(_missing_rows(loader)), list(_unfit_rows(cfg, loader))
@@ -112,6 +115,13 @@ def present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
             f'test_evaluator = [...]'
         )
     return loaders, evaluators
+
+
+def _metrics(evaluators: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    for evaluator in evaluators:
+        for metric in [evaluator] if isinstance(evaluator, Mapping) else evaluator:
+            yield metric
+            yield from metric.get('metrics', ()) if metric.get('type') == 'GoalScore' else ()
 
 
 def _paired_sets(node: Any) -> Iterator[tuple[Mapping[str, Any], PairedDataset | None]]:

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from pprint import pformat
@@ -78,6 +79,7 @@ def build_runner(
     cfg.experiment_name = f'{Path(work_dir).name}_{os.getpid()}_{len(MMLogger._instance_dict)}'
     if cfg.get('optim_wrapper'):
         _check_accumulation(cfg)
+        _check_schedules(cfg)
     # MMEngine takes None for its own hooks only
     cfg.default_hooks = {n: hook for n, hook in cfg.default_hooks.items() if hook is not None or n in MMENGINE_HOOKS}
     if parts := cfg.pop('activation_checkpointing', None):
@@ -106,6 +108,17 @@ def _check_accumulation(cfg: Config) -> None:
             raise ValueError(
                 f'{key}={value} is no multiple of optim_wrapper.accumulative_counts={count}: gradients that were not '
                 f'used yet would be lost there. An iteration is one batch, the optimizer steps after {count} of them'
+            )
+
+
+def _check_schedules(cfg: Config) -> None:
+    """Trainings are counted in iterations, and no epoch ever ends: what waits for one would never step."""
+    found = cfg.get('param_scheduler') or []
+    for schedule in [found] if isinstance(found, Mapping) else found:
+        if schedule.get('by_epoch', True) and 'ReduceOnPlateau' not in str(schedule.get('type')):
+            raise ValueError(
+                f'param_scheduler: {schedule.get("type")} counts epochs (by_epoch, as it is by default), and trainings '
+                f'are counted in iterations: by_epoch=False, with begin, end and the like in iterations'
             )
 
 

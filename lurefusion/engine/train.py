@@ -74,7 +74,8 @@ def train_stage(
             later=[str(other) for other in later],
         ),
     ]
-    if not any(hook['type'] == 'FiniteCheckHook' for hook in cfg.custom_hooks):
+    default = [hook for hook in cfg.default_hooks.values() if hook]
+    if not any(hook['type'] == 'FiniteCheckHook' for hook in (*default, *cfg.custom_hooks)):
         cfg.custom_hooks.append(dict(type='FiniteCheckHook'))
     runner = build_runner(cfg, folder, launcher, amp)
     try:

@@ -20,6 +20,7 @@ from lurefusion.evaluation.iqa import NetworkScore, network_card, unavailable
 from lurefusion.evaluation.report import finite_mean
 from lurefusion.io.images import write_bytes
 from lurefusion.io.tables import csv_text
+from lurefusion.prompts import PSEUDO_TASK
 from lurefusion.registry import METRICS
 
 Row = dict[str, Any]
@@ -120,8 +121,8 @@ class FusionMetrics(_RowMetric):
         prefix: Put before the names of the results.
         collect_device: As in MMEngine.
 
-    Pictures too small for a metric count NaN there and are left out of its mean, as are infinite values (PSNR of equal
-    pictures); the log says how many.
+    Pictures too small for a metric, and SCD of other than two sources, count NaN there and are left out of its mean,
+    as are infinite values (PSNR of equal pictures); the log says how many.
 
     Raises:
         KeyError: On an unknown metric, also in `options`.
@@ -164,20 +165,28 @@ class FusionMetrics(_RowMetric):
                 raise KeyError(
                     f'references {", ".join(sorted(unpaired))} belong to none of the sources {list(sources)}'
                 )
+            spoilt = [name for name, task in (sample.get('tasks') or {}).items() if task != PSEUDO_TASK]
+            if lacking := [name for name in spoilt if name in sources and name not in references]:
+                raise KeyError(
+                    f'FusionMetrics(against="references"): {", ".join(lacking)} of {sample.name} is degraded, and its '
+                    f'clean picture is not there (reference_{lacking[0]} of the data set)'
+                )
             sources = {modality: references.get(modality, image) for modality, image in sources.items()}
+        # as `lurefusion eval` leaves it out
+        metrics = [name for name in self.metrics if name != 'SCD' or len(sources) == 2]
         fused = _batch(_field(sample, 'pred', 'FusionMetrics'))
         label = _field(sample, 'label', 'FusionMetrics')[None].to(fused.device) if self._needs_label else None
         values = compute(
             fused,
             {modality: _batch(image).to(fused.device) for modality, image in sources.items()},
-            self.metrics,
+            metrics,
             self.variant,
             self._reference_of(sample, sources, fused.device),
             self.options,
             'nan',
             label,
         )
-        return {column: float(value[0]) for column, value in values.items()}
+        return {column: float(values[column][0]) if column in values else math.nan for column in self.columns}
 
     def _reference_of(self, sample: Any, sources: dict[str, Tensor], device: torch.device) -> Tensor | None:
         if self.reference is None:
@@ -235,7 +244,13 @@ class RestorationMetrics(_RowMetric):
         tasks = sorted({row['task'] for row in rows})
         means = {task: mean_columns([r for r in rows if r['task'] == task], self.COLUMNS) for task in tasks}
         values = {f'{t}/{column}': value for t in tasks for column, value in means[t].items() if self.by_task}
-        return values | mean_columns(list(means.values()), self.COLUMNS)
+        # of equal pictures PSNR_in is infinite: such a task counts in neither of the two means
+        both = [mean for mean in means.values() if all(math.isfinite(mean[name]) for name in ('PSNR_in', 'PSNR_out'))]
+        return (
+            values
+            | mean_columns(list(means.values()), self.COLUMNS)
+            | mean_columns(both or list(means.values()), ('PSNR_in', 'PSNR_out'))
+        )
 
 
 @METRICS.register_module()
@@ -329,7 +344,9 @@ class GoalScore(BaseMetric):
     """Several metrics, and one number by which the best checkpoint is chosen: how far they are on the way to goals.
 
     `score` is the mean over the goals of (value - start) / (goal - start), each within [-1, 1]: 0 where nothing has
-    changed, 1 where every goal is reached. What is beyond a goal does not make up for another.
+    changed, 1 where every goal is reached. What is beyond a goal does not make up for another. Goals of which the
+    validation pictures give no number (a task that they do not have, labels, colours) are left out, and named once;
+    with none left it is NaN, and no checkpoint the best.
 
     Args:
         metrics: Members of METRICS.
@@ -338,7 +355,7 @@ class GoalScore(BaseMetric):
 
     Raises:
         ValueError: If a goal is its start, or there is none.
-        KeyError: If a goal is for something that the metrics do not give.
+        KeyError: If a goal is for something that the metrics do not measure.
     """
 
     default_prefix = ''
@@ -356,6 +373,7 @@ class GoalScore(BaseMetric):
         if same or not goals:
             raise ValueError(f'every goal differs from its start, and there is at least one; got {goals}')
         self.members = [METRICS.build(cfg) for cfg in metrics]
+        self._told: set[str] = set()
 
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
         """Hand the samples to all of them."""
@@ -367,13 +385,22 @@ class GoalScore(BaseMetric):
         values: dict[str, Any] = {}
         for member in self.members:
             values |= member.evaluate(size)
-        if unknown := sorted(set(self.goals) - set(values)):
+        measured = {name.rpartition('/')[2] for name in values}
+        if unknown := sorted(name for name in self.goals if name.rpartition('/')[2] not in measured):
             raise KeyError(f'GoalScore has goals for {", ".join(unknown)}; the results are {", ".join(values)}')
         for name in self.goals:
-            if isinstance(values[name], str):
+            if isinstance(values.get(name), str):
                 raise ValueError(f'GoalScore needs a number for {name}: {values[name]}')
-        steps = [(values[name] - start) / (goal - start) for name, (start, goal) in self.goals.items()]
-        values['score'] = math.fsum(min(max(step, -1.0), 1.0) for step in steps) / len(steps)
+        there = {name: goal for name, goal in self.goals.items() if math.isfinite(values.get(name, math.nan))}
+        if new := sorted(self.goals.keys() - there.keys() - self._told):
+            self._told.update(new)
+            rest = 'score is the mean over the other goals' if there else 'no checkpoint is the best: val_evaluator'
+            print_log(
+                f'the validation pictures give no number for {", ".join(new)} of GoalScore: {rest}',
+                logger='current', level=logging.WARNING,
+            )  # fmt: skip
+        steps = [(values[name] - start) / (goal - start) for name, (start, goal) in there.items()]
+        values['score'] = math.fsum(min(max(step, -1.0), 1.0) for step in steps) / len(steps) if steps else math.nan
         return {f'{self.prefix}/{name}': value for name, value in values.items()} if self.prefix else values
 
     def compute_metrics(self, results: list) -> dict[str, float]:

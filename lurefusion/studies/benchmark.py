@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 import lurefusion
@@ -119,11 +120,15 @@ class Method:
         """Row title -> prompt. Three for degraded pictures, if the model takes prompts: right, none, wrong."""
         if self.fuser.router is None or not table.tasks:
             return {self.name: None}
+        known = self.fuser.model.prompts.keys
+        if lacking := [task for task in table.tasks.values() if task not in known]:
+            print_log(f'{self.name} has no task {", ".join(lacking)}: left out of "{table.title}"')
+            return {}
         wrong = {modality: self._another(task, modality) for modality, task in table.tasks.items()}
-        return {
-            self.name: table.tasks,
-            **dict(zip((f'{self.name}, {other}' for other in OTHER_PROMPTS), (None, wrong), strict=True)),
-        }
+        without, another = (f'{self.name}, {other}' for other in OTHER_PROMPTS)
+        rows: dict[str, dict[str, str] | None] = {self.name: table.tasks, without: None}
+        # a model of one task for each modality has no wrong one
+        return rows if wrong == table.tasks else {**rows, another: wrong}
 
     def _another(self, task: str, modality: str) -> str:
         """The next task of the same modality that a table is about, in the order of the model's tasks."""

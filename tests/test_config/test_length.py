@@ -112,6 +112,14 @@ def test_what_is_overridden_too_stays(file: Path) -> None:
     assert counts(load_config(file, ['train_cfg.max_iters=100', crops]))['crops'][0] == [(0, 48), (90, 64)]
 
 
+def test_counts_of_other_hooks_and_schedules(file: Path) -> None:
+    schedule = [dict(type='OneCycleLR', by_epoch=False, total_steps=1000, eta_max=0.1)]
+    hook = dict(type='EMAHook', begin_iter=200)
+    file.write_text(f"{STAGE}\nparam_scheduler = {schedule}\ndefault_hooks['ema'] = {hook}\n")
+    _, (cfg,) = load_stages(file, length=0.1)
+    assert (cfg.param_scheduler[0].total_steps, cfg.default_hooks.ema.begin_iter) == (100, 20)
+
+
 def test_a_trial_has_a_step_and_a_validation(file: Path) -> None:
     _, (cfg,) = load_stages(file, length=1e-9)
     assert counts(cfg)['loop'] == [1, 1, 1]

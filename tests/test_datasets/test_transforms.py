@@ -459,6 +459,8 @@ def test_ranges_belong_to_modalities(tmp_path):
     np.testing.assert_array_equal(pair['y'], images['ir'])
     with pytest.raises(ValueError, match='lower limit'):
         LoadImages(range_mode='ir=9:1')
+    with pytest.raises(ValueError, match='range_mode names irr; the pictures are ir, vi'):
+        LoadImages(range_mode=dict(irr='minmax'))(dict(paths=dict(vi=paths['vi'], reference_ir=paths['ir'])))
 
 
 def test_a_wasted_range_is_logged_once(tmp_path, monkeypatch):

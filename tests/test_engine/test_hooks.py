@@ -9,10 +9,12 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from torch import nn
 
-from lurefusion.engine.hooks import FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook
+from lurefusion.engine.hooks import FrozenCheckHook, LatentDiagnosticsHook, LatentProbeHook, StripHook
 from lurefusion.evaluation.latents import Latents
+from lurefusion.io.images import read_image
 from lurefusion.models.base import FusionModel
 from lurefusion.models.data_preprocessor import FusionDataPreprocessor
+from lurefusion.structures import FusionDataSample
 from lurefusion.weights import weights_digest
 
 
@@ -138,3 +140,14 @@ def test_a_missing_probe_is_an_error_unless_it_may_be_skipped(tmp_path, monkeypa
 def test_wrong_options_of_the_probe(wrong):
     with pytest.raises(ValueError, match=r'fractions lie in|missing must be'):
         LatentProbeHook(**wrong)
+
+
+def test_pictures_of_one_name_do_not_replace_each_other(tmp_path):
+    hook = StripHook(max_test=0)
+    runner = SimpleNamespace(test_loop=SimpleNamespace(current='all'), work_dir=str(tmp_path))
+    for level in (0.0, 0.5, 1.0):
+        sample = FusionDataSample(metainfo=dict(name='1'))
+        sample.set_data(dict(pred=torch.full((3, 8, 8), level)))
+        hook.after_test_iter(runner, 0, outputs=[sample])
+    found = {path.name: int(read_image(path)[0].mean()) for path in (tmp_path / 'fused/all').iterdir()}
+    assert found == {'1.png': 0, '1_2.png': 128, '1_3.png': 255}

@@ -9,6 +9,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 from mmengine.evaluator import Evaluator
 
+from lurefusion.evaluation import metrics as metrics_module
 from lurefusion.evaluation.cards import FUSION_METRICS, NETWORK_METRICS, compute
 from lurefusion.evaluation.metrics import (
     ColourMetrics,
@@ -231,10 +232,62 @@ def test_goals_that_are_none(goals):
 
 
 def test_goals_for_what_is_not_measured():
+    metric = GoalScore(PARTS, {'sr/Sharpness': (1, 2)})
+    metric.process(None, [restored('a', 'll', 0.9)])
+    with pytest.raises(KeyError, match='GoalScore has goals for sr/Sharpness; the results are ll/PSNR_in'):
+        metric.evaluate(1)
+
+
+def test_goals_of_which_the_pictures_give_no_number(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(metrics_module, 'print_log', lambda text, **_: said.append(text))
+    goals = {'ll/PSNR_out': (0, 40)}
+    for extra in ({}, {'sr/PSNR_out': (1, 2)}, {'sr/PSNR_out': (1, 2), 'hz/PSNR_out': (1, 2)}):
+        metric = GoalScore(PARTS, goals | extra)
+        said.clear()
+        for _ in range(2):
+            metric.process(None, [restored('a', 'll', 0.9)])
+            found = metric.evaluate(1)
+        assert found['score'] == pytest.approx(found['ll/PSNR_out'] / 40)
+        # once, not at every validation
+        assert sum('give no number' in text for text in said) == bool(extra)
     metric = GoalScore(PARTS, {'sr/PSNR_out': (1, 2)})
     metric.process(None, [restored('a', 'll', 0.9)])
-    with pytest.raises(KeyError, match='GoalScore has goals for sr/PSNR_out; the results are ll/PSNR_in'):
-        metric.evaluate(1)
+    assert math.isnan(metric.evaluate(1)['score'])
+    assert 'no checkpoint is the best' in said[-1]
+
+
+def test_a_task_without_damage_counts_in_neither_mean():
+    clean = restored('b', 'pd', 0.9)
+    clean['sources'] = dict(x=clean['references']['y'])
+    metric = RestorationMetrics()
+    metric.process(None, [restored('a', 'll', 0.9), clean])
+    found = metric.evaluate(2)
+    # of equal pictures it is infinite: the means are over the same tasks
+    assert not math.isfinite(found['pd/PSNR_in'])
+    assert (found['PSNR_in'], found['PSNR_out']) == (found['ll/PSNR_in'], found['ll/PSNR_out'])
+    assert found['SSIM_out'] == pytest.approx((found['ll/SSIM_out'] + found['pd/SSIM_out']) / 2)
+
+
+def test_scd_of_three_sources_is_left_out():
+    sample = fusion_samples(1)[0]
+    sample.set_data(dict(sources=dict(sample.sources, nir=torch.rand(3, 32, 32))))
+    metric = FusionMetrics(('CC', 'SCD'))
+    metric.process(None, [sample])
+    found = metric.evaluate(1)
+    assert math.isnan(found['SCD'])
+    assert math.isfinite(found['CC'])
+
+
+def test_a_degraded_picture_without_a_reference_is_no_reference():
+    sample = fusion_samples(1)[0]
+    sample.set_metainfo(dict(tasks=dict(vi='ll', ir='pd')))
+    sample.set_data(dict(references={}))
+    metric = FusionMetrics(('CC',), against='references')
+    with pytest.raises(KeyError, match=r'vi of scene_0 is degraded, and its clean picture is not there'):
+        metric.process(None, [sample])
+    sample.set_data(dict(references=dict(vi=torch.rand(3, 32, 32))))
+    metric.process(None, [sample])
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from lurefusion.evaluation.cards import compute
 from lurefusion.io.images import read_image, write_image
 from lurefusion.registry import DEGRADATIONS
 from lurefusion.studies import benchmark, benchmark_page
+from lurefusion.studies.benchmark import Method, degraded_table
 from lurefusion.studies.benchmark_page import build
 
 TARGETS = Path(__file__).resolve().parents[2] / 'docs' / 'targets.csv'
@@ -186,3 +188,14 @@ def test_one_name_for_two_rows_and_no_data(tmp_path):
     assert [method.name for method in baselines + trained][-2:] == ['GuidedFilter', 'other']
     with pytest.raises(FileNotFoundError, match='none of the sets is below'):
         benchmark_page.measure_tables([], tmp_path, None, benchmark.Cache(tmp_path / 'x.json'), TARGETS)
+
+
+def test_prompts_of_a_model_with_few_tasks():
+    def rows(table: str, *tasks: str) -> list[str]:
+        prompts = SimpleNamespace(keys=(*tasks, 'pd'))
+        method = Method('m', SimpleNamespace(router=object(), model=SimpleNamespace(prompts=prompts)), '1')
+        return list(method.prompts(degraded_table(table)))
+
+    assert rows('low_contrast', 'll', 'lc') == ['m', 'm, no prompt']
+    assert rows('low_light', 'll', 'hz', 'lc') == ['m', 'm, no prompt', 'm, wrong prompt']
+    assert rows('haze', 'll', 'lc') == []

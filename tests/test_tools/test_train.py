@@ -420,10 +420,45 @@ def test_stages_that_cannot_be_joined_are_named(small):
         load_stages(small / 'twice.py')
 
 
+def test_schedules_of_epochs_are_refused(small):
+    schedule = [dict(type='MultiStepLR', milestones=[2, 4])]
+    with pytest.raises(ValueError, match=r'param_scheduler: MultiStepLR counts epochs .*by_epoch=False'):
+        train(small / 'small_stage1.py', options={'param_scheduler': schedule})
+    assert not list(Path('work_dirs').rglob('*.pth'))
+
+
+def test_stages_of_one_name_are_refused(small):
+    (small / 'other').mkdir()
+    (small / 'other/small_stage1.py').write_text("_base_ = '../small_stage2.py'\n")
+    (small / 'both.py').write_text("stages = ['small_stage1.py', 'other/small_stage1.py']\n")
+    with pytest.raises(ValueError, match='stages need files of different names'):
+        load_stages(small / 'both.py')
+
+
+def test_the_check_for_what_is_not_finite_is_a_default_hook_too(small):
+    hook = dict(type='FiniteCheckHook', action='skip')
+    options = {'+default_hooks.finite': hook, 'train_cfg.max_iters': 2}
+    train(small / 'small_stage1.py', work_dir='w', options=options)
+    # beside those of the config, and once
+    text = next(Path('w').glob('*.py')).read_text()
+    assert text.count("'type': 'FiniteCheckHook'") == 1
+    assert "'action': 'skip'" in text
+    assert 'StripHook' in text
+
+
 def test_a_sampler_that_draws_the_same_for_ever_is_refused(small):
     options = {'train_dataloader.sampler': dict(_delete_=True, type='InfiniteSampler')}
     with pytest.raises(ValueError, match='InfiniteSampler would draw one crop of a sample for ever'):
         train(small / 'small_stage1.py', options=options)
+    # MMEngine's wrappers know numbers alone
+    cfg = load_stages(small / 'small_stage1.py')[1][0].train_dataloader.dataset
+    scenes = dict(cfg.datasets[0].to_dict(), pipeline=cfg.pipeline)
+    options = {
+        'train_dataloader.dataset': dict(_delete_=True, type='RepeatDataset', times=2, dataset=scenes),
+        'train_dataloader.sampler': dict(_delete_=True, type='SeededSampler'),
+    }
+    with pytest.raises(ValueError, match=r'RepeatDataset of MMEngine cannot pass on .* times=N of a data set'):
+        train(small / 'small_stage1.py', work_dir='wrapped', options=options)
     # also within a wrapper
     from torch.utils.data import ConcatDataset
 
