@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
 from lurefusion.datasets.paired import MissingDataError
@@ -144,6 +145,26 @@ class FrozenCheckHook(Hook):
     def _digests(runner: Any) -> dict[str, str]:
         with whole_model(runner) as model:
             return {name: weights_digest(part.state_dict()) for name, part in model.frozen_parts().items()}
+
+
+@HOOKS.register_module()
+class MissedValidationHook(Hook):
+    """Validates where a resumed run begins, if that was due: its checkpoint was written before, and knows of none.
+
+    Without it a kill during a validation could cost the best checkpoint.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Validate; all of a training is one epoch."""
+        loop = runner.train_loop
+        # what MMEngine does after a step
+        loop._decide_current_val_interval()
+        due = loop._iter % loop.val_interval == 0 or loop._iter == loop.max_iters
+        if loop._iter >= max(loop.val_begin, 1) and due and runner.val_loop is not None:
+            print_log(f'validation of iteration {loop._iter}, which may have been interrupted', logger='current')
+            runner.val_loop.run()
 
 
 @HOOKS.register_module()

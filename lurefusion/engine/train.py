@@ -59,11 +59,13 @@ def train_stage(
     start = _take_over(cfg, folder.parent)
     record = dict(_decisive(cfg.to_dict()), amp=amp)
     newest, resumed = _resumable(record, folder, start) if resume else (None, None)
-    if newest and newest.name == f'iter_{cfg.train_cfg.max_iters}.pth':
+    length = cfg.train_cfg.get('max_iters')
+    if newest and newest.name == f'iter_{length}.pth' and (not cfg.get('val_cfg') or _validated(folder, length)):
         print_log(f'{folder.name} is finished: {newest}')
         return newest
     if newest:
         cfg.resume, cfg.load_from = True, str(newest)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='MissedValidationHook')]
     cfg.custom_hooks = [
         *cfg.get('custom_hooks', []),
         dict(
@@ -97,6 +99,13 @@ def train_stage(
     # the main process may still be writing what the next stage starts from
     barrier()
     return latest_checkpoint(folder)
+
+
+def _validated(folder: Path, iteration: int) -> bool:
+    """Whether a validation of that iteration is in the logs; True where there are none to tell."""
+    logs = list(folder.glob('*/vis_data/scalars.json'))
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if line.startswith('{')]
+    return not logs or any(line.get('step') == iteration and 'lr' not in line for line in lines)
 
 
 def _where_to_go_on(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Whole trainings: both stages, resuming bit for bit, two processes, and what goes wrong."""
 
+import json
 import os
 import re
 import shutil
@@ -91,10 +92,47 @@ def test_resumed_run_equals_the_unbroken_one_bit_for_bit(small, stop):
     assert max(curve[1]) == 6
 
 
+@HOOKS.register_module(force=True)
+class StopInValidation(Hook):
+    """As a kill while the validation runs."""
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def before_val_epoch(self, runner) -> None:
+        if runner.iter == self.iteration:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('stop', [4, 6])
+def test_a_validation_that_was_interrupted_is_made_up(small, stop):
+    config = small / 'small_stage1.py'
+    best = dict(save_best='PSNR_out', rule='less')
+    options = {'train_cfg.val_interval': 2, **{f'+default_hooks.checkpoint.{key}': best[key] for key in best}}
+    train(config, work_dir='whole', options=options)
+    hooks = [dict(type='StopInValidation', iteration=stop)]
+    with pytest.raises(KeyboardInterrupt):
+        train(config, work_dir='broken', options={**options, 'custom_hooks': hooks})
+    assert latest_checkpoint('broken').name == f'iter_{stop}.pth'
+    train(config, work_dir='broken', resume=True, options=options)
+    found = [sorted(path.name for path in Path(folder).glob('best_*')) for folder in ('whole', 'broken')]
+    assert found[0] == found[1] != []
+    assert [validated(folder) for folder in ('whole', 'broken')] == [{2, 4, 6}] * 2
+    # all is there: nothing is done
+    logs = len(list(Path('broken').glob('*/vis_data')))
+    train(config, work_dir='broken', resume=True, options=options)
+    assert len(list(Path('broken').glob('*/vis_data'))) == logs
+
+
+def validated(folder: str) -> set[int]:
+    """Iterations of which there is a validation in any log of a run."""
+    files = Path(folder).glob('*/vis_data/scalars.json')
+    entries = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {entry['step'] for entry in entries if 'PSNR_out' in entry}
+
+
 def losses(folder: str) -> dict[int, float]:
     """Iteration -> loss, from the newest lines of all logs of a run."""
-    import json
-
     found = {}
     for file in sorted(Path(folder).glob('*/vis_data/scalars.json'), key=lambda f: f.stat().st_mtime):
         for line in file.read_text().splitlines():

@@ -73,7 +73,7 @@ def test_a_loader_that_is_killed_is_one_clear_error(small, monkeypatch, capsys):
     assert code == 1
     said = capsys.readouterr().err
     assert 'error: a process that loads data was killed at iteration 0' in said
-    assert '--resume goes on from there' in said
+    assert 'no checkpoint was saved yet: the same command begins anew' in said
 
 
 def test_where_memory_runs_out_what_fits_is_said(small, monkeypatch, capsys):
