@@ -37,6 +37,9 @@ def test_unknown_paramwise_key_is_refused():
         build(Net(), custom_keys={})
     with pytest.raises(ValueError, match="lr_mult: no parameter has 'decodr' in its name"):
         build(Net(), lr_mult={'decodr': 0.1})
+    cfg = dict(type='OptimWrapper', optimizer=dict(type='Adam'))
+    with pytest.raises(ValueError, match='needs a rate, lr'):
+        GroupedOptimWrapperConstructor(cfg)(Net())
 
 
 def test_cpu_amp_computes_in_bfloat16_and_updates_in_float32():

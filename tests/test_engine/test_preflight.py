@@ -119,6 +119,19 @@ def test_data_that_does_not_fit_the_model(
         check_data([loaded(own(folder, base, *lines))])
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'val_dataloader': [{}, {}]}, 'val_dataloader is one loader, not a list; a MixDataset joins'),
+        ({'+load_from': 'a.safetensors'}, r'from a\.safetensors a training starts by init_from'),
+    ],
+)
+def test_what_a_training_cannot_take(folder: Path, options: dict, message: str) -> None:
+    _, cfgs = load_stages('lurefusion::lure/stage2_demo.py', options)
+    with pytest.raises(ValueError, match=message):
+        check_data(cfgs)
+
+
 def test_data_sets_of_tasks_that_are_not_asked_for_are_no_fault(folder: Path) -> None:
     sets = f'datasets=[{OWN}, {dict(OWN, task="lcx")}]'
     with pytest.raises(ValueError, match='is of task lcx'):
