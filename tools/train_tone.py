@@ -31,12 +31,15 @@ def main() -> int:
     parser.add_argument('--data-root', help='default: $LUREFUSION_DATA, else data/')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/tone'), help='keeps seen_SEED.safetensors')
     parser.add_argument('--pictures', type=int, default=0, help='restore so many')
+    parser.add_argument('--as-they-are', action='store_true', help='made pairs not as by other cameras')
     parser.add_argument('--steps', type=int, default=tone.Recipe.steps, help='of the training')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, help='safetensors file to write')
     args = parser.parse_args()
     if bool(args.out) == bool(args.pictures):
         parser.error('name --pictures or --out')
+    if args.as_they_are and not args.pictures:
+        parser.error('--as-they-are is for --pictures')
     if args.pictures < 0 or args.steps < 1:
         parser.error('--pictures and --steps are numbers above 0')
     if args.out and args.out.suffix != '.safetensors':
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     others = {key: value for key, value in state.items() if not key.startswith(own)}
     load_into(model, {**others, **fresh}, origin=str(path))
     model.eval().requires_grad_(False)
-    recipe = replace(tone.Recipe(), steps=args.steps)
+    recipe = replace(tone.Recipe(), steps=args.steps, cameras=not args.as_they_are)
     if args.pictures:
         with at_data_root(args.data_root):
             dataset = tone.pictures(cfgs[0], recipe, model.size_divisor)

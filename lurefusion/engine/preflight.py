@@ -39,13 +39,13 @@ def check_data(cfgs: Sequence[Config]) -> None:
         loader = cfg.get('val_dataloader') or {}
         if not isinstance(loader, Mapping):
             raise ValueError(
-                f'config {cfg.filename}: val_dataloader is one loader, not a {type(loader).__name__}; a MixDataset joins '
-                f'several data sets'
+                f'config {cfg.filename}: val_dataloader is one loader, not a {type(loader).__name__}; a MixDataset '
+                f'joins several data sets'
             )
         if str(cfg.get('load_from') or '').endswith('.safetensors'):
             raise ValueError(
-                f'config {cfg.filename}: load_from takes checkpoints of MMEngine; from {cfg.load_from} a training starts '
-                f'by init_from = dict(checkpoint=...)'
+                f'config {cfg.filename}: load_from takes checkpoints of MMEngine; from {cfg.load_from} a training '
+                f'starts by init_from = dict(checkpoint=...)'
             )
         missing, unfit = list(_missing_rows(loader)), list(_unfit_rows(cfg, loader))
         inherited = bool(missing or unfit) and is_inherited(cfg, 'val_dataloader.dataset')

@@ -25,7 +25,7 @@ from lurefusion.datasets.samplers import TaskUniformSampler
 from lurefusion.models.lure import LURE
 from lurefusion.models.lure_fast import LureFast
 from lurefusion.models.tone import TextGuidedTone, enlarged, toned
-from lurefusion.ops.colour import ycbcr_to_rgb
+from lurefusion.ops.colour import ycbcr, ycbcr_to_rgb
 from lurefusion.ops.layout import to_unit
 from lurefusion.registry import DATASETS
 from lurefusion.weights import read_weights
@@ -54,6 +54,8 @@ class Recipe:
         window: Least share of a side that is looked at.
         believed: Share of its maps that is kept: less is safer with pictures unlike all of these.
         decibel: Weight of the mean logarithm of the squared error beside the mean absolute error.
+        colour: Weight of the mean absolute error of Cb and Cr.
+        cameras: Take made pairs as by other cameras, by `RandomExposure`.
     """
 
     tasks: Mapping[str, float] = field(default_factory=lambda: dict(ll=2.5, hz=2.5, oe=1.5))
@@ -69,6 +71,8 @@ class Recipe:
     window: float = 0.6
     believed: float = 0.75
     decibel: float = 0.02
+    colour: float = 3.0
+    cameras: bool = True
 
 
 def tone_of(model: nn.Module) -> TextGuidedTone:
@@ -88,8 +92,8 @@ def tone_of(model: nn.Module) -> TextGuidedTone:
 def pictures(cfg: Config, recipe: Recipe, divisor: int = 16) -> Any:
     """The training set of a restoration config for the tasks of the recipe, with whole frames instead of crops.
 
-    Made pairs are taken by many cameras, and some are of rendered scenes: how bright a set of pictures is on average
-    helps on that set alone.
+    Made pairs are taken by many cameras, unless the recipe says otherwise, and some are of rendered scenes: how bright
+    a set of pictures is on average helps on that set alone.
     """
     cfg = cfg.train_dataloader.get('dataset', {})
     if 'datasets' not in cfg:
@@ -102,7 +106,8 @@ def pictures(cfg: Config, recipe: Recipe, divisor: int = 16) -> Any:
     def whole(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         steps = []
         for item in pipeline:
-            frame = [dict(type='ShrinkFrame', short=recipe.short, divisor=divisor), dict(type='RandomExposure')]
+            frame = [dict(type='ShrinkFrame', short=recipe.short, divisor=divisor)]
+            frame += [dict(type='RandomExposure')] * recipe.cameras
             steps += frame if item['type'] == 'RandomCrop' else [dict(item)]
         return steps
 
@@ -259,6 +264,7 @@ def fit_head(
             out = torch.stack(ycbcr_to_rgb(*out.unbind(1)), dim=1)
         squared = (out - target).square().mean(dim=(1, 2, 3))
         loss = F.l1_loss(out, target) + recipe.decibel * (squared + 1e-4).log().mean()
+        loss = loss + recipe.colour * F.l1_loss(*(torch.cat(ycbcr(picture)[1:], dim=1) for picture in (out, target)))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)

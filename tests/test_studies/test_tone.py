@@ -13,7 +13,7 @@ import torch
 
 from lurefusion.config import load_stages
 from lurefusion.models.tone import enlarged, toned
-from lurefusion.ops.colour import ycbcr_to_rgb
+from lurefusion.ops.colour import ycbcr, ycbcr_to_rgb
 from lurefusion.registry import MODELS
 from lurefusion.studies import tone as study
 from lurefusion.weights import read_weights, save_weights
@@ -69,6 +69,17 @@ def test_measures_what_the_encoder_makes_of_whole_pictures(config, model):
     torch.testing.assert_close(found['seen'][:, :12], found['seen'][:, 12:], atol=2e-3, rtol=0)
     again = study.measure(model, dataset, 6, 0, SMALL)
     assert all(torch.equal(found[name], again[name]) for name in found)
+
+
+def test_made_pairs_as_by_other_cameras_or_as_they_are(config, model):
+    cfg = load_stages(config)[1][0]
+    found = [
+        study.measure(model, study.pictures(cfg, replace(SMALL, cameras=cameras)), 6, 0, SMALL)['target']
+        for cameras in (True, False)
+    ]
+    # the same scenes, brighter or darker
+    means = [target.float().mean((1, 2, 3)) for target in found]
+    assert (means[0] - means[1]).abs().max() > 0.02
 
 
 def test_tasks_that_have_no_tone_are_left_out(config):
@@ -128,6 +139,32 @@ def test_learns_a_gain_for_its_tasks_and_is_closed_for_others(model):
     closed = model.encode_text([model.prompts.canonical(key) for key in ('pd', 'sr')])
     assert (tone.gate(closed) < 0).all()
     assert not tone.training
+
+
+def test_the_error_of_the_colours_counts_by_its_weight(model):
+    rng = torch.Generator().manual_seed(0)
+    grey = torch.rand(40, 1, *study.COMPARED, generator=rng) * 0.2 + 0.3
+    colours = torch.tensor([0.05, 0.0, -0.05]).view(3, 1, 1)
+    task = torch.full((40,), model.prompts.index('ll'))
+    seen = dict(
+        seen=torch.full((40, 24, 8, 8), 0.4), restored=grey + colours, target=grey + 2 * colours, task=task,
+        made=torch.arange(40) < 20,
+    )  # fmt: skip
+    texts = study.fit_text(model, replace(SMALL, text_steps=20))
+    head, errors = model.image_encoder.tone.heads[0], []
+    jobs = model.image_encoder.tone.jobs(texts[model.prompts.index('ll')][:1]).softmax(1)
+    for colour in (0.0, 20.0):
+        head.requires_grad_(True)
+        study.fit_head(model, head, seen, texts, 0, replace(SMALL, batch=dict(ll=(4, 2)), colour=colour, steps=40))
+        head.requires_grad_(False)
+        gain, offset = (enlarged(maps, seen['restored'][:1]) for maps in head(seen['seen'][:1], jobs).chunk(2, dim=1))
+        out = toned(seen['restored'][:1], gain.exp(), offset)
+        errors.append(
+            float(
+                sum((a - b).abs().mean() for a, b in zip(ycbcr(out)[1:], ycbcr(seen['target'][:1])[1:], strict=False))
+            )
+        )
+    assert errors[1] < errors[0]
 
 
 def test_nothing_measured_is_an_error(tmp_path):
