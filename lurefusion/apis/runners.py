@@ -61,7 +61,13 @@ def onnx_runner_of(model: FusionModel, name: str, device: str | None = None) -> 
     network = TorchRunner(model, 'cpu').fingerprint()
     # what the file says of tasks and sentences is none of the network's
     path = cache / f'{digest([FORMAT, __version__, network, metadata_of(model, name, table_of(model))])}.onnx'
-    if not path.is_file():
-        print_log(f'exporting {name} once, to {path}', logger='current')
-        export_onnx(model, path, name)
+    if path.is_file():
+        try:
+            return OnnxRunner(path, device)
+        except ValueError as error:
+            if device not in (None, 'cpu'):
+                raise
+            print_log(f'{error}: made anew', logger='current')
+    print_log(f'exporting {name} once, to {path}', logger='current')
+    export_onnx(model, path, name)
     return OnnxRunner(path, device)

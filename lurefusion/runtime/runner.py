@@ -260,8 +260,10 @@ class Runner(ABC):
         """Run everything larger than `side` pixels in tiles of that side: less memory, see :mod:`runtime.tiling`.
 
         Raises:
-            ValueError: If it is below 64, or not a multiple of `size_divisor`.
+            ValueError: If it is no whole number, below 64, or not a multiple of `size_divisor`.
         """
+        if isinstance(side, bool) or not isinstance(side, int):
+            raise ValueError(f'tile is a whole number of pixels, got {side!r}')
         if side % self.size_divisor:
             raise ValueError(f'tile must be a multiple of {self.size_divisor} for {self.title}, got {side}')
         self.running = self.running.in_tiles(side)

@@ -158,6 +158,12 @@ def test_a_network_is_exported_once_into_the_cache(
     other.prompts = PromptBank([changed, *bank.keys[1:]], modalities=model.modalities)
     FusionInferencer(other, runner='onnx')
     assert len(list(tmp_path.rglob('*.onnx'))) == 2
+    # a file that is damaged is made anew
+    file.write_bytes(file.read_bytes()[:5000])
+    said.clear()
+    again = FusionInferencer(model, runner='onnx')
+    assert again.runner.fingerprint() == first.runner.fingerprint()
+    assert [text.endswith(': made anew') for text in said] == [True, False]
 
 
 def test_the_command_runs_the_file(small_export: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

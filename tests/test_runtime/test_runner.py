@@ -200,6 +200,9 @@ def test_of_a_pair_that_does_not_fit_the_tiles_that_do_are_said():
     with pytest.raises(ValueError, match='at least 64 pixels, got 56'):
         runner.use_tiles(56)
     runner.size_divisor = 8
+    for side in ('256', 256.0, True):
+        with pytest.raises(ValueError, match='tile is a whole number of pixels'):
+            Echo().use_tiles(side)
     with pytest.raises(ValueError, match=r'multiple of 8 for .*, got 100'):
         runner.use_tiles(100)
 
