@@ -452,3 +452,27 @@ def test_tiles_of_the_command(folders, capsys):
     assert fuse(folders, 'out', '--tile', '8') == 1
     assert 'error: tile must be at least 64 pixels, got 8' in capsys.readouterr().err
     assert fuse(folders, 'out', '--tile', '64') == 0
+
+
+def test_frames_behind_one_that_is_made_later_are_made_anew_where_they_depend_on_it(tmp_path):
+    pytest.importorskip('av')
+    rng = np.random.default_rng(0)
+    for n in range(6):
+        for role in ('vi', 'ir'):
+            level = 60 + 12 * n + 40 * (n % 2)
+            write_image(tmp_path / f'{role}/{n}.png', rng.integers(level, level + 40, (24, 40), np.uint8))
+    sources = {role: tmp_path / role for role in ('vi', 'ir')}
+    fuser = FusionInferencer('lurefusion::baselines/average_ir_vi.py')
+
+    def fuse(out: str) -> tuple[int, int]:
+        report = fuser.fuse_video(sources, tmp_path / out, rate=10, steady=0.5)
+        return report.frames, report.kept
+
+    assert fuse('whole') == (6, 0)
+    good = (tmp_path / 'vi/2.png').read_bytes()
+    (tmp_path / 'vi/2.png').write_bytes(good[:40])
+    assert fuse('mended') == (5, 0)
+    (tmp_path / 'vi/2.png').write_bytes(good)
+    assert fuse('mended') == (4, 2)
+    assert frames_of(tmp_path / 'mended') == frames_of(tmp_path / 'whole')
+    assert fuse('mended') == (0, 6)
