@@ -52,7 +52,6 @@ class Recipe:
         text_steps: Of what reads the text, beforehand.
         steps, lr, decay, average: Of AdamW with one cycle, and of the average of the weights that is kept.
         window: Least share of a side that is looked at.
-        believed: Share of its maps that is kept: less is safer with pictures unlike all of these.
         decibel: Weight of the mean logarithm of the squared error beside the mean absolute error.
         colour: Weight of the mean absolute error of Cb and Cr.
         cameras: Take made pairs as by other cameras, by `RandomExposure`.
@@ -69,7 +68,6 @@ class Recipe:
     decay: float = 0.01
     average: float = 0.005
     window: float = 0.6
-    believed: float = 0.75
     decibel: float = 0.02
     colour: float = 3.0
     cameras: bool = True
@@ -277,9 +275,6 @@ def fit_head(
             errors = []
             print_log(f'{step + 1} of {recipe.steps}: {_by_task(decibel, seen["task"][rows], model)}', logger='current')
     head.load_state_dict(average.module.state_dict())
-    with torch.no_grad():
-        head.maps.weight *= recipe.believed
-        head.maps.bias *= recipe.believed
 
 
 @torch.no_grad()
