@@ -9,15 +9,30 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from lurefusion.choices import did_you_mean
 from lurefusion.commands import completion, demo, evaluate, export, fuse, info, test, train
 
 
+class _Parser(argparse.ArgumentParser):
+    """Of words that it does not know it says the nearest option, with the usage of the command and not of all."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """See argparse."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            hints = [did_you_mean(word.partition('=')[0], options) for word in unknown if word.startswith('-')]
+            bare = '--vi' in options and not unknown[0].startswith('-')
+            named = f' Pictures, folders and videos are named: --vi {unknown[0]}' if bare else ''
+            self.error(f'unrecognized arguments: {" ".join(unknown)}.{"".join(dict.fromkeys(hints))}{named}')
+        return found, unknown
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it parses has `run`, the function to call with it."""
-    parser = argparse.ArgumentParser(prog='lurefusion', description='degradation-aware multi-modal image fusion')
+    parser = _Parser(prog='lurefusion', description='degradation-aware multi-modal image fusion')
     commands = parser.add_subparsers(dest='command', required=True)
     for name, command, text in (
         ('fuse', fuse, 'fuse a pair of pictures, folders paired by their names, or videos'),
@@ -31,25 +46,14 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         inner = commands.add_parser(name, help=text, description=text)
         command.add_arguments(inner)
-        inner.set_defaults(run=command.run, parser=inner)
+        inner.set_defaults(run=command.run)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the console script; errors of the user end in one line and exit code 1."""
-    args, unknown = make_parser().parse_known_args(argv)
-    if unknown:
-        _refuse(args.parser, unknown)
+    args = make_parser().parse_args(argv)
     return exit_code(args.run, args)
-
-
-def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
-    """End with the usage of the command, which that of all commands would hide, and the nearest option."""
-    options = [option for action in parser._actions for option in action.option_strings]
-    hints = [did_you_mean(word.partition('=')[0], options) for word in unknown if word.startswith('-')]
-    bare = '--vi' in options and not unknown[0].startswith('-')
-    named = f' Pictures, folders and videos are named: --vi {unknown[0]}' if bare else ''
-    parser.error(f'unrecognized arguments: {" ".join(unknown)}.{"".join(dict.fromkeys(hints))}{named}')
 
 
 class Terminated(KeyboardInterrupt):
