@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,13 @@ def train_stage(
 def _validated(folder: Path, iteration: int) -> bool:
     """Whether a validation of that iteration is in the logs; True where there are none to tell."""
     logs = list(folder.glob('*/vis_data/scalars.json'))
-    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if line.startswith('{')]
-    return not logs or any(line.get('step') == iteration and 'lr' not in line for line in lines)
+    for line in (line for log in logs for line in log.read_text(errors='replace').splitlines()):
+        # a line may end where the process was killed
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and entry.get('step') == iteration and 'lr' not in entry:
+                return True
+    return not logs
 
 
 def _where_to_go_on(folder: Path) -> str:

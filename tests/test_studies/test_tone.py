@@ -22,9 +22,7 @@ CONFIG = """
 _base_ = ['{root}/configs/lure/stage1_demo.py']
 model = dict(image_encoder=dict(tone=dict(members=1, width=16, depth=1, grid=(8, 8))))
 """
-SMALL = study.Recipe(
-    short=(48, 64), steps=300, average=0.05, decibel=0.0, batch=dict(ll=(4, 2), oe=(0, 2))
-)
+SMALL = study.Recipe(short=(48, 64), steps=300, average=0.05, decibel=0.0, batch=dict(ll=(4, 2), oe=(0, 2)))
 
 
 @pytest.fixture(scope='module')
