@@ -263,8 +263,8 @@ class StripHook(Hook):
     Args:
         max_val: Pictures per validation, of restoration sets per task.
         max_test: Strips per test set; None: all.
-        write_fused: While testing, write every result as ``<work_dir>/fused/<set>/<name>.png``, a second one of a name as
-            ``<name>_2.png``.
+        write_fused: While testing, write every result as ``<work_dir>/fused/<set>/<name>.png``, a second one of that
+            name as ``<name>_2.png``.
     """
 
     def __init__(self, max_val: int = 2, max_test: int | None = None, write_fused: bool = True) -> None:
