@@ -5,11 +5,14 @@ run whole, without the second pass that `lurefusion fuse` makes of haze (lure-fa
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 import onnxruntime
 
 

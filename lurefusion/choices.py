@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, overload
 
 
@@ -22,6 +22,18 @@ def one_of(name: str, value: Any, known: Collection[str], optional: bool = False
         hint = did_you_mean(str(value), list(known))
         raise ValueError(f'{name} must be one of {choices}; got {value!r}{hint and "." + hint}')
     return value
+
+
+def names_of(option: str, value: str | Iterable[str]) -> tuple[str, ...]:
+    """Several names; one text is one name, as a forgotten comma leaves it: ``('Haze')``.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'{option} must be a list of names, got {value!r}')
+    return names
 
 
 def unknown(kind: str, name: object, known: Collection[str]) -> str:

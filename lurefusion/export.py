@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lurefusion import __version__
+from lurefusion.compat import onnxruntime
 from lurefusion.io.images import write_bytes
 from lurefusion.models.base import FusionModel
 from lurefusion.models.export_forms import export_form
@@ -95,6 +96,8 @@ def export_onnx(
         raise ValueError(f'the file must end in .onnx, got {path}')
     if precision not in PRECISIONS:
         raise ValueError(f'precision must be one of {", ".join(PRECISIONS)}; got {precision!r}')
+    if next(model.parameters(), None) is None:
+        raise ValueError(f'{name or type(model).__name__} has no weights: it is a formula, which is not exported')
     training = model.training
     model.eval()
     try:
@@ -157,11 +160,10 @@ def check(model: FusionModel, data: bytes, table: dict[str, Tensor], tolerance: 
     Raises:
         ValueError: If it is above the tolerance, or ONNX Runtime cannot run the graph.
     """
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(3)
+    ort = onnxruntime()
+    ort.set_default_logger_severity(3)
     try:
-        session = onnxruntime.InferenceSession(data, providers=['CPUExecutionProvider'])
+        session = ort.InferenceSession(data, providers=['CPUExecutionProvider'])
     except Exception as error:
         raise ValueError(f'ONNX Runtime cannot read what was exported: {error}') from error
     step, device = model.size_divisor, next((p.device for p in model.parameters()), torch.device('cpu'))

@@ -51,6 +51,8 @@ def _run(args: argparse.Namespace) -> None:
         name, equals, what = item.partition('=')
         if not equals or not name or '/' in name:
             raise ValueError(f'--inputs takes NAME=WHAT, got {item!r}')
+        if name in inputs:
+            raise ValueError(f'--inputs names {name!r} twice')
         inputs[name] = what
     validation = CrossValidation(
         args.config, data_config(args.data, args.config), inputs, args.work_dir, folds=args.folds, seeds=args.seeds,

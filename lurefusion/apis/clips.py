@@ -20,7 +20,6 @@ from lurefusion.apis.folders import settings_of
 from lurefusion.apis.frames import FrameJob, Kept
 from lurefusion.io.clips import (
     FOLDER_RATE,
-    VIDEO_SUFFIXES,
     Clip,
     Frame,
     FrameFolder,
@@ -30,7 +29,7 @@ from lurefusion.io.clips import (
     open_clips,
     pair_by_time,
 )
-from lurefusion.io.codecs import choose_encoding
+from lurefusion.io.codecs import CONTAINERS, choose_encoding
 from lurefusion.io.images import READ_SUFFIXES, read_image
 from lurefusion.io.pairing import list_images, pair_files, refuse_inside
 from lurefusion.io.video import ClipWriter, VideoWriter, open_writer, refuse_encoding
@@ -222,7 +221,14 @@ def fuse_video(
                     if writer is None:
                         writer = stack.enter_context(
                             open_writer(
-                                out, picture.shape[1::-1], clips[reference].rate, sound, codec, pixel_format, quality
+                                out,
+                                picture.shape[1::-1],
+                                clips[reference].rate,
+                                sound,
+                                codec,
+                                pixel_format,
+                                quality,
+                                aspect=clips[reference].aspect,
                             )
                         )
                     writer.write(picture, moment.time, result.name)
@@ -252,7 +258,7 @@ def _open(
     if not all(Path(path).is_dir() for path in sources.values()):
         if patterns is not None:
             raise ValueError('patterns (--pair) are for folders; a video is paired by the times of its frames')
-        return open_clips(sources, rate)
+        return open_clips(sources, rate, recursive)
     pairing = pair_files(sources, patterns=patterns, recursive=recursive, allow_unpaired=allow_unpaired)
     for name, alone in pairing.unpaired.items():
         report.notes.append(f'{name}: {len(alone)} frames have no partner and are left out')
@@ -387,7 +393,7 @@ def _check_numbers(
             f'pixel_format=yuv420p10le (--pixel-format)'
         )
     if out.suffix.lower() in (*READ_SUFFIXES, '.gif') and not out.is_dir():
-        raise ValueError(f'cannot write a clip as {out.suffix}: {out}; take {", ".join(VIDEO_SUFFIXES)}, or a folder')
+        raise ValueError(f'cannot write a clip as {out.suffix}: {out}; take {", ".join(CONTAINERS)}, or a folder')
     return exact
 
 

@@ -170,7 +170,7 @@ def _fuse(args: argparse.Namespace) -> int:
     patterns = _patterns(args.pair, sources)
     # what is wrong with the command is said before the network is loaded
     parse_range(args.range)
-    if is_video(args.out):
+    if is_video(args.out) and kind != 'picture':
         check_output(Path(args.out).parent, folder=True)
     else:
         check_output(args.out, folder=kind != 'picture', bit_depth=args.bit_depth)

@@ -129,6 +129,24 @@ def _import_custom_modules(cfg: Config, file: Path) -> None:
             if not custom.get('allow_failed_imports', False):
                 raise ImportError(message, name=module) from error
             print_log(message, logger='current', level=logging.WARNING)
+        else:
+            _refuse_namesake(file, module)
+
+
+def _refuse_namesake(file: Path, module: str) -> None:
+    """ImportError where the module of that name which is nearest above the config is not the one that was imported."""
+    inner = Path(*module.split('.'))
+    for folder in file.parents:
+        for candidate in (folder / inner.with_suffix('.py'), folder / inner / '__init__.py'):
+            taken = getattr(sys.modules[module], '__file__', None)
+            if candidate.is_file() and taken and not os.path.samefile(candidate, taken):
+                raise ImportError(
+                    f'{file}: custom_imports names {module!r}, which is {candidate} beside this config, but another '
+                    f'module of that name was found first, {taken}: rename one of them',
+                    name=module,
+                )
+            if candidate.is_file():
+                return
 
 
 def _plugin_folders(file: Path, modules: Sequence[str]) -> list[str]:

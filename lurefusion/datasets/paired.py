@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from lurefusion.choices import names_of
 from lurefusion.config import resolve_data_root
 from lurefusion.io.pairing import describe_missing, list_images, naming_advice
 from lurefusion.io.tables import read_rows
@@ -58,6 +60,18 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     if not rows:
         raise ValueError(f'{path} has a header and no rows, or nothing at all')
     return [row for _, row in rows]
+
+
+def _place(path: str | Path) -> str:
+    """Where a file really is, whatever links and ``..`` lead there."""
+    folder, name = os.path.split(path)
+    # a link itself, or the folder, of which there are few
+    return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
+
+
+@lru_cache(maxsize=256)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 class MissingDataError(FileNotFoundError):
@@ -125,7 +139,7 @@ class PairedDataset(BaseDataset):
             raise ValueError(f'pairs={pairs!r} lists the samples itself: leave stems={stems!r} out')
         self.pairs = pairs
         self.stems = stems
-        self.leave_out = tuple(leave_out)
+        self.leave_out = names_of('leave_out', leave_out)
         self.every = every
         super().__init__(
             data_root=str(resolve_data_root(data_root or '.')),
@@ -171,7 +185,7 @@ class PairedDataset(BaseDataset):
         found = [sample for sample in found if self._kept(sample['name'])]
         if self.leave_out:
             gone = self._left_out()
-            found = [sample for sample in found if gone.isdisjoint(map(Path, sample.get('paths', {}).values()))]
+            found = [sample for sample in found if gone.isdisjoint(map(_place, sample.get('paths', {}).values()))]
         if not found:
             only = f' with keep={self.keep.pattern!r}' if self.keep else ''
             raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
@@ -235,7 +249,7 @@ class PairedDataset(BaseDataset):
             )
         return found
 
-    def _left_out(self) -> set[Path]:
+    def _left_out(self) -> set[str]:
         root, gone = Path(self.data_root), set()
         for name in self.leave_out:
             table = Path(name).suffix in TABLE_SUFFIXES
@@ -251,7 +265,7 @@ class PairedDataset(BaseDataset):
                 gone.add(name)
             else:
                 raise FileNotFoundError(f'leave_out names a file that does not exist: {root / name}')
-        return {root / name for name in gone}
+        return {_place(root / name) for name in gone}
 
     def pair_key(self, role: str, stem: str) -> str | None:
         """Name of the sample that a file belongs to; None leaves the file out."""

@@ -55,8 +55,11 @@ class RestorationDataset(PairedDataset):
     def load_data_list(self) -> list[dict]:
         """As :class:`PairedDataset`; what is to be restored is not the target itself."""
         found = super().load_data_list()
-        for paths in (sample['paths'] for sample in found[:1]):
-            if self.task != PSEUDO_TASK and 'x' in paths and os.path.samefile(paths['x'], paths['y']):
+        for number, paths in enumerate(sample['paths'] for sample in found):
+            if self.task == PSEUDO_TASK or 'x' not in paths:
+                break
+            # a copied cell of a table, or one folder for both
+            if paths['x'] == paths['y'] or (number == 0 and os.path.samefile(paths['x'], paths['y'])):
                 raise ValueError(
                     f'{type(self).__name__}: x and y of the task {self.task!r} are the same file, {paths["x"]}'
                 )

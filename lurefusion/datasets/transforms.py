@@ -8,7 +8,7 @@ knows it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -16,18 +16,25 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
+from lurefusion.choices import names_of
 from lurefusion.datasets.degradations import ramp_depth
 from lurefusion.datasets.degradations.base import value_range
 from lurefusion.io.images import read_image
 from lurefusion.io.labels import read_label
 from lurefusion.io.pairing import different_sizes
-from lurefusion.io.ranges import parse_range, range_of
+from lurefusion.io.ranges import RANGE_MODES, parse_range, range_of
 from lurefusion.ops.layout import image_to_tensor, to_unit
 from lurefusion.registry import DEGRADATIONS, TRANSFORMS
 from lurefusion.structures import FusionDataSample
 
 LABEL = 'label'
 REFERENCE = 'reference_'
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f'{name} is a probability, 0 to 1; got {value}')
+    return value
 
 
 @TRANSFORMS.register_module()
@@ -47,6 +54,7 @@ class LoadImages:
     def __init__(self, range_mode: str | Mapping[str, str] = 'auto', cache_mb: float = 0) -> None:
         self.ranges = parse_range(range_mode)
         self._noted: set[str] = set()
+        self._one_scale: set[str | None] = set()
         self.room = int(cache_mb * 2**20)
         self._cache: dict[tuple[str, bool, str], tuple[np.ndarray, bool]] = {}
 
@@ -66,6 +74,8 @@ class LoadImages:
             if is_grey:
                 grey.append(role)
         results.setdefault('grey', tuple(grey))
+        if {'x', 'y'} <= images.keys():
+            self._refuse_own_scales(results, images)
         sizes = {role: image.shape[:2] for role, image in images.items()}
         if problem := different_sizes(sizes, results['paths']):
             raise ValueError(problem)
@@ -75,6 +85,24 @@ class LoadImages:
                 f'{next(iter(results["paths"].values()))}: {width}x{height} pixels; at least 8x8 are needed'
             )
         return results
+
+    def _refuse_own_scales(self, results: dict, images: Mapping[str, np.ndarray]) -> None:
+        """x and y of a pair, each stretched by what is in it, would have lost what is to be learned."""
+        name = results.get('modality')
+        mode = range_of(self.ranges, name)
+        if mode not in RANGE_MODES or mode == 'full' or name in self._one_scale:
+            return
+        for role in ('x', 'y'):
+            path, image = results['paths'][role], images[role]
+            # 8 bit is float32 here in fractions alone
+            if image.dtype != np.uint8 and not np.array_equal(image, read_image(path, 'full')[0]):
+                raise ValueError(
+                    f'{path}: x and y of a restoration pair need one scale, and by the range {mode!r} each picture '
+                    f"has its own; give LoadImages(range_mode='full') or the limits, "
+                    f"range_mode=dict({name or 'NAME'}='LOW:HIGH')"
+                )
+        # once: a training reads every file many times
+        self._one_scale.add(name)
 
     def _read(self, path: str, role: str, name: str) -> tuple[np.ndarray, bool]:
         key = path, role == LABEL, range_of(self.ranges, name)
@@ -111,11 +139,11 @@ class FrameDepth:
 
     def __init__(
         self,
-        types: tuple[str, ...] = ('Haze',),
+        types: Sequence[str] = ('Haze',),
         ramp: tuple[float, float] = (0.7, 1.5),
         relief: tuple[float, float] = (0.0, 0.15),
     ) -> None:
-        self.types = tuple(types)
+        self.types = names_of('FrameDepth.types', types)
         self.ramp = tuple(ramp)
         self.relief = tuple(relief)
 
@@ -150,6 +178,8 @@ class RandomCrop:
     def __init__(
         self, size: int | list[tuple[int, int]] = 192, scale: tuple[float, float] = (1.0, 1.0), scale_prob: float = 1.0
     ) -> None:
+        if not isinstance(size, int) and not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in size):
+            raise ValueError(f'RandomCrop.size is one number, or a list of (first iteration, side), got {size!r}')
         schedule = [(0, size)] if isinstance(size, int) else sorted((int(a), int(b)) for a, b in size)
         if any(side < 8 or side % 8 for _, side in schedule):
             raise ValueError(f'crop sizes must be positive multiples of 8, got {[side for _, side in schedule]}')
@@ -157,6 +187,7 @@ class RandomCrop:
             raise ValueError(f'the schedule of crop sizes must begin at iteration 0, got {schedule}')
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(f'scale must be a range of positive factors, got {scale}')
+        _share('scale_prob', scale_prob)
         self.schedule = schedule
         self.scale = tuple(scale)
         self.scale_prob = scale_prob
@@ -305,8 +336,8 @@ class RandomFlip:
     """Flip all images of the sample left-right with probability `prob` (and up-down with `vertical`)."""
 
     def __init__(self, prob: float = 0.5, vertical: float = 0.0) -> None:
-        self.prob = prob
-        self.vertical = vertical
+        self.prob = _share('prob', prob)
+        self.vertical = _share('vertical', vertical)
 
     def __call__(self, results: dict) -> dict:
         horizontal, vertical = results['rng'].random(2) < (self.prob, self.vertical)
@@ -369,7 +400,8 @@ class Degrade:
         for modality, cfg in (results.get('degradations') or {}).items():
             if modality not in images:
                 raise ValueError(f'degradations: {modality!r} is none of the pictures {", ".join(images)}')
-            images[f'{REFERENCE}{modality}'] = images[modality]
+            # a clean picture of its own comes first
+            images.setdefault(f'{REFERENCE}{modality}', images[modality])
             images[modality], parameters = self._spoil(cfg, images[modality], results)
             results.setdefault('degradation_parameters', {})[modality] = parameters
         return results

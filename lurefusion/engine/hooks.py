@@ -13,6 +13,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
+from lurefusion.choices import names_of
 from lurefusion.datasets.paired import MissingDataError
 from lurefusion.engine.strategies import whole_model
 from lurefusion.evaluation.latents import build_probe, collect_latents
@@ -50,7 +51,7 @@ class InitFromHook(Hook):
 
     def __init__(self, checkpoint: str, prefixes: Sequence[str] | None = None) -> None:
         self.checkpoint = checkpoint
-        self.prefixes = None if prefixes is None else tuple(prefixes)
+        self.prefixes = None if prefixes is None else names_of('init_from.prefixes', prefixes)
 
     def before_train(self, runner: Any) -> None:
         """Load, unless the run was resumed."""
@@ -272,7 +273,7 @@ class StripHook(Hook):
         self.max_test = max_test
         self.write_fused = write_fused
         self._seen: Counter[str] = Counter()
-        self._names: Counter[tuple[str, str]] = Counter()
+        self._names: set[tuple[str, str]] = set()
 
     def before_val_epoch(self, runner: Any) -> None:
         """Count anew."""
@@ -305,9 +306,11 @@ class StripHook(Hook):
         for sample in outputs or ():
             sources = (sample.get('paths') or {}).values()
             # data sets of a mix may have pictures of one name
-            self._names[folder, sample.name] += 1
-            number = self._names[folder, sample.name]
-            name = sample.name if number == 1 else f'{sample.name}_{number}'
+            name, number = sample.name, 1
+            while (folder, name) in self._names:
+                number += 1
+                name = f'{sample.name}_{number}'
+            self._names.add((folder, name))
             if self.write_fused:
                 picture = sample.pred.permute(1, 2, 0).cpu().numpy()
                 if bool((picture[..., :1] == picture).all()):

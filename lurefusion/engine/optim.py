@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from lurefusion.choices import names_of
 from lurefusion.compat import register_optional_optimizers
 from lurefusion.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
@@ -27,14 +28,14 @@ class GroupedOptimWrapperConstructor:
     Args:
         optim_wrapper_cfg: `type`, `optimizer`, and what the wrapper takes.
         paramwise_cfg: ``no_decay``: parts of parameter names that get no weight decay (vectors and scalars never do);
-            ``lr_mult``: part of a name -> factor on the learning rate.
+            ``lr_mult``: part of a name -> factor on the learning rate; of several parts that fit, the longest counts.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.wrapper_cfg = dict(optim_wrapper_cfg)
         self.optimizer_cfg = self.wrapper_cfg.pop('optimizer')
         paramwise_cfg = dict(paramwise_cfg or {})
-        self.no_decay: Sequence[str] = paramwise_cfg.pop('no_decay', ())
+        self.no_decay = names_of('paramwise_cfg.no_decay', paramwise_cfg.pop('no_decay', ()))
         self.lr_mult: Mapping[str, float] = paramwise_cfg.pop('lr_mult', {})
         if paramwise_cfg:
             raise ValueError(f"paramwise_cfg knows 'no_decay' and 'lr_mult', got {sorted(paramwise_cfg)}")
@@ -55,7 +56,8 @@ class GroupedOptimWrapperConstructor:
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                factor = next((f for part, f in self.lr_mult.items() if part in name), 1.0)
+                fitting = [part for part in self.lr_mult if part in name]
+                factor = self.lr_mult[max(fitting, key=len)] if fitting else 1.0
                 spared = dimensions[name] <= 1 or any(part in name for part in self.no_decay)
                 groups.setdefault((lr * factor, 0.0 if spared else decay), []).append(parameter)
         params = [dict(params=p, lr=rate, weight_decay=wd) for (rate, wd), p in groups.items()]

@@ -13,6 +13,7 @@ from lurefusion.config import (
     is_inherited,
     resolve_data_root,
 )
+from lurefusion.config.tree import nodes
 from lurefusion.datasets.mix import is_wanted
 from lurefusion.datasets.paired import MissingDataError, PairedDataset
 from lurefusion.registry import DATASETS
@@ -158,6 +159,10 @@ def _unfit_rows(cfg: Config, loader: Mapping[str, Any]) -> Iterator[str]:
     """What the data sets of a loader have and the model has not, or the other way round."""
     needed = tuple(cfg.model.get('modalities') or ())
     known = [t if isinstance(t, str) else t['key'] for t in (cfg.model.get('prompts') or {}).get('tasks') or ()]
+    for where, step in nodes(loader):
+        ranges = step.get('range_mode') if isinstance(step, Mapping) and step.get('type') == 'LoadImages' else None
+        if needed and isinstance(ranges, Mapping) and (strange := [n for n in ranges if n not in (*needed, None)]):
+            yield f'{where}.range_mode names {", ".join(strange)}; model.modalities={needed}'
     for node, dataset in _paired_sets(loader):
         if dataset is None or dataset.missing() or not needed:
             continue

@@ -18,6 +18,7 @@ from mmengine.dist import broadcast_object_list
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import FlexibleRunner, Runner
 
+from lurefusion.choices import did_you_mean
 from lurefusion.compat import allow_unmatched_torchvision, open_no_pickles
 from lurefusion.engine import LAUNCHERS
 from lurefusion.engine.strategies import FewWords, StrategyRunner, fit_strategy
@@ -82,8 +83,13 @@ def build_runner(
         _check_schedules(cfg)
     # MMEngine takes None for its own hooks only
     cfg.default_hooks = {n: hook for n, hook in cfg.default_hooks.items() if hook is not None or n in MMENGINE_HOOKS}
+    for name, hook in cfg.default_hooks.items():
+        if hook is not None and not hook.get('type'):
+            known = [*dict.fromkeys((*MMENGINE_HOOKS, *cfg.default_hooks))]
+            known.remove(name)
+            raise KeyError(f'default_hooks.{name} has no type.{did_you_mean(name, known)}')
     if parts := cfg.pop('activation_checkpointing', None):
-        hook = dict(type='ActivationCheckpointHook', parts=tuple(parts))
+        hook = dict(type='ActivationCheckpointHook', parts=parts)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     runner = StrategyRunner if cfg.get('strategy') else StageRunner
     return runner.from_cfg(_RunConfig(cfg.to_dict(), filename=cfg.filename))

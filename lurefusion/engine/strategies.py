@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.fully_sharded_data_parallel import OptimStateKeyType
 from torch.utils.checkpoint import checkpoint
 
-from lurefusion.choices import one_of
+from lurefusion.choices import names_of, one_of
 from lurefusion.models.base import FusionModel
 from lurefusion.registry import HOOKS, OPTIM_WRAPPERS
 from lurefusion.weights import AtomicBackend
@@ -192,7 +192,7 @@ class ActivationCheckpointHook(Hook):
     """
 
     def __init__(self, parts: Sequence[str]) -> None:
-        self.parts = tuple(parts)
+        self.parts = names_of('activation_checkpointing', parts)
 
     def before_train(self, runner: Any) -> None:
         """Wrap the blocks."""

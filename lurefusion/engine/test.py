@@ -113,7 +113,7 @@ def _write_report(
     rows: dict[str, dict[str, Any]] = {}
     for key, value in results.items():
         name, _, metric = key.partition('/')
-        if not metric.startswith(('time', 'data_time')):
+        if metric not in ('time', 'data_time'):
             rows.setdefault(name, {})[metric] = value
     lines = [f'# {title}', '', f'weights: {weights or "none"}', '']
     for columns in dict.fromkeys(tuple(row) for row in rows.values()):

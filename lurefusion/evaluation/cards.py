@@ -47,6 +47,7 @@ class MetricCard:
         note: What to beware of.
         grey: The function takes :class:`~lurefusion.evaluation.pictures.Pictures` in place of `fused` and `sources`:
             8-bit grey, with what several metrics have in common computed once.
+        best: Value that none is better than, within the range; None: its end.
 
     Raises:
         TypeError, ValueError: If a field is wrong, or the function does not take what it needs.
@@ -65,6 +66,7 @@ class MetricCard:
     decimals: int = 3
     note: str = ''
     grey: bool = False
+    best: float | None = None
 
     def __post_init__(self) -> None:
         needs = (self.needs,) if isinstance(self.needs, str) else tuple(self.needs)
@@ -114,6 +116,11 @@ class MetricCard:
     @property
     def arrow(self) -> str:
         return '↑' if self.higher_is_better else '↓'
+
+    @property
+    def direction(self) -> str:
+        """In words."""
+        return f'{self.arrow} better' if self.best is None else f'the nearer to {self.best:g}, the better'
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ _CARDS = (
     MetricCard('SSIM_ref', 'SSIM against the clean reference', '', (-1, 1), True, 'reference', '',
                'Wang et al., IEEE TIP 2004, mean over RGB', fn.reference_ssim),
     MetricCard('Chroma', 'chroma kept in coloured pixels', '%', (0, inf), True, 'reference', '', 'this package',
-               fn.chroma_kept, decimals=1, note='100 is all of it, more is too much; a grey reference gives NaN'),
+               fn.chroma_kept, decimals=1, note='more than 100 is too much; a grey reference gives NaN', best=100.0),
     MetricCard('Hue', 'turn of the hue in coloured pixels', 'degrees', (0, 180), False, 'reference', '',
                'this package', fn.hue_shift, decimals=1),
 )  # fmt: skip
@@ -259,6 +266,8 @@ def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
         parameters = inspect.signature(card.function).parameters.values() if card.function else ()
         known = [p.name for p in parameters if p.default is not p.empty and p.name not in NEEDS]
         for key in keywords:
+            if key == 'variant':
+                raise TypeError(f'{name}.variant is no option: choose variants for all metrics (variant, --variant)')
             if key not in known:
                 raise TypeError(
                     f'metric {name!r} has no option {key!r}.{did_you_mean(key, known)} '

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Evaluation:
         unavailable: Column -> reason, for network scores without weights.
         files: Stem -> role (source or method) -> file, of the pictures that were measured.
         failed: Stem -> what is wrong with it, of those that were not.
+        options: Metric -> keywords that it was given.
         level: Coverage of the confidence intervals.
     """
 
@@ -71,6 +73,7 @@ class Evaluation:
     unavailable: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Path]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     level: float = 0.95
 
     def statistics(self) -> dict[str, dict[str, report.Statistic]]:
@@ -86,9 +89,14 @@ class Evaluation:
 
     def ranks(self) -> dict[str, float] | None:
         """Mean rank per method over the seven ranked metrics that were computed; None for a single method."""
-        names = {c.removesuffix('_paper'): c for c in reversed(self.columns)}
-        ranked = [names[m] for m in RANKED_METRICS if m in names]
+        ranked = _ranked(self.columns)
         return report.mean_ranks(self.means(), ranked) if len(self.rows) > 1 and ranked else None
+
+
+def _ranked(columns: Sequence[str]) -> list[str]:
+    """The ranked metrics among the columns, each in one variant: the standard one, where it is there."""
+    names = {c.removesuffix('_paper'): c for c in sorted(columns, key=lambda c: not c.endswith('_paper'))}
+    return [names[m] for m in RANKED_METRICS if m in names]
 
 
 def _pair(
@@ -187,12 +195,15 @@ def evaluate_folders(
             ranges = {**ranges, role: shared_range(pictures_of(files[role] for files in pairs.values())) or 'auto'}
     scores = {name: NetworkScore(name, weights_dir, device) for name in networks}
     columns = [column for column, _, _ in columns_of(names, variant)] + list(scores)
-    result = Evaluation(columns, {method: [] for method in fused}, warnings, failed=failed, level=level)
+    result = Evaluation(
+        columns, {method: [] for method in fused}, warnings, failed=failed, level=level, options=options or {}
+    )
     refused: dict[str, list[str]] = {}
     painted: dict[str, list[str]] = {}
+    doubts: dict[tuple[str, str], list[str]] = {}
     for stem, files in pairs.items():
         try:
-            images = _read(files, {role: range_of(ranges, role) for role in sources})
+            images = _read(files, {role: range_of(ranges, role) for role in sources}, doubts)
         except (OSError, ValueError) as error:
             failed[stem] = str(error)
             continue
@@ -235,12 +246,15 @@ def evaluate_folders(
         f'{role}: {len(paths)} picture(s) look drawn in a palette, as {paths[0]}: their colours count as brightness'
         for role, paths in painted.items()
     ]
+    result.warnings += [f'{role}: of {len(told)} picture(s), as {told[0]}' for (role, _), told in doubts.items()]
     result.warnings += [f'{name}: no score for {len(r)} picture(s), as {r[0]}' for name, r in refused.items()]
     return result
 
 
-def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Tensor]:
-    """Role -> (1,3,H,W), of the role `label` (1,H,W).
+def _read(
+    files: Mapping[str, Path], ranges: Mapping[str, str], doubts: dict[tuple[str, str], list[str]]
+) -> dict[str, Tensor]:
+    """Role -> (1,3,H,W), of the role `label` (1,H,W); (role, what looks wrong in its range) -> files is filled.
 
     Raises:
         OSError, ValueError: If a file cannot be read, or they differ in size; all are named.
@@ -251,7 +265,11 @@ def _read(files: Mapping[str, Path], ranges: Mapping[str, str]) -> dict[str, Ten
             if role == 'label':
                 images[role] = torch.from_numpy(read_label(path))[None]
             else:
-                picture, _ = read_image(path, ranges.get(role) or _full_range(path))
+                notes: list[str] = []
+                picture, _ = read_image(path, ranges.get(role) or _full_range(path), notes)
+                for note in notes:
+                    # numbers in it are of this picture alone
+                    doubts.setdefault((role, re.sub(r'[\d.]+', '#', note)), []).append(f'{path}: {note}')
                 images[role] = image_to_tensor(picture)[None].contiguous()
         except (OSError, ValueError) as error:
             wrong.append(str(error))
@@ -288,7 +306,8 @@ def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, f
         group: Keep the rows whose `set` is this.
 
     Raises:
-        ValueError: If there is no such column, or no row of that group.
+        ValueError: If there is no such column, no row of that group, no column of a metric, several groups and none
+            named, or two rows of one method.
     """
     columns, rows = read_rows(Path(path))
     lines = [line for _, line in rows]
@@ -297,15 +316,24 @@ def read_means(path: StrPath, group: str | None = None) -> dict[str, dict[str, f
     groups = list(dict.fromkeys(line.get('set') for line in lines))
     if group is not None and group not in groups:
         raise ValueError(f'{path} has no set {group!r}; known: {", ".join(map(str, groups))}')
-    means = {}
+    if group is None and len(groups) > 1:
+        raise ValueError(
+            f'{path} has several sets ({", ".join(map(str, groups))}), and one table is of one set: name it '
+            f'(--beside-set)'
+        )
+    means: dict[str, dict[str, float]] = {}
     for number, line in rows:
         if group is None or line.get('set') == group:
             if None in line:
                 raise ValueError(f'{path}, line {number}: more cells than the header has columns')
+            if line['method'] in means:
+                raise ValueError(f'{path}, line {number}: {line["method"]!r} has a row already')
             try:
                 means[line['method']] = {c: float(v) for c, v in line.items() if v and report.is_metric(c)}
             except ValueError as error:
                 raise ValueError(f'{path}, line {number}: {error}') from None
+    if not any(means.values()):
+        raise ValueError(f'{path} has no number of a metric; its columns are {", ".join(columns)}')
     return means
 
 
@@ -315,7 +343,7 @@ def _beside(result: Evaluation, beside: Mapping[str, Mapping[str, float]], style
     # a method that was run again stands beside what was published of it
     joined = means | {f'{name} (published)' if name in means else name: row for name, row in beside.items()}
     columns = [c for c in result.columns if any(c in row for row in beside.values())]
-    ranks = report.mean_ranks(joined, [c for c in RANKED_METRICS if c in columns], rounded=True)
+    ranks = report.mean_ranks(joined, _ranked(columns), rounded=True)
     return report.format_table(joined, columns, style, ranks=ranks, mark=style != 'text')
 
 
@@ -331,7 +359,7 @@ def format_report(result: Evaluation, beside: Mapping[str, Mapping[str, float]] 
     if beside:
         text += ['## Beside other methods', '', _beside(result, beside, 'markdown')]
     text += ['## Spread over the images', '', report.format_intervals(statistics, result.columns, result.level)]
-    text += ['## Columns', '', report.describe_metrics(result.columns)]
+    text += ['## Columns', '', report.describe_metrics(result.columns, result.options)]
     return '\n'.join(text)
 
 

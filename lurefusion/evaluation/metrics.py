@@ -35,6 +35,16 @@ def _field(sample: Any, key: str, wanted_by: str) -> Any:
     return value
 
 
+def _refuse_degraded(sample: Any, modality: str, wanted_by: str) -> None:
+    """KeyError where a clean picture of this modality is wanted, and the sample holds a degraded one alone."""
+    task = (sample.get('tasks') or {}).get(modality, PSEUDO_TASK)
+    if task != PSEUDO_TASK and modality in sample.get('sources', {}) and modality not in sample.get('references', {}):
+        raise KeyError(
+            f'{wanted_by}: {modality} of {sample.name} is degraded ({task}), and its clean picture is not there '
+            f'(reference_{modality} of the data set)'
+        )
+
+
 def _batch(image: Tensor) -> Tensor:
     """(C,H,W) to (1,C,H,W), floats clamped to what an 8-bit file can hold."""
     image = image[None].detach()
@@ -165,12 +175,8 @@ class FusionMetrics(_RowMetric):
                 raise KeyError(
                     f'references {", ".join(sorted(unpaired))} belong to none of the sources {list(sources)}'
                 )
-            spoilt = [name for name, task in (sample.get('tasks') or {}).items() if task != PSEUDO_TASK]
-            if lacking := [name for name in spoilt if name in sources and name not in references]:
-                raise KeyError(
-                    f'FusionMetrics(against="references"): {", ".join(lacking)} of {sample.name} is degraded, and its '
-                    f'clean picture is not there (reference_{lacking[0]} of the data set)'
-                )
+            for name in sources:
+                _refuse_degraded(sample, name, 'FusionMetrics(against="references")')
             sources = {modality: references.get(modality, image) for modality, image in sources.items()}
         # as `lurefusion eval` leaves it out
         metrics = [name for name in self.metrics if name != 'SCD' or len(sources) == 2]
@@ -196,6 +202,7 @@ class FusionMetrics(_RowMetric):
             raise KeyError(
                 f'FusionMetrics has reference={self.reference!r}; the sample holds the pictures {", ".join(pictures)}'
             )
+        _refuse_degraded(sample, self.reference, f'FusionMetrics(reference={self.reference!r})')
         return _batch(pictures[self.reference]).to(device)
 
     def summary(self, rows: list[Row]) -> dict[str, float]:
@@ -242,15 +249,15 @@ class RestorationMetrics(_RowMetric):
 
     def summary(self, rows: list[Row]) -> dict[str, float]:
         tasks = sorted({row['task'] for row in rows})
-        means = {task: mean_columns([r for r in rows if r['task'] == task], self.COLUMNS) for task in tasks}
+        means = {task: self._means([r for r in rows if r['task'] == task]) for task in tasks}
         values = {f'{t}/{column}': value for t in tasks for column, value in means[t].items() if self.by_task}
-        # of equal pictures PSNR_in is infinite: such a task counts in neither of the two means
-        both = [mean for mean in means.values() if all(math.isfinite(mean[name]) for name in ('PSNR_in', 'PSNR_out'))]
-        return (
-            values
-            | mean_columns(list(means.values()), self.COLUMNS)
-            | mean_columns(both or list(means.values()), ('PSNR_in', 'PSNR_out'))
-        )
+        return values | self._means(list(means.values()))
+
+    def _means(self, rows: Sequence[Row]) -> dict[str, float]:
+        # of equal pictures PSNR_in is infinite: what has no number in one of the two counts in neither
+        psnr = self.COLUMNS[:2]
+        both = [row for row in rows if all(math.isfinite(row[name]) for name in psnr)]
+        return mean_columns(rows, self.COLUMNS) | mean_columns(both or rows, psnr)
 
 
 @METRICS.register_module()
@@ -284,6 +291,7 @@ class ColourMetrics(_RowMetric):
         colours = {**sample.get('sources', {}), **sample.get('references', {})}
         if self.owner not in colours:
             raise KeyError(f'ColourMetrics takes the colours of {self.owner!r}; the sample has {", ".join(colours)}')
+        _refuse_degraded(sample, self.owner, f'ColourMetrics(owner={self.owner!r})')
         owner = _batch(colours[self.owner]).to(pred.device)
         values = (float(function(pred, owner)[0]) for function in (chroma_kept, hue_shift))
         task = str(sample.get('group') or sample.get('task'))
@@ -384,7 +392,10 @@ class GoalScore(BaseMetric):
         """Their results, and `score`."""
         values: dict[str, Any] = {}
         for member in self.members:
-            values |= member.evaluate(size)
+            found = member.evaluate(size)
+            if twice := sorted(found.keys() & values.keys()):
+                raise ValueError(f'two metrics of GoalScore both give {", ".join(twice)}: give one of them a prefix')
+            values |= found
         measured = {name.rpartition('/')[2] for name in values}
         if unknown := sorted(name for name in self.goals if name.rpartition('/')[2] not in measured):
             raise KeyError(f'GoalScore has goals for {", ".join(unknown)}; the results are {", ".join(values)}')

@@ -157,6 +157,11 @@ def _higher_is_better(column: str) -> bool | None:
     return card.higher_is_better if card else None
 
 
+def _best(column: str) -> float | None:
+    card = _card(column.rpartition('/')[2])
+    return card.best if card else None
+
+
 def _print(column: str, value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -216,8 +221,11 @@ def format_table(
         texts = [_print(column, values[m]) for m in methods]
         places = [0] * len(methods)
         if mark and style != 'csv' and len(methods) > 1 and direction is not None:
-            numbers = [_number(values[m]) for m in methods]
-            places = _placing(texts, numbers, direction)
+            numbers, shown = [_number(values[m]) for m in methods], texts
+            if (best := _best(column)) is not None:
+                numbers, direction = [abs(number - best) for number in numbers], False
+                shown = [_print(column, number) for number in numbers]
+            places = _placing(shown, numbers, direction)
         for method, text, place in zip(methods, texts, places, strict=True):
             deviation = spread.get(method, {}).get(column, math.nan) if spread else math.nan
             if not math.isnan(deviation):
@@ -241,6 +249,7 @@ def _emphasise(text: str, place: int, style: str) -> str:
 def _escape(text: str) -> str:
     for symbol in '\\&%$#_{}':
         text = text.replace(symbol, '\\' + symbol if symbol != '\\' else '/')
+    text = text.replace('~', r'\textasciitilde{}').replace('^', r'\textasciicircum{}')
     return text.replace('±', r'$\pm$').replace('↓', r'$\downarrow$').replace('↑', r'$\uparrow$')
 
 
@@ -263,18 +272,21 @@ def format_intervals(statistics: Mapping[str, Mapping[str, Statistic]], columns:
     return markdown_table(titles, lines, text=(0, 1, 5))
 
 
-def describe_metrics(columns: Sequence[str]) -> str:
-    """Markdown list of what each column means."""
+def describe_metrics(columns: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Markdown list of what each column means; of what was changed by `options` (metric -> keywords), how."""
     lines = []
     for column in columns:
         card = _card(column)
         if card is None:
             continue
         low, high = (f'{v:g}' for v in card.range)
-        parts = [card.title, f'{low}..{high}{f" {card.unit}" if card.unit else ""}', f'{card.arrow} better']
+        parts = [card.title, f'{low}..{high}{f" {card.unit}" if card.unit else ""}', card.direction]
         if card.aggregation:
             parts.append(f'over the sources: {card.aggregation}')
         parts += [part for part in (card.source, card.note) if part]
+        # what they change of the above is not known
+        if given := (options or {}).get(card.name):
+            parts.append('**as changed by ' + ', '.join(f'{card.name}.{k}={v}' for k, v in given.items()) + '**')
         lines.append(f'- **{_title(column)}**: {"; ".join(parts)}')
     return '\n'.join(lines) + '\n'
 
@@ -345,11 +357,11 @@ def _title_band(titles: list[str], cell_width: int) -> np.ndarray:
 
 
 def _cell(image: np.ndarray, box: tuple[int, int, int, int], scale: float, zoom: float) -> np.ndarray:
-    height, width = round(image.shape[0] * scale), round(image.shape[1] * scale)
+    height, width = (max(2, round(side * scale)) for side in image.shape[:2])
     cell = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     x, y, w, h = box
     zoom = min(zoom, 0.6 / max(w / image.shape[1], h / image.shape[0]))
-    size = (max(2, round(w * scale * zoom)), max(2, round(h * scale * zoom)))
+    size = (min(max(2, round(w * scale * zoom)), width), min(max(2, round(h * scale * zoom)), height))
     inset = cv2.resize(image[y : y + h, x : x + w], size, interpolation=cv2.INTER_CUBIC)
     left, top, right, bottom = (round(v * scale) for v in (x, y, x + w, y + h))
     places = [(px, py) for py in (height - size[1], 0) for px in (width - size[0], 0)]

@@ -55,6 +55,9 @@ def warping_error(frames: Iterable[np.ndarray], guides: Iterable[np.ndarray]) ->
         frames: Two or more fused frames, as of :func:`flicker`.
         guides: A source of each (usually the visible picture), of the same sizes, whose motion is taken.
 
+    Returns:
+        E; pairs of which no pixel is visible are left out, NaN where there is no other.
+
     Raises:
         ValueError: If there are less than two frames, or another number of guides.
     """
@@ -62,7 +65,8 @@ def warping_error(frames: Iterable[np.ndarray], guides: Iterable[np.ndarray]) ->
     errors = [_warped(flow, *pair) for pair in pairwise(_lumas(frames, guides))]
     if not errors:
         raise ValueError('a warping error needs two frames or more')
-    return float(np.sqrt(np.mean(errors)))
+    seen = [error for error in errors if not np.isnan(error)]
+    return float(np.sqrt(np.mean(seen))) if seen else float('nan')
 
 
 def _lumas(frames: Iterable[np.ndarray], guides: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -82,4 +86,4 @@ def _warped(
     visible = ((forth + returned) ** 2).sum(2) <= _LOST[0] * size + _LOST[1]
     height, width = visible.shape
     visible &= (there[0] >= 0) & (there[0] <= width - 1) & (there[1] >= 0) & (there[1] <= height - 1)
-    return float(((after[0] - moved)[visible] ** 2).mean()) if visible.any() else 0.0
+    return float(((after[0] - moved)[visible] ** 2).mean()) if visible.any() else float('nan')

@@ -6,6 +6,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -53,7 +54,7 @@ class Frame:
     """One picture of a clip.
 
     Attributes:
-        time: Seconds since the first frame of the clip.
+        time: Seconds since the beginning of the clip, which is that of its first frame, if it can be decoded.
         picture: (H, W, 3) uint8 RGB; (H, W, 3) float32 in [0, 1] for colour of more than 8 bits; (H, W) uint8 or uint16
             for grey, numbers as stored; the file for frames of a folder.
         name: Stem of the file in a folder, else the number of the frame.
@@ -71,6 +72,7 @@ class Clip(ABC):
         path: File or folder.
         rate: Mean frames per second; None where it is unknown.
         frames: How many there are; None where the file does not say.
+        aspect: Width of a pixel by its height; None: square, or unknown.
         has_audio: Whether there is sound to keep.
         notes: What looks wrong, filled while frames are read.
     """
@@ -78,6 +80,7 @@ class Clip(ABC):
     path: Path
     rate: Fraction | None = None
     frames: int | None = None
+    aspect: Fraction | None = None
     has_audio: bool = False
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -96,30 +99,39 @@ class FrameFolder(Clip):
         path: The folder.
         rate: Frames per second; None: 25.
         files: Name -> file, where not all of the folder are meant.
+        recursive: Without `files`: look into sub-folders too.
+
+    Attributes:
+        times: Of each frame, where they are those of a video.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`lurefusion.io.pairing.list_images`.
     """
 
     def __init__(
-        self, path: str | os.PathLike, rate: Fraction | None = None, files: Mapping[str, Path] | None = None
+        self,
+        path: str | os.PathLike,
+        rate: Fraction | None = None,
+        files: Mapping[str, Path] | None = None,
+        recursive: bool = True,
     ) -> None:
         super().__init__(path)
-        files = list_images(path) if files is None else files
+        files = list_images(path, recursive) if files is None else files
+        self.times: list[float] | None = None
         self.files = {stem: files[stem] for stem in sorted(files, key=_natural)}
         self.rate, self.frames = rate, len(files)
 
     def __iter__(self) -> Iterator[Frame]:
         rate = self.rate or FOLDER_RATE
         for number, (stem, file) in enumerate(self.files.items()):
-            yield Frame(float(number / rate), file, stem)
+            yield Frame(float(number / rate) if self.times is None else self.times[number], file, stem)
 
 
 class VideoFile(Clip):
     """A video of any kind that FFmpeg reads.
 
-    Frames come upright (rotation that the file asks for), with their own time stamps, whatever the rate does. Packets
-    that cannot be decoded are left out and noted.
+    Frames come upright (rotated and mirrored as the file asks for), with their own time stamps, whatever the rate does.
+    Packets that cannot be decoded are left out and noted; where they are the first ones, time is counted from them on.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -143,6 +155,8 @@ class VideoFile(Clip):
                 self.rate = stream.average_rate or stream.guessed_rate
                 self.frames = stream.frames or None
                 self.has_audio = bool(container.streams.audio)
+                self.begin = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+                self.aspect = stream.sample_aspect_ratio or None
                 length = stream.duration and float(stream.duration * stream.time_base)
                 if not length and container.duration:
                     # that of a container counts from 0, its pictures may begin later
@@ -154,9 +168,24 @@ class VideoFile(Clip):
                 f'{path} is not a readable video ({self.path.stat().st_size} bytes; {error.strerror}); is it cut off? '
                 f'Copy or download it again'
             ) from None
-        if next(iter(self), None) is None:
-            raise ValueError(f'{path}: not a single frame can be decoded; is it damaged, or of an unknown kind?')
-        self.notes.clear()
+        with open_video(self.path) as container:
+            decoded = _decode(container, container.streams.video[0], av)
+            shown = next((frame for frame in decoded if frame is not None and not frame.is_corrupt), None)
+            if shown is None:
+                raise ValueError(f'{path}: not a single frame can be decoded; is it damaged, or of an unknown kind?')
+            if shown.pts is not None:
+                first = float(shown.pts * shown.time_base)
+                self.begin = first if self.begin is None else min(self.begin, first)
+            if self.aspect is not None and round(shown.rotation / 90) % 2:
+                self.aspect = 1 / self.aspect
+            self.aspect = None if self.aspect == 1 else self.aspect
+
+    def times(self) -> list[float]:
+        """Of all frames, without decoding them."""
+        with open_video(self.path) as container:
+            stream = container.streams.video[0]
+            stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+            return [float((stamp - stamps[0]) * stream.time_base) for stamp in stamps]
 
     def __iter__(self) -> Iterator[Frame]:
         av = pyav()
@@ -164,22 +193,28 @@ class VideoFile(Clip):
         with open_video(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = 'AUTO'
-            first = last = None
+            step = float(1 / (self.rate or FOLDER_RATE))
+            begin, last = self.begin, None
             broken = number = 0
-            for frame in _decode(container, stream, av):
-                if frame is None or frame.is_corrupt:
-                    broken += 1
-                    continue
-                time = None if frame.pts is None else float(frame.pts * frame.time_base)
-                if time is None:
-                    time = 0.0 if last is None else last + float(1 / (self.rate or FOLDER_RATE))
-                first = time if first is None else first
-                last = time
-                yield Frame(time - first, _pixels(frame), f'{number:06}')
-                number += 1
-        if broken:
-            self.notes.append(f'{self.path}: {broken} frames are damaged and left out')
-        length = 0.0 if first is None else last - first
+            try:
+                for frame in _decode(container, stream, av):
+                    if frame is None or frame.is_corrupt:
+                        broken += 1
+                        continue
+                    time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                    if time is None:
+                        time = (begin or 0.0) if last is None else last + step
+                    begin = time if begin is None else begin
+                    if last is None and time - begin > 1.5 * step:
+                        self.notes.append(f'{self.path}: of its first {time - begin:.2f} s no frame can be decoded')
+                    last = time
+                    yield Frame(time - begin, _pixels(frame), f'{number:06}')
+                    number += 1
+            finally:
+                # also where nobody asks for the rest
+                if broken:
+                    self.notes.append(f'{self.path}: {broken} frames are damaged and left out')
+        length = 0.0 if last is None else last - begin
         if self.duration and self.duration - length > max(_MISSING[0], _MISSING[1] * self.duration):
             self.notes.append(f'{self.path} ends after {length:.1f} s of {self.duration:.1f} s: it is cut off')
 
@@ -216,8 +251,25 @@ def _pixels(frame: Any) -> np.ndarray:
         target = 'rgb24' if bits <= 8 else 'rgb48le'
         picture = frame.reformat(format=target, src_colorspace=Colorspace.ITU709 if untagged else None).to_ndarray()
         picture = picture if bits <= 8 else picture.astype(np.float32) / 65535
+    if (mirrored := _mirrored(frame, picture)) is not None:
+        return np.ascontiguousarray(mirrored)
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def _mirrored(frame: Any, picture: np.ndarray) -> np.ndarray | None:
+    """The picture as a display matrix that mirrors shows it; None where there is none."""
+    kept = next((data for data in frame.side_data if data.type.name == 'DISPLAYMATRIX'), None)
+    if kept is None:
+        return None
+    # x' = a x + c y, y' = b x + d y (libavutil/display.h)
+    a, b, _, c, d = np.frombuffer(bytes(kept), np.int32)[:5].astype(np.int64)
+    if a * d - b * c >= 0:
+        return None
+    if abs(a) >= abs(b):
+        return picture[:, ::-1] if a < 0 else picture[::-1]
+    turned = picture.swapaxes(0, 1)
+    return turned if b > 0 else turned[::-1, ::-1]
 
 
 def _is_full_range(frame: Any) -> bool:
@@ -239,13 +291,16 @@ def is_video(path: str | os.PathLike) -> bool:
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
-def open_clips(sources: Mapping[str, str | os.PathLike], rate: Fraction | None = None) -> dict[str, Clip]:
+def open_clips(
+    sources: Mapping[str, str | os.PathLike], rate: Fraction | None = None, recursive: bool = True
+) -> dict[str, Clip]:
     """The clips of several modalities.
 
     Args:
         sources: Modality -> video, or folder of frames.
-        rate: Frames per second of the folders. None: 25 if all are folders; the rate of the video beside a folder that
-            has as many frames.
+        rate: Frames per second of the folders. None: 25 if all are folders; beside a video of as many frames, these
+            have its times one by one.
+        recursive: Frames may lie in sub-folders of the folders.
 
     Raises:
         FileNotFoundError, ValueError, ImportError: See :class:`VideoFile` and :class:`FrameFolder`; and if a folder's
@@ -254,7 +309,8 @@ def open_clips(sources: Mapping[str, str | os.PathLike], rate: Fraction | None =
     if rate is not None and rate <= 0:
         raise ValueError(f'frames per second must be positive, got {float(rate):g}')
     clips: dict[str, Clip] = {
-        name: FrameFolder(path, rate) if Path(path).is_dir() else VideoFile(path) for name, path in sources.items()
+        name: FrameFolder(path, rate, recursive=recursive) if Path(path).is_dir() else VideoFile(path)
+        for name, path in sources.items()
     }
     videos = [clip for clip in clips.values() if isinstance(clip, VideoFile)]
     for name, clip in clips.items():
@@ -268,6 +324,8 @@ def open_clips(sources: Mapping[str, str | os.PathLike], rate: Fraction | None =
                 f'the frames per second of the folder, --fps'
             )
         clip.rate = known[0].rate if known else FOLDER_RATE
+        if known and len(times := known[0].times()) == clip.frames:
+            clip.times = times
     return clips
 
 
@@ -324,7 +382,23 @@ def pair_by_time(
     own = float(1 / clips[reference].rate) if clips[reference].rate else 0.0
     # time stamps are rounded, to milliseconds in some containers
     slack = {name: max(own, float(1 / clips[name].rate) if clips[name].rate else 0.0) + 1e-3 for name in others}
-    for frame in clips[reference]:
+    frames = iter(clips[reference])
+    with ExitStack() as stack:
+        for read in (frames, *(nearest.frames for nearest in others.values())):
+            # what is wrong with a clip is noted when it is closed
+            stack.callback(getattr(read, 'close', lambda: None))
+        for time, partners in _paired(frames, reference, others, slack, report):
+            yield time, {name: partners[name] for name in clips}
+
+
+def _paired(
+    frames: Iterator[Frame],
+    reference: str,
+    others: Mapping[str, _Nearest],
+    slack: Mapping[str, float],
+    report: TimeReport,
+) -> Iterator[tuple[float, dict[str, Frame]]]:
+    for frame in frames:
         found = {name: nearest.at(frame.time) for name, nearest in others.items()}
         distances = {name: time - frame.time for name, (time, _) in found.items()}
         if any(distance > slack[name] and others[name].first for name, distance in distances.items()):
@@ -336,7 +410,7 @@ def pair_by_time(
             apart = max(map(abs, distances.values()), default=0.0)
             report.largest, report.total = max(report.largest, apart), report.total + apart
             partners = {reference: frame, **{name: partner for name, (_, partner) in found.items()}}
-            yield frame.time, {name: partners[name] for name in clips}
+            yield frame.time, partners
 
 
 @dataclass

@@ -34,8 +34,10 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES, _EXTRA, _KIND = 
 # how they begin, and the order of their bytes; from 43 on, places have 64 bits (BigTIFF)
 _TIFF = {b'II*\0': '<', b'MM\0*': '>', b'II+\0': '<', b'MM\0+': '>'}
 # bands that each photometric interpretation means: grey (white or black is 0), RGB, palette, mask, CMYK, YCbCr, Lab
-_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
+_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}
 _ALPHA = (1, 2)
+# of TIFF: CIE, ICC and ITU
+_LAB = (8, 9, 10)
 
 
 def problem(data: bytes) -> str | None:
@@ -246,6 +248,8 @@ def _gif_pictures(data: bytes) -> int:
 
 def _tiff_problem(data: bytes) -> str | None:
     tags, following = _tags(data)
+    if tags.get(_PHOTOMETRIC, (-1,))[0] in _LAB:
+        return 'has its colours as CIELab, which is read inexactly; save it as RGB'
     bands = _BANDS.get(tags.get(_PHOTOMETRIC, (-1,))[0])
     if bands is None:
         return None

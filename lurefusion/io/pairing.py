@@ -240,14 +240,21 @@ def _match(
     # names in the order of the first pattern, whatever the order of the others
     order = list(next(iter(compiled.values())).expression.groupindex)
     listings: dict[str, dict[str, Path]] = {}
+    spelt: dict[str, tuple[str, ...]] = {}
     left: dict[str, list[str]] = {}
     for role, folder in folders.items():
         files: dict[str, Path] = {}
         left[role] = []
         for inner, path in _image_files(folder, recursive).items():
-            name = compiled[role].name(unicodedata.normalize('NFC', inner), order)
+            words = compiled[role].words(unicodedata.normalize('NFC', inner), order)
+            name = None if words is None else compiled[role].joined(words)
             if name is None:
                 left[role].append(inner)
+            elif spelt.setdefault(name, words) != words:
+                raise ValueError(
+                    f'by the patterns {" ".join(patterns.values())} two scenes have one name, {name}, as {path.name}: '
+                    f'their words {spelt[name][1:]} and {words[1:]} differ; use a pattern with one word'
+                )
             elif name in files:
                 raise ValueError(
                     f'the pattern {patterns[role]!r} gives two images of {folder} one name, {name}: '
@@ -273,15 +280,19 @@ class _Pattern:
     with_suffix: bool
     whole_path: bool
 
-    def name(self, inner: str, order: Sequence[str]) -> str | None:
-        """The name that a file's path inside of its folder has by the pattern; None where it does not match."""
+    def words(self, inner: str, order: Sequence[str]) -> tuple[str, ...] | None:
+        """Sub-folder, and what stands in the braces, of a path inside of a folder; None where it does not match."""
         path = PurePosixPath(inner)
         text = inner if self.whole_path else path.name
         found = self.expression.fullmatch(text if self.with_suffix else without_suffix(text))
         if found is None:
             return None
-        words = [found[field] for field in order]
-        return '/'.join(words) if self.whole_path else str(path.parent / '_'.join(words))
+        return ('' if self.whole_path else str(path.parent), *(found[field] for field in order))
+
+    def joined(self, words: tuple[str, ...]) -> str:
+        """The name that is made of them."""
+        parent, *own = words
+        return '/'.join(own) if self.whole_path else str(PurePosixPath(parent) / '_'.join(own))
 
 
 def without_suffix(name: str) -> str:

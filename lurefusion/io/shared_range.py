@@ -31,7 +31,7 @@ def shared_range(pictures: Iterable[np.ndarray]) -> str | None:
     Pictures with NaN or infinite pixels are passed over: what is wrong with them is said when they are fused.
 
     Raises:
-        ValueError: If no picture is left.
+        ValueError: If no picture is left, or 16-bit counts and measurements of another type lie side by side.
     """
     counts = np.zeros(1 << 16, np.int64)
     samples: list[np.ndarray] = []
@@ -55,6 +55,11 @@ def shared_range(pictures: Iterable[np.ndarray]) -> str | None:
             kept = samples[0].size
     if not any_picture:
         raise ValueError('no readable picture to take a range from')
+    if measured and counts[256:].any():
+        raise ValueError(
+            'the pictures are of several kinds, 16-bit counts and measurements of another type, which have no range in '
+            'common: keep each kind in a folder of its own'
+        )
     if measured:
         low, high = np.percentile(np.concatenate(samples), PERCENTILES)
     elif counts[256:].any():

@@ -78,7 +78,9 @@ def _dicom(file: Path, number: int | None) -> Slice:
     except Exception as error:
         raise ValueError(f'{file} is not a readable DICOM picture: {error}') from None
     colour = int(data.get('SamplesPerPixel', 1)) > 1
-    pixels, notes = _one(file, pixels if int(data.get('NumberOfFrames', 1) or 1) > 1 else pixels[None], number)
+    several = pixels if int(data.get('NumberOfFrames', 1) or 1) > 1 else pixels[None]
+    pixels, notes = _one(file, several, number)
+    frame = len(several) // 2 if number is None else number
     if data.get('PhotometricInterpretation') == 'PALETTE COLOR':
         from pydicom.pixels import apply_color_lut
 
@@ -89,14 +91,28 @@ def _dicom(file: Path, number: int | None) -> Slice:
         pixels, colour = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8), True
     if colour:
         return Slice(pixels[..., :3], notes=notes)
-    slope, intercept = (float(data.get(name, default)) for name, default in _RESCALE)
+    slope, intercept = (
+        default if (found := _shown_by(data, frame, 'PixelValueTransformationSequence', name)) is None else found
+        for name, default in _RESCALE
+    )
     pixels = (pixels * np.float64(slope) + intercept).astype(np.float32)
-    centre, width = (_first(data.get(name)) for name in ('WindowCenter', 'WindowWidth'))
+    centre, width = (_shown_by(data, frame, 'FrameVOILUTSequence', name) for name in ('WindowCenter', 'WindowWidth'))
     window = None
     if centre is not None and width is not None and width > 1:
         # DICOM PS3.3, C.11.2.1.2.1
         window = f'{centre - 0.5 - (width - 1) / 2:.10g}:{centre - 0.5 + (width - 1) / 2:.10g}'
     return Slice(pixels, window, data.get('PhotometricInterpretation') == 'MONOCHROME1', notes)
+
+
+def _shown_by(data: Any, frame: int, group: str, name: str) -> float | None:
+    """First number of an attribute: of the frame, of all frames, or of the whole file (DICOM PS3.3, C.7.6.16)."""
+    per_frame, shared = (data.get(f'{which}FunctionalGroupsSequence') or () for which in ('PerFrame', 'Shared'))
+    for groups in (per_frame[frame : frame + 1], shared[:1]):
+        for item in groups:
+            for inner in item.get(group) or ():
+                if (value := _first(inner.get(name))) is not None:
+                    return value
+    return _first(data.get(name))
 
 
 _RESCALE = (('RescaleSlope', 1), ('RescaleIntercept', 0))

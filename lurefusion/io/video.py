@@ -87,7 +87,7 @@ class VideoWriter(ClipWriter):
         encoding: See :func:`choose_encoding`.
         rate: Frames per second, of the reference; None: 25.
         audio: Video whose first sound track is copied, cut to the frames that are written.
-        audio_start: Time in that video (seconds after its first frame) that the first frame written has.
+        aspect: Width of a pixel by its height; None: square.
 
     Raises:
         ValueError: If the container does not take the sound as it is; if another process writes the same video.
@@ -101,7 +101,9 @@ class VideoWriter(ClipWriter):
         encoding: Encoding,
         rate: Fraction | None = None,
         audio: VideoFile | None = None,
+        aspect: Fraction | None = None,
     ) -> None:
+        self.aspect = aspect
         self.path, self.size, self.encoding = Path(path), size, encoding
         self.rate = rate or FOLDER_RATE
         suffix = self.path.suffix.lower()
@@ -143,6 +145,8 @@ class VideoWriter(ClipWriter):
         stream.pix_fmt = self.encoding.pixel_format
         context = stream.codec_context
         context.time_base = self.tick
+        if self.aspect is not None:
+            context.sample_aspect_ratio = self.aspect
         if not self._is_rgb:
             context.colorspace = self._matrix
         # grey is written as it is: without a word, readers take that of H.264 for the range of television
@@ -263,7 +267,7 @@ class _Sound:
 
     def __init__(self, clip: VideoFile, target: Any, path: Path) -> None:
         self._source = open_video(clip.path)
-        video, track = self._source.streams.video[0], self._source.streams.audio[0]
+        track = self._source.streams.audio[0]
         name = track.codec_context.name
         canonical = track.codec_context.codec.canonical_name
         if canonical not in target.supported_codecs:
@@ -274,12 +278,12 @@ class _Sound:
             )
         self._target = target
         self._stream = target.add_stream_from_template(track)
-        self._zero = float((video.start_time or 0) * video.time_base)
+        self._zero = clip.begin or 0.0
         self._packets: Iterator[Any] = self._source.demux(track)
         self._waiting: Any = None
 
     def copy(self, start: float, until: float) -> None:
-        """Copy what sounds before `until` seconds after `start`, which is counted from the first frame."""
+        """Copy what sounds before `until` seconds after `start`, which is counted from the beginning of the clip."""
         while True:
             packet = self._waiting or next(self._packets, None)
             self._waiting = None
@@ -337,6 +341,7 @@ def open_writer(
     pixel_format: str | None = None,
     quality: int | None = None,
     bit_depth: int = 8,
+    aspect: Fraction | None = None,
 ) -> ClipWriter:
     """The writer of a video, or of a folder of frames where the path has no suffix of a video.
 
@@ -345,7 +350,7 @@ def open_writer(
             options of a video for a folder.
     """
     if is_video(path):
-        return VideoWriter(path, size, choose_encoding(path, size, codec, pixel_format, quality), rate, audio)
+        return VideoWriter(path, size, choose_encoding(path, size, codec, pixel_format, quality), rate, audio, aspect)
     refuse_encoding(path, dict(codec=codec, pixel_format=pixel_format, quality=quality))
     return FrameFolderWriter(path, bit_depth=bit_depth)
 

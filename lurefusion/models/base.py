@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from lurefusion.choices import names_of
 from lurefusion.prompts import TASKS, PromptBank
 from lurefusion.runtime.passes import CoarsePass, RunOptions, predict_samples, routes_of, run_rows, sources_of
 from lurefusion.structures import FusionDataSample
@@ -150,6 +151,7 @@ class FusionModel(BaseModel):
             ValueError: If a name is no part; the message lists those that there are.
         """
         parts = dict(self.named_modules())
+        names = names_of('model.frozen', names)
         for name in names:
             if not name or name not in parts:
                 raise ValueError(
@@ -157,7 +159,7 @@ class FusionModel(BaseModel):
                     f'{", ".join(dict(self.named_children()))}, and what is in them'
                 )
             parts[name].requires_grad_(False).eval()
-        self.frozen = tuple(names)
+        self.frozen = names
 
     def frozen_parts(self) -> dict[str, nn.Module]:
         """What :meth:`freeze` has frozen."""

@@ -154,7 +154,7 @@ class LURE(FusionModel):
         tasks = [s.task for s in data_samples] + [PSEUDO_TASK] * (batch + 1)
         labels = torch.tensor([self.prompts.index(task) for task in tasks], device=x.device)
         z = self._latents(torch.cat([x, y]), c, torch.cat([m, m]))
-        out = self.decoder(z)
+        out = self._decoded(z, x)
         quantities = dict(
             pred=out[:batch], target=y, pred_pd=out[batch:], latents=[s[:batch] for s in z],
             latents_pd=[s[batch:] for s in z], logits=logits, labels=labels, num_pd=batch + 1, tasks=tasks, m=m,
@@ -174,7 +174,7 @@ class LURE(FusionModel):
         c, _ = self.text_encoder([self.prompts.canonical(PSEUDO_TASK)])
         fused_latents = self.fuser(self.encode(images, [c.expand(len(images[0]), -1)] * len(images)))
         sources = dict(zip(self.modalities, images, strict=True))
-        return dict(fused=self.decoder(fused_latents), sources=sources, fused_latents=fused_latents)
+        return dict(fused=self._decoded(fused_latents, images[0]), sources=sources, fused_latents=fused_latents)
 
     def _modality_index(self, data_samples: list[FusionDataSample]) -> Tensor:
         """(B,) int64."""
@@ -239,13 +239,24 @@ class LURE(FusionModel):
             raise ValueError(
                 "this model was built with stage='restoration' and cannot fuse; train a stage-2 config first"
             )
-        return self.decoder(self.fuser(self.encode(images, c)))
+        return self._decoded(self.fuser(self.encode(images, c)), images[0])
 
     def restore(self, x: Tensor, text: Tensor, modality: int) -> Tensor:
         """D(E(x, c, m)), (B,3,H,W) not clamped: x (B,3,H,W), c (D,), m the index of the modality."""
         batch = x.shape[0]
         m = torch.full((batch,), modality, device=x.device)
-        return self.decoder(self._latents(x, text.expand(batch, -1), m))
+        return self._decoded(self._latents(x, text.expand(batch, -1), m), x)
+
+    def _decoded(self, z: list[Tensor], x: Tensor) -> Tensor:
+        """What the decoder makes of Z, held against the pictures (B,3,H,W) that Z came from."""
+        out = self.decoder(z)
+        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if not recorded and out.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f'model.decoder ({type(self.decoder).__name__}) returned {tuple(out.shape)} for pictures '
+                f'{tuple(x.shape)}; it must return (B,3,H,W) of the size of the pictures'
+            )
+        return out
 
     def _latents(self, x: Tensor, c: Tensor, m: Tensor) -> list[Tensor]:
         """What the image encoder returns, held against what it declares: plug-ins are written by others."""

@@ -427,6 +427,8 @@ def noted() -> Iterator[list[str]]:
 
 def _prompt(inferencer: FusionInferencer, wish: Wish, remarks: list[str]) -> str | None:
     text = AUTO if wish.auto else wish.prompt.strip()
+    if wish.auto and wish.prompt.strip():
+        remarks.append('auto is on, so that the prompt was not read')
     if not text:
         return None
     if inferencer.router is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lurefusion.choices import one_of, unknown
+from lurefusion.choices import names_of, one_of, unknown
 from lurefusion.prompts.builtin_tasks import build_task
 from lurefusion.prompts.tasks import PSEUDO_TASK, Task, compile_any
 
@@ -113,7 +113,10 @@ class PromptBank:
             raise ValueError(f'each task may be given once, got {[task.key for task in built]}')
         if per_template < 1:
             raise ValueError(f'per_template must be at least 1, got {per_template}')
-        known = {**MODALITY_WORDS, **{k: tuple(v) for k, v in (modality_words or {}).items()}}
+        known = {
+            **MODALITY_WORDS,
+            **{k: names_of(f'modality_words[{k!r}]', v) for k, v in (modality_words or {}).items()},
+        }
         names = tuple(known) if modalities is None else tuple(modalities)
         for name in modality_words or {}:
             if name not in names:

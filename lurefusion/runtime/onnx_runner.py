@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lurefusion.compat import onnxruntime
 from lurefusion.io.digests import file_digest
 from lurefusion.prompts import PromptBank
 from lurefusion.runtime.memory import ran_out
@@ -114,16 +115,15 @@ class OnnxRunner(Runner):
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    ort = onnxruntime()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     # threads that wait by spinning take the cores of whoever reads and writes the pictures
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+        return ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
     except Exception as error:
         raise ValueError(f'{path} is no ONNX file that can be run ({path.stat().st_size} bytes): {error}') from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from abc import ABC, abstractmethod
@@ -208,21 +209,20 @@ class Runner(ABC):
     def _advice(self, size: tuple[int, int], routes: Mapping[str, Route], single: bool) -> str:
         """Which tiles of a picture would fit, by trying, once for each size."""
         known, now = self.__dict__.setdefault('_known_to_fit', {}), self.running
+        # other threads go on with what this one runs with
+        trial = copy.copy(self)
 
         def attempt(tile: int) -> None:
-            self.running = replace(now.in_tiles(tile), max_pixels=None, coarse=None)
+            trial.running = replace(now.in_tiles(tile), max_pixels=None, coarse=None)
             images = [
                 torch.zeros(1, 3, tile, tile, device=self.device) for _ in range(1 if single else len(self.modalities))
             ]
-            finished_rows(self, images, (tile, tile), [routes], [False], single)
+            finished_rows(trial, images, (tile, tile), [routes], [False], single)
 
         whole = now.max_pixels is None or size[0] * size[1] <= now.max_pixels
         largest = math.isqrt(size[0] * size[1]) if whole else now.tile
         if (key := (largest, single)) not in known:
-            try:
-                known[key] = first_that_fits([side for side in TILES if side < largest], attempt)
-            finally:
-                self.running = now
+            known[key] = first_that_fits([side for side in TILES if side < largest], attempt)
         tile = known[key]
         return '' if tile is None else f'tiles of {tile} pixels fit (--tile {tile}, tile={tile}), or '
 

@@ -399,16 +399,23 @@ def format_results(results: Mapping[str, Sequence[Mapping[str, Any]]], table: Pa
     for runs in results.values():
         for key in runs[0]:
             group, metric = _set_and_metric(key)
-            if not metric.startswith(('time', 'data_time')):
+            if metric not in ('time', 'data_time'):
                 sets.setdefault(group, {})[metric] = None
     for group, metrics in sets.items():
         means: dict[str, dict[str, float]] = {}
         spread: dict[str, dict[str, float]] = {}
+        notes: list[str] = []
         for name, runs in results.items():
             values = {metric: _over_seeds(runs, f'{group}/{metric}') for metric in metrics}
             means[shown[name]] = {metric: mean for metric, (mean, _) in values.items()}
             spread[shown[name]] = {metric: deviation for metric, (_, deviation) in values.items()}
+            counts = {
+                metric: sum(math.isfinite(_value(run, f'{group}/{metric}')) for run in runs) for metric in metrics
+            }
+            if fewer := [f'{metric} {count}' for metric, count in counts.items() if 0 < count < len(runs)]:
+                notes.append(f'{name}: of {len(runs)} seeds have a number: {", ".join(fewer)}.')
         text += f'## {group}\n\n{format_table(means, list(metrics), spread=spread, head="row")}\n'
+        text += ''.join(f'{note}\n\n' for note in notes)
     return text
 
 
@@ -419,10 +426,14 @@ def _set_and_metric(key: str) -> tuple[str, str]:
 
 def _over_seeds(runs: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float]:
     """Mean and sample standard deviation; NaN where there is none."""
-    values = [run[key] for run in runs if isinstance(run.get(key), (int, float)) and math.isfinite(run[key])]
+    values = [value for run in runs if math.isfinite(value := _value(run, key))]
     if not values:
         return math.nan, math.nan
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def _value(run: Mapping[str, Any], key: str) -> float:
+    return run[key] if isinstance(run.get(key), (int, float)) else math.nan
 
 
 def _cell(mean: float, deviation: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -157,7 +158,8 @@ def load_methods(models: Sequence[str]) -> tuple[list[Method], list[Method]]:
     trained = []
     for text in models:
         name, _, model = text.rpartition('=')
-        config, _, weights = model.partition(':')
+        # `::` names a config of a package
+        config, _, weights = re.fullmatch(r'((?:::|[^:])*)(:?)(.*)', model).groups()
         fuser = FusionInferencer(config, weights or None)
         if weights:
             made_of = [_model_of(config), find_weights(weights)]

@@ -156,6 +156,8 @@ class CrossValidation:
             BusyError: If another process is at the pretraining, without which no run can start.
         """
         self.work_dir = Path(self.work_dir)
+        # one seed given twice is one repetition
+        self.seeds = tuple(dict.fromkeys(self.seeds))
         self.start = ''
         options = [*self.options, f'pretrained={self._pretrained()}'] if self.pretrain else self.options
         [task] = read_tasks([self.task], options, self.iterations, pictures_of=[self.classes] if self.classes else [])
@@ -367,6 +369,8 @@ def data_config(folders: Sequence[str], config: str | None = None) -> dict[str, 
         role, equals, folder = item.partition('=')
         if not equals:
             raise ValueError(f'--data takes ROLE=FOLDER, got {item!r}')
+        if role in prefix:
+            raise ValueError(f'--data names {role!r} twice')
         prefix[role] = folder
     if 'label' not in prefix:
         raise ValueError(f'--data needs label=FOLDER beside {", ".join(prefix)}')

@@ -36,11 +36,13 @@ def read_run(folder: Path) -> tuple[Series, Series]:
 
 
 def smoothed(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean over the last `width` values, of fewer at the start."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
+    """Mean over the finite ones of the last `width` values, of fewer at the start; NaN where there is none."""
+    finite = np.isfinite(values)
+    total, count = (np.concatenate([[0.0], np.cumsum(v)]) for v in (np.where(finite, values, 0), finite))
     end = np.arange(1, len(values) + 1)
     start = np.maximum(end - width, 0)
-    return (total[end] - total[start]) / (end - start)
+    with np.errstate(invalid='ignore'):
+        return (total[end] - total[start]) / (count[end] - count[start])
 
 
 def plot(runs: list[Path], out: str, smooth: int = 20) -> None:
@@ -58,7 +60,10 @@ def plot(runs: list[Path], out: str, smooth: int = 20) -> None:
         for loss, (steps, values) in losses.items():
             style = dict(color='black', linewidth=1.6) if loss == 'loss' else dict(linewidth=0.9)
             left.plot(steps, smoothed(values, smooth), label='sum' if loss == 'loss' else loss, **style)
-        left.set(title=f'{name}: weighted losses', xlabel='iteration', yscale='log')
+        drawn = np.concatenate([line.get_ydata() for line in left.lines] or [np.ones(1)])
+        # a loss that is better the further it is below 0 has no logarithm
+        scale = 'linear' if np.nanmin(drawn, initial=1) <= 0 else 'log'
+        left.set(title=f'{name}: weighted losses', xlabel='iteration', yscale=scale)
         for metric, (steps, values) in metrics.items():
             last = values[-1] or 1.0
             right.plot(steps, values / last, linewidth=0.9, marker='.', label=f'{metric} {values[-1]:.4g}')

@@ -11,6 +11,7 @@ from lurefusion.apis import FusionInferencer
 from lurefusion.config import find_config, load_stages
 from lurefusion.datasets.scenes import Scene, render_scene
 from lurefusion.io.images import write_image
+from lurefusion.io.pairing import check_output
 from lurefusion.io.tables import markdown_table
 from lurefusion.ops.colour import LUMA
 from lurefusion.registry import DEGRADATIONS
@@ -34,6 +35,7 @@ Panels = list[tuple[str, np.ndarray]]
 
 def draw(model: str, out: str, weights: str | None = None, rows: str = 'degraded', size: tuple = (240, 320)) -> None:
     """Fuse the rows and write them below each other."""
+    check_output(out)
     if weights is None and model.endswith('.py'):
         weights = trained_weights(model)
     fuser = FusionInferencer(model, weights)
@@ -81,7 +83,7 @@ def degraded_row(
             prompt[name], cfg = spoilt
             image, _ = DEGRADATIONS.build(cfg)(np.float32(clean[name]) / 255, np.random.default_rng(seed))
             shown[name] = np.round(image * 255).astype(np.uint8)
-    panels = [('visible', shown['vi']), ('infrared', shown['ir']), ('fused', fuser(prompt, **shown))]
+    panels = [('visible', shown['vi']), ('infrared', shown['ir']), ('fused', fuser(prompt or None, **shown))]
     return [*panels, ('clean visible', clean['vi']), ('clean infrared', clean['ir'])]
 
 

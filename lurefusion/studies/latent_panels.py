@@ -26,7 +26,14 @@ def compare(
     save: str | None,
 ) -> None:
     """Print the numbers of all records and of the weights, and draw them."""
-    found = {name: latents for record in records for name, latents in recorded(record).items()}
+    found: dict[str, Latents] = {}
+    for record in records:
+        for name, latents in recorded(record).items():
+            if name in found:
+                raise ValueError(f'two records are called {name!r}: name each file or folder once')
+            found[name] = latents
+    if not weights and (idle := [f'--{name}' for name, given in (('config', config), ('save', save)) if given]):
+        raise ValueError(f'{" and ".join(idle)} go with --weights')
     if weights:
         model = init_model(config or weights, weights if config else None)
         with at_data_root(data_root):
@@ -56,7 +63,7 @@ def recorded(path: str) -> dict[str, Latents]:
     """Name -> latents, by iteration, of an npz file or of the folder of a run."""
     place = Path(path)
     if place.is_file():
-        return {place.stem: Latents.load(place)}
+        return {os.path.relpath(place.with_suffix('')): Latents.load(place)}
     files = sorted((place / 'latents').glob('*.npz'))
     if not files:
         raise FileNotFoundError(f'no latents/*.npz in {path}; train with default_hooks.probe of type LatentProbeHook')

@@ -284,7 +284,7 @@ def test_a_degraded_picture_without_a_reference_is_no_reference():
     sample.set_metainfo(dict(tasks=dict(vi='ll', ir='pd')))
     sample.set_data(dict(references={}))
     metric = FusionMetrics(('CC',), against='references')
-    with pytest.raises(KeyError, match=r'vi of scene_0 is degraded, and its clean picture is not there'):
+    with pytest.raises(KeyError, match=r'vi of scene_0 is degraded \(ll\), and its clean picture is not there'):
         metric.process(None, [sample])
     sample.set_data(dict(references=dict(vi=torch.rand(3, 32, 32))))
     metric.process(None, [sample])

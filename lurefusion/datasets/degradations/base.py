@@ -27,7 +27,7 @@ class Degradation:
         """Degrade one image.
 
         Args:
-            image: Clean image, float32 in [0, 1], (H,W,3) or (H,W); it is not modified.
+            image: Clean image, float32 in [0, 1], (H,W,3) or (H,W); :meth:`degrade` gets a copy, which it may change.
             rng: Source of all randomness.
             depth: Distance from the camera, float32 in [0, 1] from near to far, (H,W); haze and defocus
                 use it.
@@ -38,7 +38,8 @@ class Degradation:
 
         Raises:
             TypeError: If `image` is no array, or `rng` no `numpy.random.Generator`.
-            ValueError: If `image` or `depth` has another shape, dtype or range, or NaN.
+            ValueError: If `image` or `depth` has another shape, dtype or range, or NaN; if what :meth:`degrade` makes
+                has another shape, or is not floating.
         """
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f'rng must be a numpy.random.Generator, got {type(rng).__name__}')
@@ -47,7 +48,13 @@ class Degradation:
             _check('depth', depth)
             if depth.shape != image.shape[:2]:
                 raise ValueError(f'depth must have the size of the image, {image.shape[:2]}; got {depth.shape}')
-        degraded, parameters = self.degrade(image, rng, depth)
+        degraded, parameters = self.degrade(image.copy(), rng, depth)
+        shape, dtype = getattr(degraded, 'shape', None), getattr(degraded, 'dtype', None)
+        if shape != image.shape or not np.issubdtype(dtype, np.floating):
+            raise ValueError(
+                f'{type(self).__name__}.degrade must return a floating array in [0, 1] of the shape of its picture, '
+                f'{image.shape}; got {type(degraded).__name__} {dtype} {shape}'
+            )
         return to_unit_range(to_uint8(degraded)), parameters
 
     def degrade(self, image: np.ndarray, rng: np.random.Generator, depth: np.ndarray | None) -> Degraded:

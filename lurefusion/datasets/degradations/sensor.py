@@ -37,7 +37,8 @@ class LowResolution(Degradation):
 
     task = 'sr'
 
-    def __init__(self, scales: Sequence[int] = (4, 8), blur: Range = 0.0, down: str = 'cubic') -> None:
+    def __init__(self, scales: int | Sequence[int] = (4, 8), blur: Range = 0.0, down: str = 'cubic') -> None:
+        scales = (scales,) if isinstance(scales, int) else tuple(scales)
         if not scales or any(scale != int(scale) or scale < 2 for scale in scales):
             raise ValueError(f'scales must be whole numbers of at least 2, got {tuple(scales)}')
         self.scales = tuple(int(scale) for scale in scales)

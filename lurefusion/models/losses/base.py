@@ -38,7 +38,9 @@ class Loss(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        hands_on(Loss.schedule)(cls)
+        # of a loss that derives from another, the constructor of that one
+        parent = next(base for base in cls.__mro__[1:] if issubclass(base, Loss))
+        hands_on(Loss.schedule if parent is Loss else parent.__init__)(cls)
 
     def __init__(self, weight: float | str = 1.0, warmup: int = 0, start: int = 0) -> None:
         super().__init__()
@@ -136,7 +138,8 @@ class LossSet(nn.ModuleDict):
 
         Raises:
             KeyError: If a loss needs a quantity that the stage does not offer.
-            ValueError: If a loss does not return a 0-dim tensor, or an automatic weight has no gradient to go by.
+            ValueError: If a loss does not return a 0-dim tensor or changes what it is given, or an automatic weight has
+                no gradient to go by.
         """
         offered = {name: _full_precision(value) for name, value in quantities.items()}
         values: dict[str, Tensor] = {}
@@ -147,8 +150,14 @@ class LossSet(nn.ModuleDict):
                     f'loss {name!r} ({type(loss).__name__}) needs {", ".join(loss.needs)}; this stage does not offer '
                     f'{", ".join(missing)}. It offers: {", ".join(sorted(offered))}'
                 )
+            before = _versions(offered)
             with torch.autocast(_device_type(offered), enabled=False):
                 value = loss(**{need: offered[need] for need in loss.needs})
+            if _versions(offered) != before:
+                raise ValueError(
+                    f'loss {name!r} ({type(loss).__name__}) changes a tensor that it is given, which the other losses '
+                    f'look at, too: no operation in place (clamp_, mul_)'
+                )
             if not isinstance(value, Tensor) or value.ndim != 0:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(f'loss {name!r} ({type(loss).__name__}) must return a 0-dim tensor, got {shape}')
@@ -165,7 +174,8 @@ class LossSet(nn.ModuleDict):
 
     def _watch(self, weighted: dict[str, Tensor]) -> None:
         for name, value in weighted.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach()
+            # a loss may be below 0
+            self._sums[name] = self._sums.get(name, 0) + value.detach().abs()
         self._calls += 1
         if self._calls < self.WATCHED:
             return
@@ -218,6 +228,14 @@ def _full_precision(value: Any) -> Any:
         return [_full_precision(item) for item in value]
     half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
     return value.float() if half else value
+
+
+def _versions(value: Any) -> list[int]:
+    """How often each tensor was changed in place."""
+    if isinstance(value, Tensor):
+        return [0 if value.is_inference() else value._version]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [version for part in parts for version in _versions(part)]
 
 
 def _device_type(quantities: dict[str, Any]) -> str:

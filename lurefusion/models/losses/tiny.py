@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather
 from torch import Tensor
 
+from lurefusion.choices import names_of
 from lurefusion.models.losses.base import Loss
 from lurefusion.models.losses.fusion import Sources, checked_sources
 from lurefusion.ops.colour import luma, ycbcr
@@ -160,7 +161,7 @@ class DetailLoss(Loss):
         **schedule: Any,
     ) -> None:
         super().__init__(**schedule)
-        self.tasks = tuple(tasks)
+        self.tasks = names_of('DetailLoss.tasks', tasks)
         self.gate_weight = gate_weight
         self.whole = whole
 
