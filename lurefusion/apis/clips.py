@@ -262,6 +262,8 @@ def _open(
     pairing = pair_files(sources, patterns=patterns, recursive=recursive, allow_unpaired=allow_unpaired)
     for name, alone in pairing.unpaired.items():
         report.notes.append(f'{name}: {len(alone)} frames have no partner and are left out')
+    for name, others in pairing.unread.items():
+        report.notes.append(f'{name}: {len(others)} files of kinds that are not read are left out, as {others[0]}')
     files = {name: {stem: paths[name] for stem, paths in pairing.pairs.items()} for name in sources}
     return {name: FrameFolder(path, rate or FOLDER_RATE, files[name]) for name, path in sources.items()}
 

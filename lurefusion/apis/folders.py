@@ -113,7 +113,7 @@ def fuse_folders(
             dry_run,
             tell or (lambda outcome, total: progress.step(quick=outcome.status == 'skipped')),
         )
-    report.unpaired = pairing.unpaired
+    report.unpaired, report.unread = pairing.unpaired, pairing.unread
     return report
 
 

@@ -323,6 +323,8 @@ def _folders(args: argparse.Namespace, inferencer: Any, sources: dict[str, str],
     )
     for name, alone in report.unpaired.items():
         print(f'warning: {name}: {len(alone)} without a partner left out: {_few(alone)}', file=sys.stderr)
+    for name, others in report.unread.items():
+        print(f'warning: {name}: {len(others)} of kinds that are not read left out: {_few(others)}', file=sys.stderr)
     _warn([f'{stem}: {note}' for stem, several in report.notes.items() for note in several])
     for name in (name for name, route in (routes or {}).items() if route.pending):
         counts = Counter(own[name].task for own in report.routes.values())

@@ -54,7 +54,9 @@ class RestorationDataset(PairedDataset):
 
     def load_data_list(self) -> list[dict]:
         """As :class:`PairedDataset`; what is to be restored is not the target itself."""
-        found = super().load_data_list()
+        return self._refuse_same(super().load_data_list())
+
+    def _refuse_same(self, found: list[dict]) -> list[dict]:
         for number, paths in enumerate(sample['paths'] for sample in found):
             if self.task == PSEUDO_TASK or 'x' not in paths:
                 break
@@ -113,4 +115,6 @@ class ListedPairs(RestorationDataset):
         gone = [str(file) for item in found for file in item['paths'].values() if not file.is_file()]
         if gone:
             raise FileNotFoundError(f'{path} lists {len(gone)} files that do not exist: {", ".join(gone[:5])}')
-        return [dict(item, paths={role: str(file) for role, file in item['paths'].items()}) for item in found]
+        return self._refuse_same(
+            [dict(item, paths={role: str(file) for role, file in item['paths'].items()}) for item in found]
+        )

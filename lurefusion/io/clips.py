@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from abc import ABC, abstractmethod
@@ -54,7 +55,7 @@ class Frame:
     """One picture of a clip.
 
     Attributes:
-        time: Seconds since the beginning of the clip, which is that of its first frame, if it can be decoded.
+        time: Seconds since the beginning of the clip, that of its sound if this is the first.
         picture: (H, W, 3) uint8 RGB; (H, W, 3) float32 in [0, 1] for colour of more than 8 bits; (H, W) uint8 or uint16
             for grey, numbers as stored; the file for frames of a folder.
         name: Stem of the file in a folder, else the number of the frame.
@@ -131,7 +132,7 @@ class VideoFile(Clip):
     """A video of any kind that FFmpeg reads.
 
     Frames come upright (rotated and mirrored as the file asks for), with their own time stamps, whatever the rate does.
-    Packets that cannot be decoded are left out and noted; where they are the first ones, time is counted from them on.
+    Packets that cannot be decoded are left out and noted.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -155,7 +156,8 @@ class VideoFile(Clip):
                 self.rate = stream.average_rate or stream.guessed_rate
                 self.frames = stream.frames or None
                 self.has_audio = bool(container.streams.audio)
-                self.begin = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+                # that of sound, too, where it is the first: pictures and sound are on one line of time
+                self.begin = None if container.start_time is None else container.start_time / av.time_base
                 self.aspect = stream.sample_aspect_ratio or None
                 length = stream.duration and float(stream.duration * stream.time_base)
                 if not length and container.duration:
@@ -173,19 +175,27 @@ class VideoFile(Clip):
             shown = next((frame for frame in decoded if frame is not None and not frame.is_corrupt), None)
             if shown is None:
                 raise ValueError(f'{path}: not a single frame can be decoded; is it damaged, or of an unknown kind?')
+            self._starts = math.inf
             if shown.pts is not None:
                 first = float(shown.pts * shown.time_base)
                 self.begin = first if self.begin is None else min(self.begin, first)
+                self._starts = min(self._first_packet(), first)
             if self.aspect is not None and round(shown.rotation / 90) % 2:
                 self.aspect = 1 / self.aspect
             self.aspect = None if self.aspect == 1 else self.aspect
+
+    def _first_packet(self) -> float:
+        with open_video(self.path) as container:
+            stream = container.streams.video[0]
+            stamps = (packet.pts for packet in container.demux(stream) if packet.pts is not None)
+            return float(next(stamps, math.inf) * stream.time_base)
 
     def times(self) -> list[float]:
         """Of all frames, without decoding them."""
         with open_video(self.path) as container:
             stream = container.streams.video[0]
             stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
-            return [float((stamp - stamps[0]) * stream.time_base) for stamp in stamps]
+            return [float(stamp * stream.time_base) - (self.begin or 0.0) for stamp in stamps]
 
     def __iter__(self) -> Iterator[Frame]:
         av = pyav()
@@ -205,8 +215,9 @@ class VideoFile(Clip):
                     if time is None:
                         time = (begin or 0.0) if last is None else last + step
                     begin = time if begin is None else begin
-                    if last is None and time - begin > 1.5 * step:
-                        self.notes.append(f'{self.path}: of its first {time - begin:.2f} s no frame can be decoded')
+                    if last is None and time - self._starts > 1.5 * step:
+                        lost = time - self._starts
+                        self.notes.append(f'{self.path}: of its first {lost:.2f} s no frame can be decoded')
                     last = time
                     yield Frame(time - begin, _pixels(frame), f'{number:06}')
                     number += 1

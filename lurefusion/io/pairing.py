@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import combinations, product, takewhile
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,11 @@ from lurefusion.io.images import READ_SUFFIXES, check_suffix
 from lurefusion.io.slices import is_slice
 
 _SEPARATORS = '_-. '
+#: of pictures that other programs read
+OTHER_SUFFIXES = (
+    '.gif', '.jfif', '.jpe', '.jp2', '.j2k', '.jxl', '.pgm', '.ppm', '.pbm', '.pnm', '.tga', '.exr', '.hdr', '.heic',
+    '.heif', '.avif', '.dng', '.cr2', '.nef', '.arw', '.raw', '.psd', '.fits',
+)  # fmt: skip
 
 
 def check_output(path: str | os.PathLike, folder: bool = False, bit_depth: int = 8) -> None:
@@ -116,7 +121,20 @@ def _image_files(folder: str | os.PathLike, recursive: bool) -> dict[str, Path]:
     return found
 
 
-def _walk(folder: Path, recursive: bool, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in READ_SUFFIXES or is_slice(path)
+
+
+def _is_other_image(path: Path) -> bool:
+    return path.suffix.lower() in OTHER_SUFFIXES
+
+
+def _walk(
+    folder: Path,
+    recursive: bool,
+    above: tuple[tuple[int, int], ...] = (),
+    wanted: Callable[[Path], bool] = _is_image,
+) -> Iterator[Path]:
     """Image files that are not hidden, sorted; links are followed, and one that leads nowhere is a file to fail."""
     status = os.stat(folder)
     place = (status.st_dev, status.st_ino)
@@ -132,8 +150,8 @@ def _walk(folder: Path, recursive: bool, above: tuple[tuple[int, int], ...] = ()
         # of a link that leads to itself, the entry would raise
         if path.is_dir():
             if recursive:
-                yield from _walk(path, True, (*above, place))
-        elif (path.suffix.lower() in READ_SUFFIXES or is_slice(path)) and (path.is_file() or path.is_symlink()):
+                yield from _walk(path, True, (*above, place), wanted)
+        elif wanted(path) and (path.is_file() or path.is_symlink()):
             yield path
 
 
@@ -144,10 +162,12 @@ class Pairing:
     Attributes:
         pairs: Name -> role -> file, sorted by name; names keep sub-folders (``drive_1/0001``).
         unpaired: Role -> names that the role has and another role lacks, or (with patterns) files that match none.
+        unread: Role -> files of kinds of pictures that are not read (`OTHER_SUFFIXES`).
     """
 
     pairs: dict[str, dict[str, Path]]
     unpaired: dict[str, list[str]]
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
 
 def pair_files(
@@ -190,7 +210,15 @@ def pair_files(
     pairs = {name: {role: files[name] for role, files in listings.items() if name in files} for name in whole}
     paired = set(whole)
     alone = {role: [name for name in files if name not in paired] + strangers[role] for role, files in required.items()}
-    return Pairing(pairs, {role: sorted(files) for role, files in alone.items() if files})
+    others = {
+        role: [path.relative_to(folder).as_posix() for path in _walk(Path(folder), recursive, wanted=_is_other_image)]
+        for role, folder in folders.items()
+    }
+    return Pairing(
+        pairs,
+        {role: sorted(files) for role, files in alone.items() if files},
+        {role: files for role, files in others.items() if files},
+    )
 
 
 def _unpaired_message(

@@ -88,7 +88,8 @@ PSEUDO = Task(
         r'\b(?:good|perfect|excellent|fine|sufficient|great|nice|rich|correct|proper|ideal) (?:contrast|'
         r'exposure|light(?:ing)?|resolution|visibility|brightness|images?|pictures?)\b',
         r"\bno (?:\w+ )?(?:complaints?|issues?|need|objections?|treatment|processing|improvement|repair|"
-        r"action)\b|\bnothing (?:\w+ )?(?:needs?|wrong|amiss|to|is)\b|\bneeds? nothing\b",
+        r"action)\b|\bnothing (?:\w+ )?(?:needs?|wrong|amiss|to|is(?! (?:\w+ )?(?:"
+        r"visible|seen|recogni[sz]able|readable|there|clear|sharp)))\b|\bneeds? nothing\b",
         r'\b(?:has|have|with|shows?|offers?) (?:enough|sufficient|plenty of|ample) (?:\w+ )?(?:contrast|'
         r'light|resolution|pixels|detail)\b|\b(?:has|have|with|shows?|offers?) (?:an? )?(?:very |rather |quite )?'
         r'(?:high|strong|large|wide) (?:contrast|dynamic range|resolution|detail)\b|'

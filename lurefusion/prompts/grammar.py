@@ -56,10 +56,47 @@ _COMPLAINING = re.compile(
 LIKEWISE = re.compile(
     r'\b(?:as well|too|also|likewise|the same|equally|ditto)$|\bso (?:is|does|has)\b|也(?:是|一样)?$|同样$'
 )
+# what is done to a picture, as it was done or is being done
+_DONE = (
+    r'(?:de-?(?:haz|nois|fog|rain|strip|blur)e?|brighten|darken|sharpen|up-?scale?|enhanc|restor|correct|filter|'
+    r'smooth|remov|stretch|treat)'
+)
+# no complaint, but who forbids a treatment: 'should not be dehazed'
+_FORBIDS = re.compile(rf"\b(?:should|must|ought)(?: not|n't)(?: to)? be {_DONE}(?:d|ed)\b")
+# directly before a word: what is to stay ('keep the fog', 'it should stay dark'), and what was done ('already dehazed')
+_STAYS = re.compile(
+    r'(?:^|please |just )(?:keep|preserve|leave)(?: (?:the|all|any|its|this|that|some|natural))* $|'
+    r'\b(?:should|must|may|shall|has to|have to|needs? to|let (?:it|them)|supposed to) (?:stay|remain)'
+    r'(?: (?:as|so|this|that))? $'
+)
+_AWAY = re.compile(r'(?: (?:of|in)(?: \w+){1,4}?)? (?:down|low|out|away|off|small|minimal|under|at bay|in check)\b')
+_DONE_BEFORE = re.compile(r'\balready(?: been)? $')
+_AVOIDED = re.compile(r'\b(?:avoid|prevent|skip|omit|refrain from)(?: (?:any|the|all|further|more))* $')
+_DOING = re.compile(rf'{_DONE}(?:d|ed)\b')
+_GERUND = re.compile(rf'{_DONE}ing\b')
+# directly behind a word: it is said to do no harm
+_HARMLESS = re.compile(
+    r'(?: (?:of|in)(?: \w+){1,4}?| levels?)? (?:is|are|looks?|seems?)(?: (?!not\b|far\b|less\b|no\b)\w+)?? '
+    r'(?:fine|ok|okay|acceptable|negligible|tolerable|harmless|minimal|absent|unobtrusive|wanted|intended|intentional|natural)\b'
+)
+_WEAK = re.compile(r'(?: levels?)? (?:is|are)(?: (?:very|rather|quite|pretty))? (?:low|weak|small|slight|faint)\b')
+_WEAK_FAULT = re.compile(r'\b(?:noise|grain|haze|fog|mist|rain|stripes|blur|grain)$')
+_STRONG = re.compile(
+    r'(?: of(?: \w+){1,4}?)? (?:is|are|looks?|seems?)(?: (?:very|rather|quite|pretty|too|already))? (?:high|good|fine|'
+    r'sufficient|excellent|great|perfect|strong|ok|okay)\b(?! enough to\b)'
+)
+_STRONG_MERIT = re.compile(r'\b(?:contrast|resolution)$')
+# within a fault's own words: 'contrast is not low'
+_NOT_BAD = re.compile(
+    r"\b(?:is|are|was|looks?|does)(?: not|n't)(?: (?:look|seem|too|so|that|very|really))* "
+    r'(?:low|poor|weak|bad|flat|faint|coarse|small)$'
+)
 _NEGATION_REACH = 200  # characters around a word
 _OVER = re.compile(
-    r'[- ]free\b|(?: \w+){0,2}? (?:is|are|was|has|have|had)(?: \w+)?? (?:gone|lifted|cleared|vanished|dissolved|over|'
-    r'no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|已经?(?:散|没|消失)|[声点]?不(?:重|大|浓|严重|多|'
+    r'[- ]free\b|(?: \w+){0,2}? (?:has|have|had|was|were|is)(?: already)?(?: been)?(?: already)? (?:removed|corrected|'
+    r'filtered|taken out|repaired|compensated)\b|(?: \w+){0,2}? (?:is|are|was|has|have|had)(?: \w+)?? '
+    r'(?:gone|lifted|cleared|vanished|dissolved|over|no (?:problem|issue|concern)|not (?:the|a) (?:problem|issue))\b|'
+    r'已经?(?:散|没|消失)|[声点]?不(?:重|大|浓|严重|多|'
     r'厉害)|不是问题|没有?问题'
 )
 _NOT_CHINESE = re.compile(
@@ -103,7 +140,10 @@ def is_negated(clause: str, start: int, end: int) -> bool:
         clause, len(before), len(before) + end - start + 3
     ):
         return True
-    if _COMPLAINING.search(clause):
+    said = clause[len(before) : len(before) + end - start]
+    if _is_harmless(before, said, after):
+        return True
+    if _COMPLAINING.search(clause) and not _FORBIDS.search(clause):
         return False
     words = before.split()
     while words[-2:-1] == ['or']:  # 'not too dark or too hazy'
@@ -111,6 +151,16 @@ def is_negated(clause: str, start: int, end: int) -> bool:
     before = ' '.join(words)
     near = any(len(before[match.end() :].split()) <= 2 for match in _NEGATION.finditer(before))
     return near or bool(_DENIED.search(before))
+
+
+def _is_harmless(before: str, said: str, after: str) -> bool:
+    """Whether the words themselves, or those directly around them, say that nothing is to be mended."""
+    stays = _STAYS.search(before) and not _AWAY.match(after)
+    rest = said + after
+    done = (_DONE_BEFORE.search(before) and _DOING.match(rest)) or (_AVOIDED.search(before) and _GERUND.match(rest))
+    praised = _HARMLESS.match(after) or (_STRONG_MERIT.search(said) and _STRONG.match(after))
+    weak = _WEAK_FAULT.search(said) and _WEAK.match(after)
+    return bool(stays or done or praised or weak or _NOT_BAD.search(said))
 
 
 def foreign_script(text: str) -> str:

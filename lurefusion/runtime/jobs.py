@@ -79,6 +79,7 @@ class FolderReport:
         notes: Name -> what looks wrong.
         routes: Name of a fused picture -> what each of its modalities was restored from.
         unpaired: Modality -> what was left out since it has no partner.
+        unread: Modality -> files of kinds of pictures that are not read.
         seconds: What it took.
     """
 
@@ -89,6 +90,7 @@ class FolderReport:
     notes: dict[str, list[str]] = field(default_factory=dict)
     routes: dict[str, Mapping[str, Route]] = field(default_factory=dict)
     unpaired: dict[str, list[str]] = field(default_factory=dict)
+    unread: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __str__(self) -> str:

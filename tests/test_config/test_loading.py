@@ -657,3 +657,14 @@ def test_diff_names_exactly_what_differs() -> None:
         ('steps.2.t', ABSENT, 'D'),
     ]
     assert diff_configs(old, old) == []
+
+
+def test_a_module_of_one_name_elsewhere_is_not_taken(tmp_path: Path, clean_imports: None) -> None:
+    for name in ('a', 'b'):
+        write(tmp_path / name / 'cfg_plugin_twin.py', f'found = {name!r}')
+        write(tmp_path / name / 'own.py', "custom_imports = dict(imports='cfg_plugin_twin')")
+    load_config(tmp_path / 'a/own.py')
+    assert sys.modules['cfg_plugin_twin'].found == 'a'
+    with pytest.raises(ImportError, match='another module of that name was found first'):
+        load_config(tmp_path / 'b/own.py')
+    load_config(tmp_path / 'a/own.py')

@@ -387,3 +387,36 @@ def test_a_plugged_in_member_is_clipped_and_rounded():
     degraded, _ = Bright()(picture(), rng())
     assert degraded.max() == 1
     np.testing.assert_array_equal(degraded, on_grid(degraded))
+
+
+class InPlace(Degradation):
+    task = 'll'
+
+    def degrade(self, image, rng, depth):
+        image *= 0.3
+        return image, {}
+
+
+class Wrong(Degradation):
+    task = 'll'
+
+    def __init__(self, make):
+        self.make = make
+
+    def degrade(self, image, rng, depth):
+        return self.make(image), {}
+
+
+def test_a_degradation_that_works_in_place_leaves_the_clean_picture():
+    clean = np.full((8, 8, 3), 0.5, np.float32)
+    out, _ = InPlace()(clean, np.random.default_rng(0))
+    assert (clean == 0.5).all()
+    assert out.mean() == pytest.approx(0.15, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    'make', [lambda x: (x * 255).astype(np.uint8), lambda x: x[2:], lambda x: x[..., 0], lambda x: x.tolist()]
+)
+def test_what_a_degradation_returns_is_looked_at(make):
+    with pytest.raises(ValueError, match=r'Wrong\.degrade must return a floating array'):
+        Wrong(make)(np.full((8, 8, 3), 0.5, np.float32), np.random.default_rng(0))

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -129,3 +130,42 @@ def test_unknown_degradation_is_named(root):
 def test_a_target_is_not_its_own_input(root):
     with pytest.raises(ValueError, match=r"x and y of the task '..' are the same file, .*high"):
         build(root, data_prefix=dict(x='high', y='high'))
+
+
+def deep(root: Path, *, x: np.ndarray, y: np.ndarray) -> None:
+    for name, image in (('x', x), ('y', y)):
+        (root / name).mkdir(exist_ok=True)
+        assert cv2.imwrite(str(root / name / 'a.png'), image)
+
+
+def test_pairs_of_16_bit_need_one_scale(tmp_path):
+    y = np.random.default_rng(0).integers(0, 60000, (16, 24), np.uint16)
+    deep(tmp_path, x=y // 4, y=y)
+    prefix = dict(x='x', y='y')
+    with pytest.raises(ValueError, match="need one scale, and by the range 'auto' each picture has its own"):
+        build(tmp_path, data_prefix=prefix)[0]
+    for mode in ('full', '0:65535', dict(vi='0:65535')):
+        pipeline = [dict(type='LoadImages', range_mode=mode), *PIPELINE[1:]]
+        pair = RestorationDataset(prefix, task='ll', modality='vi', data_root=str(tmp_path), pipeline=pipeline)[0][
+            'inputs'
+        ]
+        assert float(pair['x'].mean()) == pytest.approx(float(pair['y'].mean()) / 4, rel=0.01)
+    # fractions are on one scale already
+    for name, image in (('x', y / 4), ('y', y)):
+        (tmp_path / name / 'a.png').unlink()
+        assert cv2.imwrite(str(tmp_path / name / 'a.tif'), (image / 65535).astype(np.float32))
+    pair = build(tmp_path, data_prefix=prefix)[0]['inputs']
+    assert float(pair['x'].mean()) == pytest.approx(float(pair['y'].mean()) / 4, rel=0.01)
+
+
+def test_what_is_left_out_is_so_by_whatever_way_it_is_reached(root):
+    (root / 'link').symlink_to(root / 'high', target_is_directory=True)
+    for prefix, left in (('link', 'high/a.png'), ('high', 'link/../high/a.png'), ('high', ['link/a.png'])):
+        dataset = build(root, data_prefix=dict(x='low', y=prefix), leave_out=left)
+        assert [dataset.get_data_info(k)['name'] for k in range(len(dataset))] == ['b', 'c']
+
+
+def test_a_copied_cell_of_a_table_is_no_pair(root):
+    (root / 'pairs.csv').write_text('degraded,clean,task\nlow/a.png,high/a.png,ll\nhigh/b.png,high/b.png,ll\n')
+    with pytest.raises(ValueError, match=r'are the same file, .*high/b\.png'):
+        ListedPairs('pairs.csv', 'll', 'vi', data_root=str(root))

@@ -568,3 +568,23 @@ def test_shrink_frame_keeps_what_is_in_the_frame():
         transforms.ShrinkFrame(short=(16, 64))
     with pytest.raises(ValueError, match=r'a: 160x8 pixels; ShrinkFrame\(divisor=16\) needs that much'):
         transforms.ShrinkFrame()(dict(images=dict(y=y[:8]), rng=np.random.default_rng(0), name='a'))
+
+
+def test_a_clean_picture_of_its_own_stays_the_reference():
+    clean, shown = (np.full((8, 8, 3), value, np.uint8) for value in (200, 100))
+    results = dict(
+        images=dict(vi=shown, reference_vi=clean), degradations=dict(vi=dict(type='LowLight')),
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    out = Degrade()(results)['images']
+    np.testing.assert_array_equal(out['reference_vi'], clean)
+    assert out['vi'].mean() < 100
+
+
+def test_probabilities_and_crop_sizes_are_checked():
+    for make in (lambda: RandomFlip(prob=5), lambda: RandomFlip(vertical=-0.1), lambda: RandomCrop(8, scale_prob=2)):
+        with pytest.raises(ValueError, match='is a probability, 0 to 1'):
+            make()
+    with pytest.raises(ValueError, match=r'RandomCrop\.size is one number'):
+        RandomCrop(size=(192, 192))
+    assert FrameDepth(types=('Haze')).types == ('Haze',)

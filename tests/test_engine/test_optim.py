@@ -52,3 +52,18 @@ def test_cpu_amp_computes_in_bfloat16_and_updates_in_float32():
     wrapper.update_params(out.float().sum())
     assert net.weight.dtype == torch.float32
     assert not torch.equal(net.weight, before)
+
+
+def test_the_longest_part_of_a_name_decides_its_rate():
+    groups = build(Net(), lr_mult={'e': 0.1, 'decoder': 5.0}).optimizer.param_groups
+    rates = {g['lr'] for g in groups for p in g['params'] if p.shape == (2, 2)}
+    # encoder and gate have an e in their names
+    assert rates == {0.1, 5.0}
+
+
+def test_one_text_is_one_name():
+    net = Net()
+    groups = build(net, no_decay='coder').optimizer.param_groups
+    spared = {id(p) for g in groups if g['weight_decay'] == 0 for p in g['params']}
+    assert id(net.gate.weight) not in spared
+    assert {id(net.encoder.weight), id(net.decoder.weight)} <= spared

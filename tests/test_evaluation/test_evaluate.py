@@ -1,6 +1,7 @@
 import argparse
 import csv
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 
 from lurefusion.commands.evaluate import add_arguments
 from lurefusion.evaluation.cards import compute
-from lurefusion.evaluation.evaluate import evaluate_folders, read_means, run, write_report
+from lurefusion.evaluation.evaluate import evaluate_folders, format_report, read_means, run, write_report
 from lurefusion.io.images import read_image, write_image
 
 STEMS = ('a', 'b', 'c')
@@ -366,3 +367,47 @@ def test_published_figures_are_read_before_the_work(folders, monkeypatch, text, 
     words = [str(folders / 'one'), '--vi', str(folders / 'vi'), '--ir', str(folders / 'ir')]
     with pytest.raises(ValueError, match=message):
         run(parse(*words, '--beside', str(folders / 'beside.csv')))
+
+
+def test_rows_of_several_sets_are_no_table(tmp_path):
+    path = tmp_path / 'published.csv'
+    path.write_text('method,set,CC\nA,MSRS,0.5\nA,RoadScene,0.7\nB,MSRS,0.6\n')
+    with pytest.raises(ValueError, match=r'several sets \(MSRS, RoadScene\)'):
+        read_means(path)
+    assert read_means(path, 'MSRS') == dict(A=dict(CC=0.5), B=dict(CC=0.6))
+    path.write_text('method,CC\nA,0.5\nA,0.7\n')
+    with pytest.raises(ValueError, match=r"line 3: 'A' has a row already"):
+        read_means(path)
+    path.write_text('method,Psnr\nA,0.5\n')
+    with pytest.raises(ValueError, match='has no number of a metric; its columns are method, Psnr'):
+        read_means(path)
+
+
+def test_metrics_in_the_variant_of_papers_are_ranked_beside_others(folders, tmp_path):
+    result = evaluate_folders(
+        {'one': folders / 'one'}, {'vi': folders / 'vi', 'ir': folders / 'ir'}, metrics=['CC', 'PSNR'], variant='paper'
+    )
+    beside = dict(Other=dict(CC=result.means()['one']['CC'], PSNR_paper=99.0))
+    text = format_report(result, beside)
+    # a tie in CC, and the better PSNR
+    assert re.search(r'\| Other \|.*\| \*\*1\.00\*\* \||\| Other \|.*\*\*1\.25\*\*', text)
+
+
+def test_options_stand_in_the_report_and_variants_are_no_option(folders, tmp_path):
+    sources = {'vi': folders / 'vi', 'ir': folders / 'ir'}
+    result = evaluate_folders({'one': folders / 'one'}, sources, metrics=['MI'], options=dict(MI=dict(base='nats')))
+    assert 'as changed by MI.base=nats' in format_report(result)
+    with pytest.raises(TypeError, match=r'PSNR\.variant is no option'):
+        evaluate_folders({'one': folders / 'one'}, sources, metrics=['PSNR'], options=dict(PSNR=dict(variant='paper')))
+
+
+def test_what_looks_wrong_in_a_range_is_said(folders):
+    for stem in STEMS:
+        (folders / 'ir' / f'{stem}.bmp').unlink()
+        counts = 29000 + 8 * draw(10, colour=False).astype(np.uint16)
+        assert cv2.imwrite(str(folders / 'ir' / f'{stem}.png'), counts)
+    sources = {'vi': folders / 'vi', 'ir': folders / 'ir'}
+    right = evaluate_folders({'one': folders / 'one'}, sources, metrics=['CC'], range_mode='ir=29000:31100')
+    assert not right.warnings
+    wrong = evaluate_folders({'one': folders / 'one'}, sources, metrics=['CC'], range_mode='ir=2900:3100')
+    assert any(warning.startswith('ir: of 3 picture(s), as ') for warning in wrong.warnings)

@@ -379,3 +379,32 @@ def test_a_network_that_refuses_one_picture_scores_the_others(tmp_path):
 def test_rows_are_written_whole(tmp_path):
     write_rows(tmp_path / 'sub/rows.csv', [{'name': 'a,b', 'x': 1 / 3}])
     assert (tmp_path / 'sub/rows.csv').read_text() == 'name,x\n"a,b",0.333333333\n'
+
+
+def test_colours_are_held_against_no_degraded_picture():
+    sample = fusion_samples(1)[0]
+    sample.set_metainfo(dict(tasks=dict(vi='ll', ir='pd')))
+    sample.set_data(dict(references={}))
+    for metric in (FusionMetrics(('PSNR_ref',), reference='vi'), ColourMetrics('vi')):
+        with pytest.raises(KeyError, match='is degraded'):
+            metric.process(None, [sample])
+    FusionMetrics(('PSNR_ref',), reference='ir').process(None, [sample])
+
+
+def test_two_metrics_of_one_column_are_no_score():
+    members = [dict(type='FusionMetrics', metrics=['CC']), dict(type='FusionMetrics', metrics=['CC'])]
+    score = GoalScore(members, dict(CC=(0.0, 1.0)))
+    score.process(None, fusion_samples(2))
+    with pytest.raises(ValueError, match='two metrics of GoalScore both give CC'):
+        score.evaluate(2)
+
+
+def test_before_and_after_are_of_the_same_pictures():
+    metric = RestorationMetrics()
+    rows = [
+        dict(task='ll', PSNR_in=math.inf, PSNR_out=11.0, SSIM_in=1.0, SSIM_out=0.5),
+        dict(task='ll', PSNR_in=20.0, PSNR_out=26.0, SSIM_in=0.5, SSIM_out=0.7),
+    ]
+    found = metric.summary(rows)
+    assert (found['ll/PSNR_in'], found['ll/PSNR_out']) == (20.0, 26.0) == (found['PSNR_in'], found['PSNR_out'])
+    assert found['ll/SSIM_in'] == 0.75

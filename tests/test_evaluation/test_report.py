@@ -153,3 +153,21 @@ def test_grid_shows_every_picture_and_its_inset():
         comparison_grid(scenes, [(70, 0, 20, 20)] * 2)
     with pytest.raises(ValueError, match='same titles'):
         comparison_grid([{'vi': red}, {'ir': red}])
+
+
+def test_of_chroma_the_nearest_to_all_of_it_is_best():
+    means = dict(a=dict(Chroma=180.0), b=dict(Chroma=97.0), c=dict(Chroma=104.0))
+    text = format_table(means, ['Chroma'])
+    assert '**97.0**' in text
+    assert '<u>104.0</u>' in text
+    assert '| 180.0 |' in text
+
+
+def test_very_flat_pictures_have_a_grid():
+    pictures = {name: np.full((2, 900, 3), 90, np.uint8) for name in ('a', 'b')}
+    assert comparison_grid([pictures]).shape[1] == 640
+
+
+def test_signs_of_latex_are_escaped():
+    text = format_table(dict(**{'a^b~c': dict(CC=0.5)}), ['CC'], 'latex')
+    assert r'a\textasciicircum{}b\textasciitilde{}c' in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from lurefusion.evaluation import temporal
 from lurefusion.evaluation.temporal import flicker, warping_error
 
 
@@ -55,3 +56,9 @@ def test_too_few_frames():
         warping_error([np.zeros((96, 96))], [np.zeros((96, 96))])
     with pytest.raises(ValueError, match='zip'):
         warping_error([np.zeros((96, 96))] * 2, [np.zeros((96, 96))])
+
+
+def test_frames_of_which_nothing_can_be_followed_have_no_error(monkeypatch):
+    monkeypatch.setattr(temporal, '_LOST', (0.0, -1.0))
+    frames = [np.full((32, 32), level, np.uint8) for level in (10, 200)]
+    assert np.isnan(temporal.warping_error(frames, frames))

@@ -194,3 +194,18 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path):
             list_images(tmp_path / 'vi')
     finally:
         (tmp_path / 'vi/b').chmod(0o755)
+
+
+def test_two_scenes_are_not_paired_by_words_that_read_alike(tmp_path):
+    vi, ir = touch(tmp_path / 'vi', '1_2-3_v.png'), touch(tmp_path / 'ir', '1-2_3_t.png')
+    patterns = dict(vi='{seq}-{id}_v', ir='{seq}-{id}_t')
+    with pytest.raises(ValueError, match='two scenes have one name, 1_2_3'):
+        pair_files(dict(vi=vi, ir=ir), patterns=patterns)
+    touch(tmp_path / 'ir', '1_2-3_t.png')
+    (tmp_path / 'ir/1-2_3_t.png').unlink()
+    assert list(pair_files(dict(vi=vi, ir=ir), patterns=patterns).pairs) == ['1_2_3']
+
+
+def test_pictures_of_kinds_that_are_not_read_are_named(tmp_path):
+    vi, ir = (touch(tmp_path / name, '1.png', '2.pgm', 'notes.txt') for name in ('vi', 'ir'))
+    assert pair_files(dict(vi=vi, ir=ir)).unread == dict(vi=['2.pgm'], ir=['2.pgm'])

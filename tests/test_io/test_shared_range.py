@@ -63,3 +63,9 @@ def test_files_come_as_they_are_stored(tmp_path):
     one, two = pictures_of([tmp_path / f'{name}.png' for name in 'acb'])
     np.testing.assert_array_equal(one, counts)
     assert two.shape == (4, 4, 3)
+
+
+def test_counts_and_measurements_side_by_side_share_nothing():
+    counts, degrees = np.full((4, 4), 30000, np.uint16), np.linspace(18, 36, 16, dtype=np.float32).reshape(4, 4)
+    with pytest.raises(ValueError, match='16-bit counts and measurements of another type'):
+        shared_range([counts, degrees])

@@ -146,3 +146,30 @@ def test_a_pair_of_slices_is_fused(tmp_path, capsys):
     assert main(['fuse', *words]) == 0, capsys.readouterr()
     fused = FusionInferencer(model, device='cpu')(vi=read_image(ct)[0], ir=read_image(f'{mri}:3')[0])
     np.testing.assert_array_equal(read_image(tmp_path / 'f.png')[0][..., 0], fused)
+
+
+def test_a_frame_of_an_enhanced_file_has_its_own_window_and_rescaling(tmp_path):
+    pydicom = pytest.importorskip('pydicom')
+
+    def item(**elements):
+        found = pydicom.dataset.Dataset()
+        for name, value in elements.items():
+            setattr(found, name, value)
+        return found
+
+    def rescaled(intercept):
+        return [item(RescaleSlope=1, RescaleIntercept=intercept)]
+
+    frames = [item(PixelValueTransformationSequence=rescaled(-1024 - n)) for n in range(3)]
+    shared = [item(FrameVOILUTSequence=[item(WindowCenter=40, WindowWidth=400)])]
+    path = dicom(
+        tmp_path / 'ct.dcm', np.stack([COUNTS] * 3),
+        PerFrameFunctionalGroupsSequence=frames, SharedFunctionalGroupsSequence=shared,
+    )  # fmt: skip
+    for number in range(3):
+        found = read_slice(f'{path}:{number}')
+        np.testing.assert_array_equal(found.pixels, COUNTS - 1024.0 - number)
+        assert found.window == '-160:239'
+    assert read_slice(path).pixels[0, 0] == -1025
+    empty = dicom(tmp_path / 'empty.dcm', RescaleSlope='', RescaleIntercept='')
+    np.testing.assert_array_equal(read_slice(empty).pixels, COUNTS)

@@ -538,3 +538,107 @@ def test_a_grey_clip_of_full_range_is_grey(tmp_path, form):
     (found,) = VideoFile(tmp_path / 'grey.mkv')
     assert found.picture.shape == (HEIGHT, WIDTH)
     assert np.abs(found.picture.astype(int) - luma).mean() < 2
+
+
+def test_a_clip_that_begins_between_two_key_frames_keeps_its_time_and_sound(tmp_path):
+    whole, cut = with_sound(tmp_path / 'whole.mkv'), tmp_path / 'cut.mkv'
+    # key frames at 0 and 5: of what begins with the third, nothing can be decoded before the second
+    path = tmp_path / 'gop.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25, options=dict(g='5', keyint_min='5', sc_threshold='0', bf='0'))
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+        for n in range(COUNT):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(flat(20 * n), format='rgb24')))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as pictures, av.open(str(whole)) as sounds, av.open(str(cut), 'w') as target:
+        streams = [pictures.streams.video[0], sounds.streams.audio[0]]
+        written = [target.add_stream_from_template(stream) for stream in streams]
+        packets = [p for p in pictures.demux(streams[0]) if p.dts is not None][3:]
+        packets += [p for p in sounds.demux(streams[1]) if p.dts is not None]
+        for packet in sorted(packets, key=lambda p: float(p.dts * p.time_base)):
+            packet.stream = written[packet.stream.type == 'audio']
+            target.mux(packet)
+    clip = VideoFile(cut)
+    frames = list(clip)
+    assert [frame.time for frame in frames] == pytest.approx([n / 25 for n in range(5, COUNT)], abs=2e-3)
+    assert any('of its first 0.08 s no frame can be decoded' in note for note in clip.notes)
+    other = Made([n / 25 for n in range(COUNT)], 25)
+    found = [
+        (round(time * 25), round(pair['ir'].time * 25)) for time, pair in pair_by_time(dict(vi=clip, ir=other), 'vi')
+    ]
+    assert found == [(n, n) for n in range(5, COUNT)]
+    out = make(tmp_path / 'out.mkv', [flat(9)] * 5, [frame.time for frame in frames], audio=clip)
+    # what sounded with the first picture that could be decoded does so still
+    before = {packet: at for at, packet in sound_of(cut)}
+    with av.open(str(cut)) as container:
+        first = min(float(p.pts * p.time_base) for p in container.demux(video=0) if p.pts is not None)
+    late = frames[0].time - first
+    assert [at for at, _ in sound_of(out)] == pytest.approx(
+        [before[packet] - late for _, packet in sound_of(out)], abs=2e-3
+    )
+
+
+def test_frames_beside_a_video_of_as_many_have_its_times(tmp_path):
+    times = [*(n / 30 for n in range(6)), *(0.2 + n / 10 for n in range(4))]
+    video = make(tmp_path / 'phone.mp4', times=times)
+    with open_writer(tmp_path / 'ir', SIZE) as writer:
+        for n in range(COUNT):
+            writer.write(flat(20 * n), 0, f'{n:03}')
+    clips = open_clips(dict(vi=video, ir=tmp_path / 'ir'))
+    pairs = [(pair['vi'].name, pair['ir'].name) for _, pair in pair_by_time(clips, 'vi')]
+    assert pairs == [(f'{n:06}', f'{n:03}') for n in range(COUNT)]
+
+
+def test_sub_folders_are_no_part_of_a_clip_unless_they_are_meant_to_be(tmp_path):
+    video = make(tmp_path / 'a.mp4')
+    for folder in ('ir', 'ir/thumbs'):
+        with open_writer(tmp_path / folder, SIZE) as writer:
+            for n in range(COUNT):
+                writer.write(flat(20 * n), 0, f'{n:03}')
+    assert open_clips(dict(vi=video, ir=tmp_path / 'ir'), recursive=False)['ir'].frames == COUNT
+    with pytest.raises(ValueError, match='holds 20 frames, the video beside it another number'):
+        open_clips(dict(vi=video, ir=tmp_path / 'ir'))
+
+
+def test_what_is_damaged_is_said_though_the_rest_is_not_read(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(COUNT)]
+    path = make(tmp_path / 'a.avi', noise, codec='mjpeg')
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    data[places[2] + 8 : places[2] + 600] = bytes(592)
+    path.write_bytes(data)
+    clips = dict(vi=Made([n / 25 for n in range(5)], 25), ir=VideoFile(path))
+    assert len(list(pair_by_time(clips, 'vi'))) == 5
+    assert any('1 frames are damaged' in note for note in clips['ir'].notes)
+
+
+@pytest.mark.parametrize(
+    ('matrix', 'shown'),
+    [
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda p: p[::-1, ::-1].swapaxes(0, 1)),
+    ],
+)
+def test_a_mirrored_clip_comes_as_viewers_show_it(tmp_path, matrix, shown):
+    rng = np.random.default_rng(0)
+    picture = np.kron(rng.integers(0, 256, (4, 6, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    path = make(tmp_path / 'front.mp4', [picture], codec='libx264', pixel_format='yuv444p')
+    straight = next(iter(VideoFile(path))).picture
+    a, b, c, d = (value << 16 for value in matrix)
+    data = bytearray(path.read_bytes())
+    at = data.index(b'tkhd') + 44
+    data[at : at + 20] = struct.pack('>5i', a, b, 0, c, d)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(next(iter(VideoFile(path))).picture, shown(straight))
+
+
+def test_pixels_that_are_no_squares_stay_so(tmp_path):
+    encoding = choose_encoding(tmp_path / 'a.mkv', SIZE)
+    with VideoWriter(tmp_path / 'a.mkv', SIZE, encoding, aspect=Fraction(16, 11)) as writer:
+        writer.write(flat(9), 0.0)
+    assert VideoFile(tmp_path / 'a.mkv').aspect == Fraction(16, 11)
+    assert VideoFile(make(tmp_path / 'b.mkv')).aspect is None

@@ -1009,3 +1009,35 @@ def test_mean_latent_loss_takes_its_width_from_the_model():
         stated.fit((4, 9), 2)
     with pytest.raises(ValueError, match=r'width=None, but the latents have 4'):
         LOSSES.build('MeanLatentLoss')([torch.zeros(1, 4, 2, 2)], [torch.zeros(1, 4, 2, 2)], torch.zeros(1).long())
+
+
+class Clamps(Loss):
+    needs = ('pred', 'target')
+
+    def forward(self, pred, target):
+        return (pred.clamp_(0, 1) - target).abs().mean()
+
+
+class Deriving(GradLoss):
+    def __init__(self, extra=1, **options):
+        super().__init__(**options)
+
+
+def test_a_loss_that_changes_what_it_is_given_is_refused():
+    losses = LossSet(dict(task=dict(type='TaskLoss'), own=Clamps()))
+    offered = dict(pred=2 * rand(2, 3, 16, 16), target=rand(2, 3, 16, 16, seed=1))
+    with pytest.raises(ValueError, match=r"loss 'own' \(Clamps\) changes a tensor that it is given"):
+        losses(offered)
+
+
+def test_a_loss_that_derives_from_another_takes_its_options():
+    LOSSES.register_module(module=Deriving, force=True)
+    loss = LossSet(dict(own=dict(type='Deriving', extra=2, mode='sum', weight=3.0)))['own']
+    assert loss.weight == 3.0
+    with pytest.raises(TypeError, match='mood'):
+        LossSet(dict(own=dict(type='Deriving', mood='sum')))
+    LOSSES._module_dict.pop('Deriving')
+
+
+def test_one_text_is_one_task_of_the_detail_branch():
+    assert DetailLoss(tasks=('sr')).tasks == ('sr',)

@@ -588,3 +588,27 @@ def test_an_encoder_offers_extras_of_its_own() -> None:
     model.image_encoder.extras = lambda x, texts: dict(pred=x, labels=texts)
     with pytest.raises(ValueError, match=r"LUREEncoder\)\.extras\(\) returns \['labels', 'pred'\], which the stage"):
         model(**restoration_batch(), mode='loss')
+
+
+class Half(nn.Module):
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, z: list[Tensor]) -> Tensor:
+        return self.decoder(z)[..., ::2]
+
+
+class Grey(Half):
+    def forward(self, z: list[Tensor]) -> Tensor:
+        return self.decoder(z)[:, :1]
+
+
+@pytest.mark.parametrize('kind', [Half, Grey])
+def test_a_decoder_that_returns_no_picture_of_the_size_is_refused(kind: type) -> None:
+    model = build('fusion')
+    model.decoder = kind(model.decoder)
+    with pytest.raises(ValueError, match=rf'model.decoder \({kind.__name__}\) returned'):
+        model(**prepared(model, fusion_batch()), mode='loss')
+    with pytest.raises(ValueError, match='it must return'):
+        model.core((pictures(1), pictures(1)), torch.zeros(2, 32))

@@ -961,3 +961,46 @@ def test_names_that_are_no_words_have_parts_too():
     assert named_parts(['t1-ce=lc', 'flair=ns'], ('t1-ce', 't1', 'flair')) == {'t1-ce': 'lc', 'flair': 'ns'}
     assert named_parts(['t1-ce=lc'], ('t1', 't1-ce')) == {'t1-ce': 'lc'}
     assert named_parts(['t1=low contrast t1-ce=dark'], ('t1', 't1-ce')) == {'t1': 'low contrast', 't1-ce': 'dark'}
+
+
+NOTHING_TO_DO = [
+    'the visible image should not be dehazed', 'the visible image must not be brightened',
+    'the thermal image should not be denoised', 'the fog has been removed already', 'the fog was removed',
+    'the noise has already been removed', 'the visible image is already dehazed', 'rain was filtered out',
+    'keep the fog', 'it should stay dark', 'preserve the dark atmosphere', 'avoid brightening the visible image',
+    'contrast of the thermal image is too high', "the thermal image's contrast is not low", 'the haze is negligible',
+    'resolution of the thermal image is fine', 'noise is low', 'dark is fine', 'the noise is acceptable',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('sentence', NOTHING_TO_DO)
+def test_who_forbids_a_treatment_or_says_that_it_was_done_gets_none(sentence):
+    router = PromptRouter(PromptBank(('ll', 'hz', 'lc', 'sr', 'ns', 'rn', 'pd')), ['vi', 'ir'])
+    assert names(router.route(sentence)) == {'vi': 'pd', 'ir': 'pd'}
+
+
+@pytest.mark.parametrize(
+    ('sentence', 'vi', 'ir'),
+    [
+        ('the noise of the infrared image should be removed', 'pd', 'ns'),
+        ('the haze has not been removed', 'hz', 'pd'),
+        ('the haze is to be removed', 'hz', 'pd'),
+        ('keep the noise of the infrared image down', 'pd', 'ns'),
+        ('the visible image remains dark', 'll', 'pd'),
+        ('the visible image should not be so dark', 'll', 'pd'),
+        ('it should not be hazy', 'hz', 'pd'),
+        ('the thermal image is already flat, its contrast is not high enough', 'pd', 'lc'),
+        ('the contrast of the infrared image is low', 'pd', 'lc'),
+        ('avoid haze', 'hz', 'pd'),
+        ('the haze is far from negligible', 'hz', 'pd'),
+        ('the noise in the infrared image is not acceptable', 'pd', 'ns'),
+    ],
+)
+def test_their_neighbours_still_complain(sentence, vi, ir):
+    router = PromptRouter(PromptBank(('ll', 'hz', 'lc', 'sr', 'ns', 'rn', 'pd')), ['vi', 'ir'])
+    assert names(router.route(sentence)) == {'vi': vi, 'ir': ir}
+
+
+def test_nothing_is_visible_is_no_praise(bank, warnings):
+    PromptRouter(bank, ['vi', 'ir']).route('nothing is visible')
+    assert any('no task recognised' in message for _, message in warnings)

@@ -40,3 +40,9 @@ def test_a_resumed_run_replaces_what_it_repeats(tmp_path):
     np.testing.assert_allclose(curves.smoothed(np.array([1.0, 3, 5, 7]), 2), [1, 2, 4, 6])
     with pytest.raises(FileNotFoundError, match='no log'):
         curves.read_run(tmp_path / '1')
+
+
+def test_losses_below_zero_and_gaps_are_drawn():
+    values = curves.smoothed(np.array([1.0, np.nan, 3.0, 5.0]), 2)
+    np.testing.assert_allclose(values, [1.0, 1.0, 3.0, 4.0])
+    assert np.isnan(curves.smoothed(np.array([np.nan, 1.0]), 1)[0])
