@@ -302,7 +302,8 @@ MODELS = _Models(
 DATASETS = _Child(
     'dataset',
     MMENGINE_DATASETS,
-    """`len(d)`, and `d[i] -> dict(inputs={role: (3,H,W) uint8 or float32 in [0,1]}, data_samples=FusionDataSample)`.
+    """`len(d)`, and `d[i] -> dict(inputs={role: (3,H,W) uint8 or float32 in [0,1]}, data_samples=FusionDataSample)`,
+    where i is a number or, in trainings, a `lurefusion.datasets.paired.Ticket`, whose seed and position make all draws.
     Where files lie is a subclass of `FusionPairDataset` or `RestorationDataset`: `pair_key(role, stem) -> str | None`,
     `find(role, key, files) -> Path | None`; `get_data_info(i) -> dict(name=..., paths={role: file}, ...)`.""",
     *(f'datasets.{name}' for name in ('embedded', 'fusion', 'mix', 'public', 'restoration')),

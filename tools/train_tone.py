@@ -4,7 +4,8 @@
     python tools/train_tone.py work_dirs/stage2_tiny_more_ir_vi --out work_dirs/tone/lure-tiny.safetensors
 
 The first command restores pictures and keeps what the tone sees of them in --work-dir; run it several times, also at
-the same time, with seeds of their own, for more. The second trains on all that is there.
+the same time, with seeds of their own, for more. The second trains on all that is there, from nothing or, with
+--go-on, from the tone that the weights have.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def main() -> int:
     parser.add_argument('--pictures', type=int, default=0, help='restore so many')
     parser.add_argument('--as-they-are', action='store_true', help='made pairs not as by other cameras')
     parser.add_argument('--steps', type=int, default=tone.Recipe.steps, help='of the training')
+    parser.add_argument('--rate', type=float, default=tone.Recipe.lr, help='of learning')
+    parser.add_argument('--colour', type=float, default=tone.Recipe.colour, help='weight of the error of Cb and Cr')
+    parser.add_argument('--go-on', action='store_true', help='train the tone of the weights further')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, help='safetensors file to write')
     args = parser.parse_args()
@@ -40,8 +44,10 @@ def main() -> int:
         parser.error('name --pictures or --out')
     if args.as_they_are and not args.pictures:
         parser.error('--as-they-are is for --pictures')
-    if args.pictures < 0 or args.steps < 1:
-        parser.error('--pictures and --steps are numbers above 0')
+    if args.go_on and not args.out:
+        parser.error('--go-on is for --out')
+    if args.pictures < 0 or args.steps < 1 or not args.rate > 0 or not args.colour >= 0:
+        parser.error('--pictures, --steps and --rate are numbers above 0, --colour is not below it')
     if args.out and args.out.suffix != '.safetensors':
         parser.error(f'--out must be a .safetensors file, got {args.out}')
     return exit_code(run, args)
@@ -61,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     others = {key: value for key, value in state.items() if not key.startswith(own)}
     load_into(model, {**others, **fresh}, origin=str(path))
     model.eval().requires_grad_(False)
-    recipe = replace(tone.Recipe(), steps=args.steps, cameras=not args.as_they_are)
+    recipe = replace(tone.Recipe(), steps=args.steps, lr=args.rate, colour=args.colour, cameras=not args.as_they_are)
     if args.pictures:
         with at_data_root(args.data_root):
             dataset = tone.pictures(cfgs[0], recipe, model.size_divisor)
@@ -71,7 +77,11 @@ def run(args: argparse.Namespace) -> None:
         return
     seen = tone.load(args.work_dir, tone.fingerprint(model))
     print(f'{len(seen["task"])} pictures')
-    tone.fit(model, seen, args.seed, recipe)
+    if args.go_on:
+        if not any(key.startswith(own) for key in state):
+            raise ValueError(f'{path} has no tone to go on with')
+        load_into(model, state, origin=str(path))
+    tone.fit(model, seen, args.seed, recipe, args.go_on)
     save_weights(model.state_dict(), args.out, meta)
 
 

@@ -200,14 +200,19 @@ def fingerprint(model: nn.Module) -> str:
     return f'{type(model).__name__} {digest.hexdigest()[:12]}'
 
 
-def fit(model: LURE | LureFast, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Recipe()) -> None:
-    """Train the tone on what was measured: what reads the text, then head by head."""
+def fit(
+    model: LURE | LureFast, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Recipe(), go_on: bool = False
+) -> None:
+    """Train the tone on what was measured: what reads the text, then head by head.
+
+    With `go_on`, what reads the text stays as it is, and the heads start from what they are.
+    """
     tone = tone_of(model)
     tone.requires_grad_(True).train()
-    texts = fit_text(model, recipe)
+    texts = read_texts(model) if go_on else fit_text(model, recipe)
     for number, head in enumerate(tone.heads):
         print_log(f'head {number + 1} of {len(tone.heads)}', logger='current')
-        fit_head(model, head, seen, texts, seed * 100 + number, recipe)
+        fit_head(model, head, seen, texts, seed * 100 + number, recipe, go_on)
     tone.requires_grad_(False).eval()
 
 
@@ -218,6 +223,7 @@ def fit_head(
     texts: Sequence[Tensor],
     seed: int,
     recipe: Recipe,
+    go_on: bool = False,
 ) -> None:
     """Train one head from a start and by draws that depend on the seed; it then has the average of its weights.
 
@@ -228,15 +234,17 @@ def fit_head(
         texts: As of :func:`fit_text`.
         seed: Of start and draws.
         recipe: Lengths and weights.
+        go_on: Start from what the head is.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    for layer in head.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.reset_parameters()
-    nn.init.zeros_(head.maps.weight)
-    nn.init.zeros_(head.maps.bias)
-    _standardise(head.stem, seen['seen'])
+    if not go_on:
+        for layer in head.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.reset_parameters()
+        nn.init.zeros_(head.maps.weight)
+        nn.init.zeros_(head.maps.bias)
+        _standardise(head.stem, seen['seen'])
     # a quarter faster
     layout = torch.channels_last
     head.to(memory_format=layout)
@@ -285,6 +293,13 @@ def _standardise(stem: nn.Conv2d, seen: Tensor) -> None:
     stem.bias -= stem.weight.sum(dim=(2, 3)) @ mean
 
 
+@torch.no_grad()
+def read_texts(model: LURE | LureFast) -> list[Tensor]:
+    """Vectors (S,D) of the training sentences of each task."""
+    bank = model.prompts
+    return [model.encode_text((bank.canonical(key), *bank.sentences(key, 'train'))) for key in bank.keys]
+
+
 def fit_text(model: LURE | LureFast, recipe: Recipe) -> list[Tensor]:
     """Train what reads the text, by itself and then no more: the gate and the shares of the jobs.
 
@@ -294,13 +309,11 @@ def fit_text(model: LURE | LureFast, recipe: Recipe) -> list[Tensor]:
         Vectors (S,D) of the training sentences of each task.
     """
     tone, names = tone_of(model), [*recipe.tasks]
-    texts, opened, jobs = [], [], []
-    with torch.no_grad():
-        for key in model.prompts.keys:
-            said = (model.prompts.canonical(key), *model.prompts.sentences(key, 'train'))
-            texts.append(model.encode_text(said))
-            opened += [key in names] * len(said)
-            jobs += [names.index(key)] * len(said) if key in names else []
+    texts = read_texts(model)
+    opened, jobs = [], []
+    for key, said in zip(model.prompts.keys, texts, strict=True):
+        opened += [key in names] * len(said)
+        jobs += [names.index(key)] * len(said) if key in names else []
     c, opens, job = torch.cat(texts), torch.tensor(opened), torch.tensor(jobs)
     layers = nn.ModuleList([tone.gate, tone.jobs])
     optimizer = torch.optim.Adam(layers.parameters(), 1e-3)

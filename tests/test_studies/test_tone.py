@@ -187,6 +187,17 @@ def test_the_command_measures_trains_and_changes_the_tone_alone(config, model, t
     after = read_weights(tmp_path / 'after.safetensors')[0]
     assert all(torch.equal(after[key], value) for key, value in state.items())
     assert after['image_encoder.tone.heads.0.maps.weight'].abs().sum() > 0
+    more = ('after.safetensors', *common[1:], '--out', 'more.safetensors', '--steps', '2', '--rate', '1e-6', '--go-on')
+    done = command(*more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    more = read_weights(tmp_path / 'more.safetensors')[0]
+    for key, value in after.items():
+        # what reads the text stays, the heads go on from what they were
+        torch.testing.assert_close(more[key], value, rtol=0, atol=1e-5 if '.heads.' in key else 0)
+    assert not all(torch.equal(more[key], value) for key, value in after.items())
+    done = command(*common, '--out', 'more.safetensors', '--go-on', cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'before.safetensors has no tone to go on with' in done.stderr
     other = {key: value + 1 if key == 'decoder.end.bias' else value for key, value in state.items()}
     save_weights(other, tmp_path / 'other.safetensors', {})
     done = command('other.safetensors', *common[1:], '--out', 'after.safetensors', '--steps', '3', cwd=tmp_path)
