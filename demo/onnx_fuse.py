@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')  # it reports to its makers
 import onnxruntime
 
 

@@ -106,6 +106,8 @@ def span(card: MetricCard) -> str:
 
 
 def direction(card: MetricCard) -> str:
+    if card.best is not None:
+        return f'nearer to {card.best:g}'
     return 'higher' if card.higher_is_better else 'lower'
 
 
