@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import print_log
+
 from lurefusion.datasets.paired import PairedDataset, read_table, refuse_options
-from lurefusion.prompts import PSEUDO_TASK
-from lurefusion.registry import DATASETS
+from lurefusion.prompts import PSEUDO_TASK, TASKS
+from lurefusion.registry import DATASETS, DEGRADATIONS
 
 
 @DATASETS.register_module()
@@ -41,6 +44,14 @@ class RestorationDataset(PairedDataset):
                 f"data_prefix needs 'y' and either 'x' or a degradation that makes it; got roles "
                 f'{tuple(data_prefix)} and degradation={degradation!r}'
             )
+        made = getattr(DEGRADATIONS.get(degradation['type']), 'task', task) if degradation else task
+        # of one factor or of any; tasks of one's own may be made by any degradation
+        if {made, task} <= TASKS.keys() and made.rstrip('48') != task.rstrip('48'):
+            print_log(
+                f'{type(self).__name__}: {degradation["type"]} makes pictures of the task {made!r}, and these are to be '
+                f'restored as {task!r}',
+                logger='current', level=logging.WARNING,
+            )  # fmt: skip
         self.task = task
         self.modality = modality
         self.degradation = degradation
