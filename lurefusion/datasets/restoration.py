@@ -48,8 +48,8 @@ class RestorationDataset(PairedDataset):
         # of one factor or of any; tasks of one's own may be made by any degradation
         if {made, task} <= TASKS.keys() and made.rstrip('48') != task.rstrip('48'):
             print_log(
-                f'{type(self).__name__}: {degradation["type"]} makes pictures of the task {made!r}, and these are to be '
-                f'restored as {task!r}',
+                f'{type(self).__name__}: {degradation["type"]} makes pictures of the task {made!r}, and these are to '
+                f'be restored as {task!r}',
                 logger='current', level=logging.WARNING,
             )  # fmt: skip
         self.task = task
