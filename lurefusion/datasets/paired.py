@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,16 +61,20 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     return [row for _, row in rows]
 
 
-def _place(path: str | Path) -> str:
-    """Where a file really is, whatever links and ``..`` lead there."""
-    folder, name = os.path.split(path)
-    # a link itself, or the folder, of which there are few
-    return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
+def _places() -> Callable[[str | Path], str]:
+    """A function that says where a file really is, whatever links and ``..`` lead there."""
+    folders: dict[str, str] = {}
 
+    def place(path: str | Path) -> str:
+        folder, name = os.path.split(path)
+        if os.path.islink(path):
+            return os.path.realpath(path)
+        # of these there are few
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
 
-@lru_cache(maxsize=256)
-def _real_folder(folder: str) -> str:
-    return os.path.realpath(folder)
+    return place
 
 
 class MissingDataError(FileNotFoundError):
@@ -184,8 +187,9 @@ class PairedDataset(BaseDataset):
         """Those of the samples that `keep`, `leave_out` and `every` leave."""
         found = [sample for sample in found if self._kept(sample['name'])]
         if self.leave_out:
-            gone = self._left_out()
-            found = [sample for sample in found if gone.isdisjoint(map(_place, sample.get('paths', {}).values()))]
+            place = _places()
+            gone = {place(file) for file in self._left_out()}
+            found = [sample for sample in found if gone.isdisjoint(map(place, sample.get('paths', {}).values()))]
         if not found:
             only = f' with keep={self.keep.pattern!r}' if self.keep else ''
             raise ValueError(f'{type(self).__name__}: no file of {self.data_prefix} belongs to this data set{only}')
@@ -249,7 +253,7 @@ class PairedDataset(BaseDataset):
             )
         return found
 
-    def _left_out(self) -> set[str]:
+    def _left_out(self) -> set[Path]:
         root, gone = Path(self.data_root), set()
         for name in self.leave_out:
             table = Path(name).suffix in TABLE_SUFFIXES
@@ -265,7 +269,7 @@ class PairedDataset(BaseDataset):
                 gone.add(name)
             else:
                 raise FileNotFoundError(f'leave_out names a file that does not exist: {root / name}')
-        return {_place(root / name) for name in gone}
+        return {root / name for name in gone}
 
     def pair_key(self, role: str, stem: str) -> str | None:
         """Name of the sample that a file belongs to; None leaves the file out."""
