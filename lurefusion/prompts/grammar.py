@@ -80,7 +80,7 @@ _HARMLESS = re.compile(
     r'(?:fine|ok|okay|acceptable|negligible|tolerable|harmless|minimal|absent|unobtrusive|wanted|intended|intentional|natural)\b'
 )
 _WEAK = re.compile(r'(?: levels?)? (?:is|are)(?: (?:very|rather|quite|pretty))? (?:low|weak|small|slight|faint)\b')
-_WEAK_FAULT = re.compile(r'\b(?:noise|grain|haze|fog|mist|rain|stripes|blur|grain)$')
+_WEAK_FAULT = re.compile(r'\b(?:noise|grain|haze|fog|mist|rain|stripes|blur)$')
 _STRONG = re.compile(
     r'(?: of(?: \w+){1,4}?)? (?:is|are|looks?|seems?)(?: (?:very|rather|quite|pretty|too|already))? (?:high|good|fine|'
     r'sufficient|excellent|great|perfect|strong|ok|okay)\b(?! enough to\b)'
