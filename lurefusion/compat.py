@@ -49,7 +49,7 @@ def onnxruntime() -> ModuleType:
     """ONNX Runtime, which reports nothing to its makers: what is fused here concerns nobody else.
 
     Official builds look up a server half a minute after the start, and keep a number of the machine in the home folder,
-    unless this is set before the import. Whoever sets it to 0 gets it back.
+    unless this is set before the import.
     """
     os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
     import onnxruntime as found

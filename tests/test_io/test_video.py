@@ -82,6 +82,18 @@ def sound_of(path: Path) -> list[tuple[float, bytes]]:
         return [(float(p.pts * p.time_base) - start, bytes(p)) for p in packets if p.stream.type == 'audio']
 
 
+def damaged(path: Path, number: int) -> Path:
+    """A clip of noise, one frame of which cannot be decoded."""
+    rng = np.random.default_rng(0)
+    make(path, [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(COUNT)], codec='mjpeg')
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    data[places[number] + 8 : places[number] + 600] = bytes(592)
+    path.write_bytes(data)
+    return path
+
+
 def levels(clip: Clip) -> list[int]:
     return [round(float(frame.picture.mean())) for frame in clip]
 
@@ -316,14 +328,7 @@ def test_a_clip_that_is_cut_off_gives_what_is_there_and_says_so(tmp_path):
 
 
 def test_frames_that_are_damaged_are_left_out_and_counted(tmp_path):
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(COUNT)]
-    path = make(tmp_path / 'a.avi', noise, codec='mjpeg')
-    with av.open(str(path)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    data[places[4] + 8 : places[4] + 600] = bytes(592)
-    path.write_bytes(data)
+    path = damaged(tmp_path / 'a.avi', 4)
     clip = VideoFile(path)
     frames = list(clip)
     assert len(frames) == COUNT - 1
@@ -601,14 +606,7 @@ def test_sub_folders_are_no_part_of_a_clip_unless_they_are_meant_to_be(tmp_path)
 
 
 def test_what_is_damaged_is_said_though_the_rest_is_not_read(tmp_path):
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(COUNT)]
-    path = make(tmp_path / 'a.avi', noise, codec='mjpeg')
-    with av.open(str(path)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    data[places[2] + 8 : places[2] + 600] = bytes(592)
-    path.write_bytes(data)
+    path = damaged(tmp_path / 'a.avi', 2)
     clips = dict(vi=Made([n / 25 for n in range(5)], 25), ir=VideoFile(path))
     assert len(list(pair_by_time(clips, 'vi'))) == 5
     assert any('1 frames are damaged' in note for note in clips['ir'].notes)
