@@ -106,6 +106,9 @@ def exit_code(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
             raise
         # str(KeyError) is the repr of its message
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        if isinstance(error, FileExistsError) and os.path.islink(error.filename or ''):
+            to = os.readlink(error.filename)
+            message = f'{error.filename} is a link to {to}, which is no folder: make it, or name another'
         print(f'error: {str(message) or type(error).__name__}', file=sys.stderr)
         return 1
 

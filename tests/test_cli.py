@@ -116,6 +116,12 @@ def test_a_bad_output_is_refused_before_the_network_is_loaded(pair, capsys, monk
     assert ((pair / 'vi/a.png').read_bytes(), (pair / 'ir/a.png').read_bytes()) == before
 
 
+def test_an_output_behind_a_link_to_nowhere(pair, capsys):
+    (pair / 'gone').symlink_to(pair / 'nowhere')
+    assert main(['fuse', '--vi', str(pair / 'vi'), '--ir', str(pair / 'ir'), '--out', str(pair / 'gone'), *MODEL]) == 1
+    assert f'gone is a link to {pair / "nowhere"}, which is no folder' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('out', ['vi', 'ir/.', 'link', 'vi/../vi'])
 def test_folders_are_not_fused_into_their_sources(pair, capsys, out):
     (pair / 'link').symlink_to(pair / 'vi')

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 # What counts steps, by where it stands. The checkpoint's interval does not follow: it is the work that a stop may cost.
-OF_THE_LOOP = ('max_iters', 'val_begin', 'val_interval')
+OF_THE_LOOP = ('max_iters', 'val_begin', 'val_interval', 'dynamic_intervals')
 OF_SCHEDULES = ('begin', 'end', 'T_max', 'periods', 'milestones', 'step_size', 'total_steps')
 OF_HOOKS = ('interval', 'iterations', 'begin_iter')
 OF_LOSSES = ('start', 'warmup')
@@ -102,13 +102,13 @@ def _keyed(key: str, items: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
 def _change_counts(cfg: Config, change: Callable[[str, float], float]) -> None:
     """Replace every count of steps in a config by `change(dotted key, count)`."""
 
+    def changed(path: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [changed(path, item) for item in value]
+        return change(path, value) if isinstance(value, (int, float)) else value
+
     def visit(node: dict[str, Any], path: str, keys: Collection[str]) -> None:
-        for key in keys:
-            value = node.get(key)
-            if isinstance(value, (list, tuple)):
-                node[key] = [change(f'{path}.{key}', item) for item in value]
-            elif isinstance(value, (int, float)):
-                node[key] = change(f'{path}.{key}', value)
+        node.update({key: changed(f'{path}.{key}', node[key]) for key in keys if key in node})
 
     visit(cfg.train_cfg, 'train_cfg', OF_THE_LOOP)
     for path, schedule in _schedules(cfg):

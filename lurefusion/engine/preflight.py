@@ -86,7 +86,7 @@ def present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
     """The test sets that are on disk, with their evaluators.
 
     Raises:
-        ValueError: If there is not one evaluator for each test set, or two sets have one name.
+        ValueError: If there is not one evaluator for each test set, or two sets have one name or a name has a slash.
         MissingDataError: If no set is on disk.
     """
     lists = {key: cfg.get(key) for key in ('test_dataloader', 'test_evaluator')}
@@ -102,6 +102,10 @@ def present_sets(cfg: Config) -> tuple[list[dict], list[Any]]:
         )
     # numbered before any is left out, so that a set keeps its name
     names = [loader.setdefault('name', str(number)) for number, loader in enumerate(cfg.test_dataloader)]
+    for name in names:
+        if not name or '/' in name:
+            # its results are called NAME/METRIC
+            raise ValueError(f'{cfg.filename}: a set of test_dataloader is called {name!r}: name it without a slash')
     if len(set(names)) < len(names):
         raise ValueError(f'{cfg.filename}: two sets of test_dataloader have one name: {", ".join(names)}')
     files = [metric['out_csv'] for metric in _metrics(cfg.test_evaluator) if metric.get('out_csv')]

@@ -18,7 +18,7 @@ from lurefusion.engine.stage_runner import build_runner, close_runner, first_pro
 from lurefusion.evaluation.report import format_table
 from lurefusion.io.images import write_bytes
 from lurefusion.registry import HOOKS
-from lurefusion.weights import find_weights, load_weights, set_aside
+from lurefusion.weights import find_weights, last_run, load_weights, set_aside
 
 #: of a config, no matter of a test
 TRAINING_KEYS = (
@@ -62,13 +62,10 @@ def test(
         names, cfgs = load_stages(config, options)
         cfg = cfgs[-1]
         stem = find_config(config).stem
-        trained = Path('work_dirs') / stem
-        if len(cfgs) > 1 or names[0] != stem:
-            trained = trained / names[-1]
         folder = Path(work_dir or Path('work_dirs') / stem / 'test')
         cfg.test_dataloader, cfg.test_evaluator = present_sets(cfg)
         printed = {method: _function(name) for method, name in (cfg.get('printed') or {}).items()}
-        path = find_weights(weights or trained) if weights or cfg.get('needs_weights', True) else None
+        path = find_weights(weights or last_run(stem, names)) if weights or cfg.get('needs_weights', True) else None
         for key in list(cfg):
             if key.startswith(('train_', 'val_')) or key in TRAINING_KEYS:
                 cfg.pop(key)

@@ -65,6 +65,14 @@ class OnnxRunner(Runner):
         # the file does not change under a session that has read it
         self.digest = file_digest(self.path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the session, which cannot be sent to another process: there the file is opened anew."""
+        return {name: value for name, value in self.__dict__.items() if name != 'session'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.session = _session(self.path)
+
     def _take(self, meta: Mapping[str, Any]) -> None:
         self.name: str = meta['model']
         self.modalities = tuple(meta['modalities'])

@@ -120,6 +120,13 @@ def test_counts_of_other_hooks_and_schedules(file: Path) -> None:
     assert (cfg.param_scheduler[0].total_steps, cfg.default_hooks.ema.begin_iter) == (100, 20)
 
 
+def test_intervals_of_validation_that_change(file: Path) -> None:
+    file.write_text(f"{STAGE}\ntrain_cfg['dynamic_intervals'] = [(0, 100), (0.5, 20)]\n")
+    assert load_config(file).train_cfg.dynamic_intervals == [[0, 100], [500, 20]]
+    _, (cfg,) = load_stages(file, length=0.1)
+    assert cfg.train_cfg.dynamic_intervals == [[0, 10], [50, 2]]
+
+
 def test_a_trial_has_a_step_and_a_validation(file: Path) -> None:
     _, (cfg,) = load_stages(file, length=1e-9)
     assert counts(cfg)['loop'] == [1, 1, 1]

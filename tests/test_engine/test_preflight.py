@@ -169,6 +169,7 @@ def test_shipped_data_fits_the_shipped_models() -> None:
     [
         ({'test_evaluator': [[dict(type='FusionMetrics')]]}, 'is a list of 7 and test_evaluator is a list of 1'),
         ({'test_evaluator': [[dict(type='FusionMetrics', out_csv='a.csv')]] * 7}, r'overwrite .* out_csv a\.csv'),
+        ({'+test_dataloader.0.name': 'day/clean'}, r"is called 'day/clean': name it without a slash"),
         ({'test_dataloader': None}, 'is a NoneType and test_evaluator is a list of 7'),
         ({'test_dataloader.0.dataset.infrared': 'nir'}, r'test_dataloader\.0 does not fit the model: Emb.* of vi, nir'),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import pickle
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -101,6 +102,14 @@ def test_it_only_fuses_and_says_so(small_export: Any) -> None:
         FusionInferencer(str(done.path)).restore(picture(16, 16), 'vi')
     with pytest.raises(AttributeError, match='runs without PyTorch'):
         _ = FusionInferencer(str(done.path)).model
+
+
+def test_it_can_be_sent_to_another_process(small_export: Any) -> None:
+    _, done = small_export
+    inferencer = FusionInferencer(str(done.path))
+    sent = pickle.loads(pickle.dumps(inferencer))
+    pair = dict(vi=picture(24, 32), ir=picture(24, 32, seed=1)[..., 0])
+    np.testing.assert_array_equal(sent.predict('hz', **pair).picture, inferencer.predict('hz', **pair).picture)
 
 
 def test_the_fingerprint_is_that_of_the_content(small_export: Any, tmp_path: Path) -> None:
