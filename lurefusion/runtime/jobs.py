@@ -208,7 +208,8 @@ class Records:
                             f'another process is fusing {other.stem.replace("-", " ")} into {self.place.parent}: wait '
                             f'for it, or give each process its part (--shard 1/2, --shard 2/2)'
                         )
-        self._file = path.open('ab+')
+        # without a buffer, whose rest would be written, and fail, once more when it is closed
+        self._file = path.open('ab+', buffering=0)
         if not take_lock(self._file):
             raise BlockingIOError(f'another process is fusing shard {self.shard} into {self.place.parent}: wait for it')
         if self._file.tell():
@@ -259,8 +260,10 @@ class Records:
         at = max(time.time_ns(), self._known.get(task.name, {}).get('at', 0) + 1)
         record = dict(name=task.name, settings=self.settings, inputs=inputs, result=result, at=at, **more)
         self._known[task.name] = record
-        self._file.write(json.dumps(record).encode() + b'\n')
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(record).encode() + b'\n')
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from error
 
 
 def fingerprint(task: Task) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pytest
 from lurefusion.io.images import write_image
 from lurefusion.io.pairing import list_images, pair_files
 from lurefusion.runtime import jobs
-from lurefusion.runtime.jobs import RECORDS, Outcome, Shard, Task, parse_shard, run_job
+from lurefusion.runtime.jobs import RECORDS, Outcome, Records, Shard, Task, parse_shard, run_job
 from lurefusion.runtime.progress import Progress
 from lurefusion.structures import Failure, Prediction
 
@@ -210,6 +210,13 @@ def test_an_input_that_is_gone_and_a_result_that_cannot_be_saved(root):
     assert 'expected (H, W)' in report.failed['d1/05']
     assert report.notes == {'d1/05': ['odd']}
     assert len(report.done) == COUNT - 2
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
+def test_a_disk_that_is_full_for_the_records_is_told_with_their_file(root):
+    records = Records(root / 'out', Shard(), SETTINGS)
+    with open('/dev/full', 'ab', buffering=0) as records._file, pytest.raises(OSError, match=r'No space.*/dev/full'):
+        records.begin(tasks_of(root)[0], {})
 
 
 def test_a_full_disk_ends_the_job(root, monkeypatch):
