@@ -321,6 +321,7 @@ TRANSFORMS = _Child(
     """`__call__(results: dict) -> dict`. After `LoadImages`, `results['images']` holds role -> (H,W,3) uint8 or float32
     in [0,1], `results['label']` is among them as (H,W); all have one size and keep it. `PackInputs` comes last.""",
     'datasets.transforms',
+    'datasets.distances',
 )
 METRICS = _Child(
     'evaluator',

@@ -32,20 +32,26 @@ def main() -> int:
     parser.add_argument('--data-root', help='default: $LUREFUSION_DATA, else data/')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/tone'), help='keeps seen_SEED.safetensors')
     parser.add_argument('--pictures', type=int, default=0, help='restore so many')
+    parser.add_argument(
+        '--pictures-from', metavar='CONFIG', help='restoration config that names them; default: of the weights'
+    )
     parser.add_argument('--as-they-are', action='store_true', help='made pairs not as by other cameras')
     parser.add_argument('--steps', type=int, default=tone.Recipe.steps, help='of the training')
     parser.add_argument('--rate', type=float, default=tone.Recipe.lr, help='of learning')
     parser.add_argument('--colour', type=float, default=tone.Recipe.colour, help='weight of the error of Cb and Cr')
     parser.add_argument('--go-on', action='store_true', help='train the tone of the weights further')
+    parser.add_argument('--task', help='with --go-on: only what the text of this task sets, e.g. hz')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, help='safetensors file to write')
     args = parser.parse_args()
     if bool(args.out) == bool(args.pictures):
         parser.error('name --pictures or --out')
-    if args.as_they_are and not args.pictures:
-        parser.error('--as-they-are is for --pictures')
+    if (args.as_they_are or args.pictures_from) and not args.pictures:
+        parser.error('--as-they-are and --pictures-from are for --pictures')
     if args.go_on and not args.out:
         parser.error('--go-on is for --out')
+    if args.task and not args.go_on:
+        parser.error('--task is for --go-on')
     if args.pictures < 0 or args.steps < 1 or not args.rate > 0 or not args.colour >= 0:
         parser.error('--pictures, --steps and --rate are numbers above 0, --colour is not below it')
     if args.out and args.out.suffix != '.safetensors':
@@ -69,8 +75,9 @@ def run(args: argparse.Namespace) -> None:
     model.eval().requires_grad_(False)
     recipe = replace(tone.Recipe(), steps=args.steps, lr=args.rate, colour=args.colour, cameras=not args.as_they_are)
     if args.pictures:
+        source = load_stages(args.pictures_from, data_root=args.data_root)[1][0] if args.pictures_from else cfgs[0]
         with at_data_root(args.data_root):
-            dataset = tone.pictures(cfgs[0], recipe, model.size_divisor)
+            dataset = tone.pictures(source, recipe, model.size_divisor)
             found = tone.measure(model, dataset, args.pictures, args.seed, recipe)
         meta = {tone.MEASURED_BY: tone.fingerprint(model)}
         save_weights(found, args.work_dir / f'seen_{args.seed}.safetensors', meta)
@@ -81,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         if not any(key.startswith(own) for key in state):
             raise ValueError(f'{path} has no tone to go on with')
         load_into(model, state, origin=str(path))
-    tone.fit(model, seen, args.seed, recipe, args.go_on)
+    tone.fit(model, seen, args.seed, recipe, args.go_on, args.task)
     save_weights(model.state_dict(), args.out, meta)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Recipe:
         scenes: Rendered scenes for each task, beside the pictures of the config.
         batch: Task -> pictures of a batch that are real pairs and made ones; where there are none of a kind, of the
             other.
+        alone: The same where one task is trained alone.
         real: How many times real pairs count when pictures are drawn.
         short: Range of the short side to which pictures are shrunk.
         text_steps: Of what reads the text, beforehand.
@@ -60,6 +61,7 @@ class Recipe:
     tasks: Mapping[str, float] = field(default_factory=lambda: dict(ll=2.5, hz=2.5, oe=1.5))
     scenes: int = 400
     batch: Mapping[str, tuple[int, int]] = field(default_factory=lambda: dict(ll=(4, 4), hz=(3, 4), oe=(1, 2)))
+    alone: tuple[int, int] = (3, 9)
     real: int = 3
     short: tuple[int, int] = (160, 400)
     text_steps: int = 500
@@ -201,18 +203,29 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def fit(
-    model: LURE | LureFast, seen: Mapping[str, Tensor], seed: int, recipe: Recipe = Recipe(), go_on: bool = False
+    model: LURE | LureFast,
+    seen: Mapping[str, Tensor],
+    seed: int,
+    recipe: Recipe = Recipe(),
+    go_on: bool = False,
+    task: str | None = None,
 ) -> None:
     """Train the tone on what was measured: what reads the text, then head by head.
 
-    With `go_on`, what reads the text stays as it is, and the heads start from what they are.
+    With `go_on`, what reads the text stays as it is, and the heads start from what they are; with a `task`, of these
+    only what its text sets is trained, so that the others keep what they have.
+
+    Raises:
+        ValueError: If the tone does not open for the task.
     """
+    if task is not None and task not in recipe.tasks:
+        raise ValueError(f'the tone is trained for {", ".join(recipe.tasks)}, not for {task!r}')
     tone = tone_of(model)
     tone.requires_grad_(True).train()
-    texts = read_texts(model) if go_on else fit_text(model, recipe)
+    texts = read_texts(model) if go_on or task else fit_text(model, recipe)
     for number, head in enumerate(tone.heads):
         print_log(f'head {number + 1} of {len(tone.heads)}', logger='current')
-        fit_head(model, head, seen, texts, seed * 100 + number, recipe, go_on)
+        fit_head(model, head, seen, texts, seed * 100 + number, recipe, go_on, task)
     tone.requires_grad_(False).eval()
 
 
@@ -224,6 +237,7 @@ def fit_head(
     seed: int,
     recipe: Recipe,
     go_on: bool = False,
+    task: str | None = None,
 ) -> None:
     """Train one head from a start and by draws that depend on the seed; it then has the average of its weights.
 
@@ -235,10 +249,11 @@ def fit_head(
         seed: Of start and draws.
         recipe: Lengths and weights.
         go_on: Start from what the head is.
+        task: Of that, train only what the text of this task sets.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    if not go_on:
+    if not go_on and task is None:
         for layer in head.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.reset_parameters()
@@ -250,6 +265,9 @@ def fit_head(
     head.to(memory_format=layout)
     with torch.no_grad():
         jobs = [tone_of(model).jobs(c).softmax(dim=1) for c in texts]
+    if task is not None:
+        recipe = replace(recipe, batch={task: recipe.alone}, decay=0.0)
+        _train_one_job(head, int(jobs[model.prompts.index(task)].mean(0).argmax()))
     groups = _groups(model, seen, recipe)
     optimizer = torch.optim.AdamW(head.parameters(), recipe.lr, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1)
@@ -283,6 +301,16 @@ def fit_head(
             errors = []
             print_log(f'{step + 1} of {recipe.steps}: {_by_task(decibel, seen["task"][rows], model)}', logger='current')
     head.load_state_dict(average.module.state_dict())
+
+
+def _train_one_job(head: nn.Module, job: int) -> None:
+    """Let nothing of a head change but the scales and shifts of one job."""
+    head.requires_grad_(False)
+    for block in head.blocks:
+        weight = block.text.weight.requires_grad_(True)
+        own = torch.zeros_like(weight)
+        own[:, job] = 1
+        weight.register_hook(own.mul)
 
 
 @torch.no_grad()

@@ -139,6 +139,36 @@ def test_learns_a_gain_for_its_tasks_and_is_closed_for_others(model):
     assert not tone.training
 
 
+def test_one_task_alone_leaves_what_the_others_get(model):
+    rng = torch.Generator().manual_seed(0)
+    restored = torch.rand(40, 3, *study.COMPARED, generator=rng) * 0.2 + 0.2
+    task = torch.tensor([model.prompts.index(key) for key in ('ll', 'oe')] * 20)
+    seen = dict(
+        seen=torch.nn.functional.interpolate(restored, (8, 8), mode='area').repeat(1, 8, 1, 1), restored=restored,
+        target=restored * 1.5, task=task, made=torch.arange(40) < 20,
+    )  # fmt: skip
+    tone = model.image_encoder.tone
+    study.fit(model, seen, seed=0, recipe=replace(SMALL, steps=100))
+    before = {key: value.clone() for key, value in tone.state_dict().items()}
+
+    def error(key: str) -> float:
+        gain, offset = (enlarged(m, restored) for m in tone.answer(seen['seen'], model.encode_text([said[key]] * 40)))
+        return float((toned(restored, gain.exp(), offset) - wanted).abs().mean())
+
+    said = {key: model.prompts.canonical(key) for key in ('ll', 'oe')}
+    wanted = seen['target'] = restored * 1.7
+    errors = {key: error(key) for key in said}
+    study.fit(model, seen, seed=0, recipe=replace(SMALL, steps=200, lr=2e-2), go_on=True, task='oe')
+    assert error('oe') < 0.7 * errors['oe']
+    assert error('ll') == pytest.approx(errors['ll'], abs=2e-3)
+    job = int(tone.jobs(model.encode_text([said['oe']])).argmax())
+    for key, value in tone.state_dict().items():
+        columns = [k for k in range(value.shape[-1]) if k != job] if key.endswith('text.weight') else ...
+        torch.testing.assert_close(value[..., columns], before[key][..., columns], rtol=0, atol=0)
+    with pytest.raises(ValueError, match="the tone is trained for ll, hz, oe, not for 'sr'"):
+        study.fit(model, seen, seed=0, recipe=SMALL, go_on=True, task='sr')
+
+
 def test_the_error_of_the_colours_counts_by_its_weight(model):
     rng = torch.Generator().manual_seed(0)
     grey = torch.rand(40, 1, *study.COMPARED, generator=rng) * 0.2 + 0.3
