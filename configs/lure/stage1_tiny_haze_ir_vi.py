@@ -1,6 +1,6 @@
 # Only pictures to train the tone on (tools/train_tone.py --pictures-from): haze of rooms, as that of RESIDE is.
 _base_ = './stage1_tiny_more_ir_vi.py'
-# measured on the training pairs of SOTS: an airlight of 0.98 to 1, distances that end at 1 in nearly every scene
+# measured on every ninth training pair of SOTS: an airlight of 0.98 to 1
 borrowed = dict(
     type='BorrowedDepth',
     pairs=[dict(type='RESIDE', split='SOTS_indoor_more', leave_out=_base_.leave_out)],

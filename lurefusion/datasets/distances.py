@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from lurefusion.choices import names_of
+from lurefusion.datasets.transforms import wants_depth
 from lurefusion.io.images import read_image
 from lurefusion.io.ranges import to_unit_range
 from lurefusion.registry import DATASETS, TRANSFORMS
@@ -45,7 +46,7 @@ class BorrowedDepth:
 
     Haze on distances of a depth camera, as in RESIDE, hangs in rooms; `FrameDepth` draws a ramp. A scene's distance is
     the mean over its hazy pictures. A random window of it, mirrored in half of the draws and in some mixed with
-    another, is brought to [0, 1] by its 98th percentile: RESIDE's distances, too, end at 1 in nearly every scene.
+    another, is divided by its 98th percentile and clipped to [0, 1].
 
     Args:
         pairs: Configs of data sets of haze pairs, x hazy and y clean; the pictures are read at the first draw.
@@ -79,8 +80,7 @@ class BorrowedDepth:
         self.files = tuple((str(info['paths']['x']), str(info['paths']['y'])) for info in infos)
 
     def __call__(self, results: dict) -> dict:
-        wanting = (results.get('degradation') or {}).get('type') in self.types
-        if results.get('depth') is None and wanting:
+        if wants_depth(results, self.types) is not None:
             results['depth'] = self._draw(results['rng'], next(iter(results['images'].values())).shape[:2])
         return results
 

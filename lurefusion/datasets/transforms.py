@@ -123,6 +123,13 @@ class LoadImages:
         return loaded
 
 
+def wants_depth(results: Mapping[str, Any], types: Sequence[str]) -> Mapping[str, Any] | None:
+    """Config of the first degradation of a sample that looks at the distance; None: no distance is lacking."""
+    spoilt = [results.get('degradation') or {}, *(results.get('degradations') or {}).values()]
+    wanting = next((cfg for cfg in spoilt if cfg.get('type') in types), None)
+    return wanting if results.get('depth') is None else None
+
+
 @TRANSFORMS.register_module()
 class FrameDepth:
     """A made-up distance map of the whole frame for samples that need one and have none; put it before the crop.
@@ -148,9 +155,8 @@ class FrameDepth:
         self.relief = tuple(relief)
 
     def __call__(self, results: dict) -> dict:
-        spoilt = [results.get('degradation') or {}, *(results.get('degradations') or {}).values()]
-        wanting = next((cfg for cfg in spoilt if cfg.get('type') in self.types), None)
-        if results.get('depth') is None and wanting is not None:
+        wanting = wants_depth(results, self.types)
+        if wanting is not None:
             rng = results['rng']
             height, width = next(iter(results['images'].values())).shape[:2]
             # what the degradation itself says comes first

@@ -212,17 +212,18 @@ def fit(
 ) -> None:
     """Train the tone on what was measured: what reads the text, then head by head.
 
-    With `go_on`, what reads the text stays as it is, and the heads start from what they are; with a `task`, of these
-    only what its text sets is trained, so that the others keep what they have.
+    With `go_on`, what reads the text stays as it is, and the heads start from what they are; so with a `task`, and of
+    the heads only what its text sets is trained: the other tasks keep what they have.
 
     Raises:
-        ValueError: If the tone does not open for the task.
+        ValueError: If the tone does not open for the task, or no picture of its tasks was measured.
     """
+    go_on = go_on or task is not None
     if task is not None and task not in recipe.tasks:
         raise ValueError(f'the tone is trained for {", ".join(recipe.tasks)}, not for {task!r}')
     tone = tone_of(model)
     tone.requires_grad_(True).train()
-    texts = read_texts(model) if go_on or task else fit_text(model, recipe)
+    texts = read_texts(model) if go_on else fit_text(model, recipe)
     for number, head in enumerate(tone.heads):
         print_log(f'head {number + 1} of {len(tone.heads)}', logger='current')
         fit_head(model, head, seen, texts, seed * 100 + number, recipe, go_on, task)
@@ -249,11 +250,11 @@ def fit_head(
         seed: Of start and draws.
         recipe: Lengths and weights.
         go_on: Start from what the head is.
-        task: Of that, train only what the text of this task sets.
+        task: With `go_on`, train only what the text of this task sets.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    if not go_on and task is None:
+    if not go_on:
         for layer in head.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.reset_parameters()
@@ -265,9 +266,10 @@ def fit_head(
     head.to(memory_format=layout)
     with torch.no_grad():
         jobs = [tone_of(model).jobs(c).softmax(dim=1) for c in texts]
+    hooks: list[Any] = []
     if task is not None:
         recipe = replace(recipe, batch={task: recipe.alone}, decay=0.0)
-        _train_one_job(head, int(jobs[model.prompts.index(task)].mean(0).argmax()))
+        hooks = _train_one_job(head, int(jobs[model.prompts.index(task)].mean(0).argmax()))
     groups = _groups(model, seen, recipe)
     optimizer = torch.optim.AdamW(head.parameters(), recipe.lr, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1)
@@ -300,17 +302,21 @@ def fit_head(
             decibel = -10 * (torch.stack(errors) + 1e-6).log10().mean(0)
             errors = []
             print_log(f'{step + 1} of {recipe.steps}: {_by_task(decibel, seen["task"][rows], model)}', logger='current')
+    for hook in hooks:
+        hook.remove()
     head.load_state_dict(average.module.state_dict())
 
 
-def _train_one_job(head: nn.Module, job: int) -> None:
-    """Let nothing of a head change but the scales and shifts of one job."""
+def _train_one_job(head: nn.Module, job: int) -> list[Any]:
+    """Let nothing of a head change but the scales and shifts of one job, until the hooks it returns are removed."""
     head.requires_grad_(False)
+    hooks = []
     for block in head.blocks:
         weight = block.text.weight.requires_grad_(True)
         own = torch.zeros_like(weight)
         own[:, job] = 1
-        weight.register_hook(own.mul)
+        hooks.append(weight.register_hook(own.mul))
+    return hooks
 
 
 @torch.no_grad()
@@ -368,6 +374,8 @@ def _groups(model: LURE | LureFast, seen: Mapping[str, Tensor], recipe: Recipe) 
             rows = (own & (seen['made'] == made)).nonzero()[:, 0]
             if count:
                 groups.append(((rows if len(rows) else own.nonzero()[:, 0]).numpy(), count))
+    if not groups:
+        raise ValueError(f'no picture of {", ".join(recipe.batch)} was measured: measure some first (--pictures)')
     return groups
 
 

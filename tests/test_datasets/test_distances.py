@@ -76,6 +76,8 @@ def test_only_for_haze_without_a_distance(pairs: list[dict]) -> None:
     transform = BorrowedDepth(pairs)
     assert 'depth' not in drawn(transform, degradation=dict(type='LowLight'))
     assert 'depth' not in drawn(transform, degradation=None)
+    # of a fusion pair, one modality may be hazy
+    assert 'depth' in drawn(transform, degradation=None, degradations=dict(vi=dict(type='Haze')))
     known = np.full((60, 100), 0.5, np.float32)
     assert drawn(transform, depth=known)['depth'] is known
 

@@ -165,6 +165,12 @@ def test_one_task_alone_leaves_what_the_others_get(model):
     for key, value in tone.state_dict().items():
         columns = [k for k in range(value.shape[-1]) if k != job] if key.endswith('text.weight') else ...
         torch.testing.assert_close(value[..., columns], before[key][..., columns], rtol=0, atol=0)
+    # and no hook is left behind: afterwards all of it learns again
+    study.fit(model, seen, seed=0, recipe=replace(SMALL, steps=5), go_on=True)
+    now = tone.heads[0].blocks[0].text.weight
+    assert (now != before['heads.0.blocks.0.text.weight']).sum(0).bool()[:2].all()
+    with pytest.raises(ValueError, match=r'no picture of hz was measured: measure some first \(--pictures\)'):
+        study.fit(model, seen, seed=0, recipe=SMALL, task='hz')
     with pytest.raises(ValueError, match="the tone is trained for ll, hz, oe, not for 'sr'"):
         study.fit(model, seen, seed=0, recipe=SMALL, go_on=True, task='sr')
 
